@@ -1,0 +1,54 @@
+# How this project's targets are made. Each folder of src/common is one static library, each folder of src/modules one
+# actor: an object library, linked once into NAME.so for the broker and once into flux-sim.
+
+set(FLUX_WARNINGS -Wall -Wextra -Wno-missing-field-initializers -Wno-unused-parameter)
+add_compile_options(${FLUX_WARNINGS} -fno-plt)
+if(FLUX_SANITIZE)
+    foreach(sanitizer ${FLUX_SANITIZE})
+        add_compile_options(-fsanitize=${sanitizer})
+        add_link_options(-fsanitize=${sanitizer})
+    endforeach()
+    add_compile_options(-fno-omit-frame-pointer -g1)
+endif()
+
+# flux_library(NAME SOURCES... [DEPENDS libs...]): one floor of the house.
+function(flux_library name)
+    cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+    add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(${name} PUBLIC ${ARG_DEPENDS})
+    if(NOT name STREQUAL "flux_base")
+        target_precompile_headers(${name} REUSE_FROM flux_base)
+    endif()
+    set_property(GLOBAL APPEND PROPERTY FLUX_LIBRARIES ${name})
+endfunction()
+
+# flux_module(NAME SOURCES... [DEPENDS libs...]): src/modules/NAME as an object library flux_module_NAME and as NAME.so.
+# The .so leaves the common code undefined: the broker's executable provides it.
+function(flux_module name)
+    cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+    string(REPLACE "-" "_" id ${name})
+    add_library(flux_module_${id} OBJECT ${ARG_UNPARSED_ARGUMENTS})
+    target_include_directories(flux_module_${id} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(flux_module_${id} PUBLIC ${ARG_DEPENDS})
+    target_precompile_headers(flux_module_${id} REUSE_FROM flux_base)
+    add_library(flux_${id}_so MODULE $<TARGET_OBJECTS:flux_module_${id}>)
+    target_link_libraries(flux_${id}_so PRIVATE ${ARG_DEPENDS})
+    set_target_properties(flux_${id}_so PROPERTIES PREFIX "" OUTPUT_NAME ${name}
+        LIBRARY_OUTPUT_DIRECTORY ${FLUX_MODULE_OUTPUT_DIRECTORY})
+    install(TARGETS flux_${id}_so LIBRARY DESTINATION lib/flux/modules)
+    set_property(GLOBAL APPEND PROPERTY FLUX_MODULES flux_module_${id})
+    set_property(GLOBAL APPEND PROPERTY FLUX_MODULE_SOS flux_${id}_so)
+endfunction()
+
+# flux_test(NAME SOURCES... [DEPENDS libs...]): one GoogleTest program, build/t/NAME, run by ctest as NAME.
+function(flux_test name)
+    cmake_parse_arguments(ARG "" "" "DEPENDS;LABELS" ${ARGN})
+    add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+    target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gtest_main flux_static_deps Threads::Threads)
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/t)
+    target_precompile_headers(${name} REUSE_FROM flux_base)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/t)
+    add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}/t)
+    set_tests_properties(${name} PROPERTIES LABELS "unit;${ARG_LABELS}" TIMEOUT 300)
+endfunction()

@@ -1,0 +1,72 @@
+#include "common/base/hash.hpp"
+
+#include <sys/types.h>
+
+#include <sha1.h>
+#include <sha2.h>
+
+#include "common/base/encoding.hpp"
+
+namespace flux {
+
+Expected<HashType> parse_hash_type(std::string_view name)
+{
+    if (name == "sha1")
+        return HashType::sha1;
+    if (name == "sha256")
+        return HashType::sha256;
+    return fail(EINVAL, "unknown content hash \"{}\": use sha1 or sha256", name);
+}
+
+std::string_view hash_type_name(HashType type)
+{
+    return type == HashType::sha1 ? "sha1" : "sha256";
+}
+
+size_t digest_size(HashType type)
+{
+    return type == HashType::sha1 ? SHA1_DIGEST_LENGTH : SHA256_DIGEST_LENGTH;
+}
+
+std::string digest(HashType type, std::string_view data)
+{
+    auto bytes = reinterpret_cast<const uint8_t *>(data.data());
+    std::string out(digest_size(type), '\0');
+    auto result = reinterpret_cast<uint8_t *>(out.data());
+    if (type == HashType::sha1) {
+        SHA1_CTX context;
+        SHA1Init(&context);
+        SHA1Update(&context, bytes, data.size());
+        SHA1Final(result, &context);
+    } else {
+        SHA2_CTX context;
+        SHA256Init(&context);
+        SHA256Update(&context, bytes, data.size());
+        SHA256Final(result, &context);
+    }
+    return out;
+}
+
+std::string blobref(HashType type, std::string_view data)
+{
+    return std::string(hash_type_name(type)) + '-' + hex_encode(digest(type, data));
+}
+
+Expected<BlobrefParts> parse_blobref(std::string_view text)
+{
+    auto dash = text.find('-');
+    if (dash == text.npos)
+        return fail(EINVAL, "blobref \"{}\" has no hash name: expected sha1-<hex> or sha256-<hex>", text);
+    auto type = parse_hash_type(text.substr(0, dash));
+    if (!type)
+        return std::unexpected(type.error());
+    auto bytes = hex_decode(text.substr(dash + 1));
+    if (!bytes)
+        return std::unexpected(bytes.error());
+    if (bytes->size() != digest_size(*type))
+        return fail(EINVAL, "blobref \"{}\" has a digest of {} bytes, {} has {}", text, bytes->size(),
+                    hash_type_name(*type), digest_size(*type));
+    return BlobrefParts {*type, std::move(*bytes)};
+}
+
+} // namespace flux

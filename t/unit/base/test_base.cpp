@@ -1,0 +1,34 @@
+#include <gtest/gtest.h>
+
+#include "common/base/encoding.hpp"
+#include "common/base/hash.hpp"
+
+using namespace flux;
+
+TEST(Base64, TheVectorsOfRfc4648RoundTrip)
+{
+    const std::pair<const char *, const char *> vectors[] = {
+        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+    for (auto [plain, encoded] : vectors) {
+        EXPECT_EQ(base64_encode(plain), encoded);
+        EXPECT_EQ(base64_decode(encoded).value(), plain);
+    }
+}
+
+TEST(Base64, BadTextIsRefused)
+{
+    for (auto bad : {"Zg=", "Z===", "Zm9\n", "Zg==Zg==", "===="})
+        EXPECT_FALSE(base64_decode(bad)) << bad;
+}
+
+TEST(Hash, ABlobrefIsTheDigestInHex)
+{
+    EXPECT_EQ(blobref(HashType::sha1, "hi\n"), "sha1-55ca6286e3e4f4fba5d0448333fa99fc5a404a73");
+    EXPECT_EQ(blobref(HashType::sha256, ""),
+              "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    auto parts = parse_blobref("sha1-55ca6286e3e4f4fba5d0448333fa99fc5a404a73");
+    ASSERT_TRUE(parts);
+    EXPECT_EQ(parts->digest, digest(HashType::sha1, "hi\n"));
+    for (auto bad : {"", "sha1", "sha1-", "md5-00", "sha1-zz", "sha1-55ca"})
+        EXPECT_FALSE(parse_blobref(bad)) << bad;
+}
