@@ -1,0 +1,68 @@
+#include "common/runtime/sim_loop.hpp"
+
+#include "common/base/error.hpp"
+
+namespace flux {
+
+Loop::TimerId SimLoop::after(Duration delay, Callback fn)
+{
+    auto id = next_timer_++;
+    Duration deadline = delay > Duration::max() - now() ? Duration::max() : now() + delay;
+    timers_.emplace(std::pair(deadline, id), std::move(fn));
+    deadlines_.emplace(id, deadline);
+    return id;
+}
+
+void SimLoop::cancel(TimerId id)
+{
+    if (auto deadline = deadlines_.extract(id))
+        timers_.erase({deadline.mapped(), id});
+}
+
+std::unique_ptr<Loop::FdWatch> SimLoop::watch_fd(int, bool, bool, FdCallback)
+{
+    FLUX_ASSERT(!"a simulated loop has no file descriptors: go through Link, Spawner or Store");
+    return nullptr;
+}
+
+bool SimLoop::step(Duration deadline)
+{
+    if (has_ready()) {
+        steps_ += run_ready(1);
+        return true;
+    }
+    if (timers_.empty() || timers_.begin()->first.first > deadline)
+        return false;
+    auto timer = timers_.extract(timers_.begin());
+    deadlines_.erase(timer.key().second);
+    sim_clock_.advance_to(timer.key().first);
+    steps_++;
+    timer.mapped()();
+    return true;
+}
+
+void SimLoop::run()
+{
+    stopping_ = false;
+    while (!stopping_ && step(Duration::max())) {
+    }
+}
+
+bool SimLoop::run_until(const std::function<bool()> &done, Duration deadline)
+{
+    stopping_ = false;
+    while (!stopping_ && !done())
+        if (!step(deadline))
+            return done();
+    return done();
+}
+
+void SimLoop::run_until_time(Duration when)
+{
+    stopping_ = false;
+    while (!stopping_ && step(when)) {
+    }
+    sim_clock_.advance_to(when);
+}
+
+} // namespace flux
