@@ -100,6 +100,7 @@ private:
     static Expected<void> parse_term(std::string_view term, std::vector<Group> &out);
     static void encode_run(const std::vector<Group> &groups, size_t &at, std::string &out);
     void push(Group group);
+    std::vector<Group> sorted_singles() const;
 
     std::vector<Group> groups_;
 };

@@ -85,7 +85,6 @@ public:
         using pointer = const uint32_t *;
         using reference = uint32_t;
         Iterator() = default;
-        explicit Iterator(const Run *run, uint32_t id) : run_(run), id_(id) {}
         uint32_t operator*() const { return id_; }
         Iterator &operator++();
         Iterator operator++(int)

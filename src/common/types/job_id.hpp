@@ -76,7 +76,7 @@ public:
 private:
     uint32_t generator_;
     int64_t epoch_ms_;
-    uint64_t last_ms_ = 0;
+    uint64_t last_ms_ = 1; // not 0: no job has id 0
     uint32_t sequence_ = 0;
 };
 

@@ -42,12 +42,13 @@ public:
     std::string encode() const { return to_json().dump(); }
     std::string encode_pmi() const;       // "(vector,(0,4,4))"; "" when unknown
     std::string encode_raw() const;       // "0-3;4-7"
-    std::string encode_multiline() const; // "0: 0-3\n1: 4-7\n"
+    std::string encode_multiline() const; // "TASK: NODE\n" for each task
 
     bool unknown() const noexcept { return blocks_.empty(); }
     uint32_t nnodes() const noexcept { return nnodes_; } // the highest node id named, plus 1
     uint32_t ntasks() const noexcept { return ntasks_; }
     uint32_t ntasks(uint32_t nodeid) const noexcept;
+    std::vector<Idset> idsets() const;               // of the nodes 0..nnodes()-1
     Idset tasks(uint32_t nodeid) const;              // empty for a node that is not in the map
     Expected<uint32_t> node_of(uint32_t task) const; // ENOENT
     // Same totals per job: same ntasks and the same nodes. EINVAL says how a map differs (for
