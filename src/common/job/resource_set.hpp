@@ -43,7 +43,12 @@ public:
     ResourceSet() = default;
     // EINVAL with a sentence that names the key. Overlapping R_lite entries and a nodelist of another length
     // are errors.
-    static Expected<ResourceSet> parse(const Json &json);
+    template <std::same_as<Json> J> // a std::string must not become a Json
+    static Expected<ResourceSet> parse(const J &json)
+    {
+        return from_json(json);
+    }
+    static Expected<ResourceSet> from_json(const Json &json);
     static Expected<ResourceSet> parse(std::string_view text);
     Json to_json() const; // ranks with equal children merged
     std::string encode() const { return to_json().dump(); }
@@ -108,6 +113,8 @@ private:
     template <class Combine>
     void combine(const ResourceSet &other, Combine combine);
     void restrict_properties();
+    void renumber(const std::vector<uint32_t> &new_ranks);
+    void read_execution(const Json &execution);
 
     std::vector<Node> nodes_;
     std::map<std::string, Idset, std::less<>> properties_;

@@ -27,7 +27,9 @@ Json make_symlink(std::string_view target, std::string_view namespace_name = {})
 Expected<void> validate(const Json &object);
 // The object a blob's text holds, validated.
 Expected<Json> parse(std::string_view text);
-std::string encode(const Json &object); // the compact form: a directory's content blob
+// A directory's content blob: compact with sorted names, so that equal objects have one blobref wherever they
+// were made.
+std::string encode(const Json &object);
 
 // Of an object's own "type"; EPROTO when it has none that is known.
 Expected<Type> type(const Json &object);
