@@ -19,8 +19,10 @@ public:
     const ShapePtr &operator()(const ShapePtr &a, const ShapePtr &b)
     {
         auto &result = results_[{a.get(), b.get()}];
-        if (!result)
+        if (!result) {
             result = std::make_shared<const NodeShape>(combine_(*a, *b));
+            keys_.insert(keys_.end(), {a, b}); // or another shape could come to live at a key's address
+        }
         return result;
     }
 
@@ -33,6 +35,7 @@ private:
     };
     Combine combine_;
     std::unordered_map<std::pair<const NodeShape *, const NodeShape *>, ShapePtr, Hash> results_;
+    std::vector<ShapePtr> keys_;
 };
 
 NodeShape unite_shapes(const NodeShape &a, const NodeShape &b)
@@ -171,14 +174,28 @@ void ResourceSet::combine(const ResourceSet &other, Combine combine)
     nodes_ = std::move(out);
 }
 
+// A job against a cluster: worth touching only the nodes of the small side.
+bool ResourceSet::much_smaller(const ResourceSet &other) const
+{
+    return other.nodes_.size() * 8 < nodes_.size();
+}
+
 ResourceSet &ResourceSet::unite(const ResourceSet &other)
 {
     ShapeCombiner unite(unite_shapes);
-    combine(other, [&](const ShapePtr *mine, const ShapePtr *theirs) {
-        if (!mine || !theirs || *mine == *theirs)
-            return mine ? *mine : *theirs;
-        return unite(*mine, *theirs);
-    });
+    bool all_known =
+        std::ranges::all_of(other.nodes_, [&](const Node &node) { return find(node.rank) != nullptr; });
+    if (all_known && much_smaller(other)) {
+        for (const auto &node : other.nodes_)
+            if (auto &shape = node_at(nodes_, node.rank)->shape; shape != node.shape)
+                shape = unite(shape, node.shape);
+    } else {
+        combine(other, [&](const ShapePtr *mine, const ShapePtr *theirs) {
+            if (!mine || !theirs || *mine == *theirs)
+                return mine ? *mine : *theirs;
+            return unite(*mine, *theirs);
+        });
+    }
     for (const auto &[name, ranks] : other.properties_)
         properties_[name] |= ranks;
     if (starttime_ == 0)
@@ -193,6 +210,21 @@ ResourceSet &ResourceSet::unite(const ResourceSet &other)
 ResourceSet &ResourceSet::subtract(const ResourceSet &other)
 {
     ShapeCombiner subtract(subtract_shapes);
+    if (much_smaller(other)) {
+        bool emptied = false;
+        for (const auto &node : other.nodes_) {
+            auto at = node_at(nodes_, node.rank);
+            if (at == nodes_.end() || at->rank != node.rank)
+                continue;
+            at->shape = subtract(at->shape, node.shape);
+            emptied |= at->shape->empty();
+        }
+        if (emptied) {
+            std::erase_if(nodes_, [](const Node &node) { return node.shape->empty(); });
+            restrict_properties();
+        }
+        return *this;
+    }
     combine(other, [&](const ShapePtr *mine, const ShapePtr *theirs) {
         if (!mine || !theirs)
             return mine ? *mine : ShapePtr();

@@ -112,6 +112,7 @@ public:
 private:
     template <class Combine>
     void combine(const ResourceSet &other, Combine combine);
+    bool much_smaller(const ResourceSet &other) const;
     void restrict_properties();
     void renumber(const std::vector<uint32_t> &new_ranks);
     void read_execution(const Json &execution);

@@ -106,6 +106,32 @@ TEST(ResourceSet, SetAlgebraWorksPerCoreAndGpu)
     EXPECT_EQ(all.without({1, 3, 9}).ranks().format(), "0,2");
 }
 
+TEST(ResourceSet, ASmallSetAgainstALargeOneGivesTheSameAsNodeByNode)
+{
+    std::mt19937 random(11);
+    auto all = cluster(200, "0-3", "0");
+    all.add_property("p", Idset::range(0, 199));
+    for (int round = 0; round < 50; round++) {
+        ResourceSet part;
+        for (int i = 0; i < 10; i++) {
+            uint32_t rank = random() % 210;
+            part.merge_node(rank, fmt::format("n{}", rank), {uint32_t(random() % 4), uint32_t(random() % 4)});
+        }
+        if (round % 2)
+            part.merge_node(5, "n5", Idset::range(0, 3), {0});
+        auto less = ResourceSet(all).subtract(part), more = ResourceSet(less).unite(part);
+        for (uint32_t rank = 0; rank < 210; rank++) {
+            auto cores = [&](const ResourceSet &set) {
+                return set.find(rank) ? set.find(rank)->cores() : Idset();
+            };
+            ASSERT_EQ(cores(less), cores(all) - cores(part));
+            ASSERT_EQ(cores(more), cores(less) | cores(part));
+        }
+        EXPECT_EQ(less.find(5) == nullptr, round % 2 == 1);
+        EXPECT_EQ(less.has_property(5, "p"), round % 2 == 0);
+    }
+}
+
 TEST(ResourceSet, PropertiesFollowTheirRanks)
 {
     auto set = cluster(4);

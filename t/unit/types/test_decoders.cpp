@@ -2,6 +2,7 @@
 // whatever one accepts must survive being written and read again.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <random>
 
 #include "fuzz/decoders.hpp"
@@ -10,7 +11,12 @@ using namespace flux::fuzz;
 
 namespace {
 
-constexpr int iterations = 20000;
+// FLUX_FUZZ_ITERATIONS asks for a longer run, for instance of a build with FLUX_SANITIZE.
+int iterations()
+{
+    const char *asked = std::getenv("FLUX_FUZZ_ITERATIONS");
+    return asked ? std::atoi(asked) : 20000;
+}
 
 std::string mutated(std::string text, std::string_view other, std::mt19937 &random)
 {
@@ -59,7 +65,8 @@ TEST_P(Decoders, WithstandMutatedAndRandomInput)
     std::mt19937 random(20251 + std::string_view(decoder.name).size());
     for (auto seed : decoder.seeds)
         ASSERT_NO_THROW(decoder.run(seed)) << seed;
-    for (int i = 0; i < iterations; i++) {
+    const int count = iterations();
+    for (int i = 0; i < count; i++) {
         auto pick = [&] {
             return decoder.seeds[random() % decoder.seeds.size()];
         };
