@@ -1,0 +1,128 @@
+// ResourceSet: concrete resources, R (RFC 20 version 1): which cores and gpus of which execution targets.
+//
+// One small entry per rank; entries of equal nodes share one immutable NodeShape, and host names are shared
+// between copies, so that sets of 10,000 ranks are cheap to copy, split and merge.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/error.hpp"
+#include "common/json/json.hpp"
+#include "common/types/constraint.hpp"
+#include "common/types/hostlist.hpp"
+#include "common/types/idset.hpp"
+
+namespace flux {
+
+class ResourceSet {
+public:
+    static constexpr size_t max_ranks = 1u << 20;
+
+    struct NodeShape {
+        Idset cores;
+        Idset gpus;
+        bool empty() const { return cores.empty() && gpus.empty(); }
+        friend bool operator==(const NodeShape &, const NodeShape &) = default;
+    };
+    struct Node {
+        uint32_t rank;
+        std::shared_ptr<const NodeShape> shape;
+        std::shared_ptr<const std::string> host;
+
+        const Idset &cores() const { return shape->cores; }
+        const Idset &gpus() const { return shape->gpus; }
+        const std::string &hostname() const { return *host; }
+    };
+
+    ResourceSet() = default;
+    // EINVAL with a sentence that names the key. Overlapping R_lite entries and a nodelist of another length
+    // are errors.
+    template <std::same_as<Json> J> // a std::string must not become a Json
+    static Expected<ResourceSet> parse(const J &json)
+    {
+        return from_json(json);
+    }
+    static Expected<ResourceSet> from_json(const Json &json);
+    static Expected<ResourceSet> parse(std::string_view text);
+    Json to_json() const; // ranks with equal children merged
+    std::string encode() const { return to_json().dump(); }
+
+    // Nodes in rank order.
+    std::span<const Node> nodes() const { return nodes_; }
+    const Node *find(uint32_t rank) const noexcept; // nullptr when not in the set
+    bool empty() const noexcept { return nodes_.empty(); }
+    size_t nnodes() const noexcept { return nodes_.size(); }
+    size_t ncores() const noexcept;
+    size_t ngpus() const noexcept;
+    Idset ranks() const;
+    Hostlist nodelist() const;
+    Idset ranks_of(const Hostlist &hosts) const; // every rank whose host is in the list
+    // Throws Error: EEXIST when the rank is there, E2BIG over max_ranks.
+    void add_node(uint32_t rank, std::string_view host, Idset cores, Idset gpus = {});
+    // Adds resources to a rank that may be there already (a graph scheduler's pieces).
+    void merge_node(uint32_t rank, std::string_view host, const Idset &cores, const Idset &gpus = {});
+    // For schedulers: takes another's node, sharing its host, with only these resources; merges like
+    // merge_node.
+    void merge_node(const Node &from, std::shared_ptr<const NodeShape> shape);
+
+    // Set algebra per core and gpu. Nodes left with nothing disappear. Properties follow the ranks; the times
+    // and scheduling are this set's, or the other's where this has none (unite).
+    ResourceSet &unite(const ResourceSet &other);
+    ResourceSet &subtract(const ResourceSet &other);
+    ResourceSet &intersect(const ResourceSet &other);
+    bool contains(const ResourceSet &other) const;
+    bool intersects(const ResourceSet &other) const;
+    ResourceSet subset(const Idset &ranks) const; // whole nodes
+    ResourceSet without(const Idset &ranks) const;
+    ResourceSet matching(const ResourceConstraint &constraint) const;
+    // The same resources by rank, whatever the hosts, properties and times.
+    bool same_resources(const ResourceSet &other) const;
+
+    // Ranks become 0,1,2... in rank order: how a nested instance takes over its R.
+    void remap();
+    // Ranks become each host's index in the list. ENOENT names a host that is not in it.
+    Expected<void> rerank(const Hostlist &hosts);
+    void set_hosts(const Hostlist &hosts); // in rank order; throws Error(EINVAL) when the sizes differ
+
+    // Properties (RFC 20): name -> ranks, only those of the set.
+    const std::map<std::string, Idset, std::less<>> &properties() const { return properties_; }
+    bool has_property(uint32_t rank, std::string_view name) const noexcept;
+    Expected<void> add_property(std::string_view name, const Idset &ranks); // EINVAL on illegal characters
+    void remove_property(std::string_view name);
+    void drop_instance_local_properties(); // those that begin with '+'
+
+    double starttime() const { return starttime_; }   // seconds since the epoch; 0 is unset
+    double expiration() const { return expiration_; } // the same
+    void set_starttime(double seconds) { starttime_ = seconds; }
+    void set_expiration(double seconds) { expiration_ = seconds; }
+    uint64_t nslots() const { return nslots_; } // 0 when this is no allocation
+    void set_nslots(uint64_t nslots) { nslots_ = nslots; }
+    const Json &scheduling() const { return scheduling_; } // opaque; absent when there is none
+    void set_scheduling(Json scheduling) { scheduling_ = std::move(scheduling); }
+
+    // "rank[0-1]/core[0-3],gpu0 rank2/core0"
+    std::string summary() const;
+
+private:
+    template <class Combine>
+    void combine(const ResourceSet &other, Combine combine);
+    bool much_smaller(const ResourceSet &other) const;
+    void restrict_properties();
+    void renumber(const std::vector<uint32_t> &new_ranks);
+    void read_execution(const Json &execution);
+
+    std::vector<Node> nodes_;
+    std::map<std::string, Idset, std::less<>> properties_;
+    double starttime_ = 0;
+    double expiration_ = 0;
+    uint64_t nslots_ = 0;
+    Json scheduling_;
+};
+
+} // namespace flux
