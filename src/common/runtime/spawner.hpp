@@ -1,0 +1,49 @@
+// Spawner: how processes come into being. The real one is posix_spawn (never fork: forking a big broker costs 25 ms),
+// the simulated one runs an actor that takes the time it is told.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace flux {
+
+struct ProcessSpec {
+    std::vector<std::string> argv;    // argv[0] is looked up in PATH of `environment` unless it has a slash
+    std::vector<std::string> environment; // "NAME=value"
+    std::string cwd;                  // empty: the spawner's own
+    bool new_process_group = true;
+    bool capture_output = true;       // stdout and stderr as pipes to on_output; false: inherited
+    bool with_stdin = false;          // a pipe; false: /dev/null
+    // Each channel is a socketpair; the child finds its end's number in the environment variable of that name.
+    std::vector<std::string> channels;
+};
+
+struct ProcessCallbacks {
+    // stream is "stdout", "stderr" or a channel's name; empty bytes mean that it ended.
+    std::function<void(std::string_view stream, std::string_view bytes)> on_output;
+    // wait_status as of waitpid(2). Called once, after every stream that nobody else holds open has ended.
+    std::function<void(int wait_status)> on_exit;
+};
+
+// A running process. Destroying it forgets the callbacks and, if it still runs, kills its process group.
+class Process {
+public:
+    virtual ~Process() = default;
+    virtual int pid() const = 0;
+    // The whole process group when it has its own. ESRCH once it exited.
+    virtual void signal(int signum) = 0;
+    // stream is "stdin" or a channel's name. Queued without limit; the caller bounds what it sends.
+    virtual void write(std::string_view stream, std::string_view bytes) = 0;
+    virtual void close(std::string_view stream) = 0;
+};
+
+class Spawner {
+public:
+    virtual ~Spawner() = default;
+    // Throws Error (ENOENT, EACCES, ...) naming the program when it cannot be started.
+    virtual std::unique_ptr<Process> spawn(ProcessSpec spec, ProcessCallbacks callbacks) = 0;
+};
+
+} // namespace flux
