@@ -60,7 +60,7 @@ protected:
 class [[nodiscard]] Rpc : handle_detail::Pending {
 public:
     Rpc(Handle &handle, Message request, const RpcOptions &options) : Pending(handle, std::move(request), options) {}
-    bool await_ready() const noexcept { return response_.has_value(); }
+    bool await_ready() const noexcept;
     void await_suspend(std::coroutine_handle<> coroutine) { waiter_.suspend(coroutine); }
     Message await_resume();
 
@@ -155,6 +155,8 @@ public:
 
 private:
     friend class handle_detail::Pending;
+    friend class Rpc;
+    friend class Stream;
     friend class EventStream;
     friend class Request;
     struct Service {
@@ -163,9 +165,9 @@ private:
     };
     struct Running {
         RouteId sender;
-        uint32_t matchtag;
         std::string service;
-        Gate::TaskId task;
+        std::weak_ptr<Request::State> request;
+        Gate::TaskId task = 0;
     };
     void dispatch_request(Message message);
     void dispatch_event(const Message &message);

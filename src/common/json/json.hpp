@@ -48,6 +48,17 @@ public:
     }
     ~Json() { json_decref(value_); }
 
+    // The same without an initializer list, which gcc 12 cannot compile inside a statement that has a co_await:
+    // co_await rpc("kvs.lookup", Json::make("key", key, "flags", 1))
+    template <class... Rest>
+    static Json make(Rest &&...rest)
+    {
+        static_assert(sizeof...(rest) % 2 == 0, "pairs of key and value");
+        Json out = object();
+        out.set_pairs(std::forward<Rest>(rest)...);
+        return out;
+    }
+
     static Json object() { return steal(json_object()); }
     static Json array() { return steal(json_array()); }
     template <class Range>
@@ -145,6 +156,14 @@ public:
     Elements elements() const;
 
 private:
+    void set_pairs() noexcept {}
+    template <class Value, class... Rest>
+    void set_pairs(std::string_view key, Value &&value, Rest &&...rest)
+    {
+        if (Json member(std::forward<Value>(value)); member)
+            set(key, std::move(member));
+        set_pairs(std::forward<Rest>(rest)...);
+    }
     json_t *value_ = nullptr;
 };
 

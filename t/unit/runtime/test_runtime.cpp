@@ -1,0 +1,141 @@
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "common/runtime/ev_loop.hpp"
+#include "common/runtime/gate.hpp"
+#include "common/runtime/random.hpp"
+#include "common/runtime/sim_loop.hpp"
+#include "common/runtime/sync.hpp"
+
+using namespace flux;
+
+namespace {
+
+struct Note {
+    std::string &log;
+    const char *text;
+    ~Note() { log += text; }
+};
+
+Task<int> slow_answer(Loop &loop)
+{
+    co_await sleep_for(loop, seconds(10));
+    co_return 42;
+}
+
+Task<> ask(Loop &loop, std::string &log)
+{
+    Note inner {log, "unwound "};
+    log += std::to_string(co_await slow_answer(loop)) + " ";
+}
+
+Task<> read_all(Channel<int> &channel, std::string &log)
+{
+    while (auto item = co_await channel.next())
+        log += std::to_string(*item) + " ";
+    log += "end";
+}
+
+Task<> fail_later(Loop &loop)
+{
+    co_await sleep_for(loop, seconds(1));
+    throw Error(EIO, "broken");
+}
+
+} // namespace
+
+TEST(Task, VirtualTimeJumpsToTheNextTimer)
+{
+    SimClock clock;
+    SimLoop loop(clock);
+    Gate gate(loop);
+    std::string log;
+    gate.spawn(ask(loop, log));
+    loop.run();
+    EXPECT_EQ(log, "42 unwound ");
+    EXPECT_EQ(to_seconds(clock.now()), 10.0);
+    EXPECT_EQ(gate.size(), 0u);
+}
+
+TEST(Gate, ClosingUnwindsWhatIsSuspendedAndStartsNothingNew)
+{
+    SimClock clock;
+    SimLoop loop(clock);
+    Gate gate(loop);
+    std::string log;
+    gate.spawn(ask(loop, log));
+    gate.close();
+    EXPECT_EQ(gate.spawn(ask(loop, log)), 0u);
+    loop.run();
+    EXPECT_EQ(log, "unwound ");
+    EXPECT_EQ(clock.now(), Duration::zero()); // the sleep was forgotten with its sleeper
+}
+
+TEST(Gate, AnErrorThatEscapesATaskIsHandedOver)
+{
+    SimClock clock;
+    SimLoop loop(clock);
+    std::string log;
+    Gate gate(loop, [&](const Error &error) { log = error.text(); });
+    gate.spawn(fail_later(loop));
+    loop.run();
+    EXPECT_EQ(log, "broken");
+}
+
+TEST(Channel, AReaderDrainsWhatIsThereBeforeTheEnd)
+{
+    SimClock clock;
+    SimLoop loop(clock);
+    std::string log;
+    Channel<int> channel(loop);
+    Gate gate(loop);
+    channel.push(1);
+    gate.spawn(read_all(channel, log));
+    loop.post([&] {
+        channel.push(2);
+        channel.close();
+        channel.push(3);
+    });
+    loop.run();
+    EXPECT_EQ(log, "1 2 end");
+}
+
+TEST(EvLoop, PostedFromAnotherThreadItRunsOnTheLoopsOwn)
+{
+    EvLoop loop;
+    std::thread::id ran_on;
+    std::jthread other([&] {
+        loop.post_from_any_thread([&] {
+            ran_on = std::this_thread::get_id();
+            loop.stop();
+        });
+    });
+    loop.run();
+    EXPECT_EQ(ran_on, std::this_thread::get_id());
+}
+
+TEST(EvLoop, TimersFireInOrderAndCancelledOnesNever)
+{
+    EvLoop loop;
+    std::string log;
+    Timer second(loop, seconds(0.002), [&] {
+        log += "b";
+        loop.stop();
+    });
+    Timer first(loop, seconds(0.001), [&] { log += "a"; });
+    Timer never(loop, seconds(0.0015), [&] { log += "x"; });
+    never.cancel();
+    loop.run();
+    EXPECT_EQ(log, "ab");
+}
+
+TEST(Random, AUuidHasItsFormAndOneSeedItsSequence)
+{
+    Random a(1), b(1);
+    auto uuid = a.uuid();
+    EXPECT_EQ(uuid.size(), 36u);
+    EXPECT_EQ(uuid[14], '4');
+    EXPECT_EQ(uuid, b.uuid());
+    EXPECT_NE(uuid, a.uuid());
+}
