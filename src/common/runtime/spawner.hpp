@@ -1,5 +1,5 @@
-// Spawner: how processes come into being. The real one is posix_spawn (never fork: forking a big broker costs 25 ms),
-// the simulated one runs an actor that takes the time it is told.
+// Spawner: how processes come into being. The real one is posix_spawn (never fork: forking a big broker costs
+// 25 ms), the simulated one runs an actor that takes the time it is told.
 #pragma once
 #include <functional>
 #include <memory>
@@ -10,13 +10,15 @@
 namespace flux {
 
 struct ProcessSpec {
-    std::vector<std::string> argv;    // argv[0] is looked up in PATH of `environment` unless it has a slash
+    std::vector<std::string> argv; // argv[0] is looked up in PATH of `environment` unless it has a slash
     std::vector<std::string> environment; // "NAME=value"
-    std::string cwd;                  // empty: the spawner's own
+    std::string cwd;                      // empty: the spawner's own
     bool new_process_group = true;
-    bool capture_output = true;       // stdout and stderr as pipes to on_output; false: inherited
-    bool with_stdin = false;          // a pipe; false: /dev/null
-    // Each channel is a socketpair; the child finds its end's number in the environment variable of that name.
+    bool capture_output = true; // stdout and stderr as pipes to on_output; false: inherited
+    bool with_stdin = false;    // a pipe; false: /dev/null
+    bool inherit_stdin = false; // the spawner's own instead
+    // Each channel is a socketpair; the child finds its end's number in the environment variable of that
+    // name.
     std::vector<std::string> channels;
 };
 

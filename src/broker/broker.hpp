@@ -1,0 +1,87 @@
+// Broker: one node's part of an instance. Holds the router, the attributes, the module host and the services
+// that are built in; a transport (local sockets, the overlay) connects peers to its router.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "broker/attributes.hpp"
+#include "broker/log_ring.hpp"
+#include "broker/module_host.hpp"
+#include "broker/router.hpp"
+#include "common/module/module.hpp"
+#include "common/types/idset.hpp"
+
+namespace flux {
+
+struct BrokerSetup {
+    Platform platform;
+    Topology topology {0, 1, 1};
+    Attributes attributes;
+    Json config = Json::object();
+    std::string module_path; // directories, colon separated
+    uint32_t owner = 0;      // user id
+};
+
+class Broker {
+public:
+    explicit Broker(BrokerSetup setup);
+    ~Broker();
+
+    uint32_t rank() const { return router_.topology().rank(); }
+    uint32_t size() const { return router_.topology().size(); }
+    uint32_t owner() const { return setup_.owner; }
+    const Platform &platform() const { return setup_.platform; }
+    Router &router() { return router_; }
+    Attributes &attributes() { return setup_.attributes; }
+    const Attributes &attributes() const { return setup_.attributes; }
+    const Json &config() const { return setup_.config; }
+    const std::string &module_path() const { return setup_.module_path; }
+    ModuleHost &modules() { return modules_; }
+    LogRing &log_ring() { return log_ring_; }
+    // The broker's own handle: its built-in services answer on it.
+    Handle &handle() { return handle_; }
+
+    void log(LogLevel level, std::string_view application, std::string text);
+    // The ping answer of any service on this broker: the request with route, userid, rolemask and rank added.
+    Json answer_ping(const Request &request) const;
+
+    // The life cycle's state (join, init, quorum, run, cleanup, shutdown, finalize) and since when.
+    void enter_state(std::string state);
+    const std::string &state() const { return state_; }
+    Duration state_since() const { return state_since_; }
+    // The ranks that are connected, this one included (group broker.online), and who waits for a change of
+    // it.
+    const Idset &online() const { return online_; }
+    void set_online(Idset online)
+    {
+        online_ = std::move(online);
+        online_changed_.notify_all();
+    }
+    Condition &online_changed() { return online_changed_; }
+
+    // Called when somebody asks the instance to end (flux shutdown, a signal).
+    std::function<void()> on_shutdown_request;
+
+private:
+    BrokerSetup setup_;
+    Router router_;
+    LogRing log_ring_;
+    std::string state_ = "join";
+    Duration state_since_;
+    Idset online_;
+    Condition online_changed_;
+    RouteId id_;
+    Handle handle_;
+    ModuleHost modules_;
+};
+
+// The built-in services, a file each under services/.
+void serve_attributes(Broker &broker);
+void serve_events(Broker &broker);
+void serve_services(Broker &broker);
+void serve_modules(Broker &broker);
+void serve_log(Broker &broker);
+void serve_state(Broker &broker);
+void serve_groups(Broker &broker);
+
+} // namespace flux

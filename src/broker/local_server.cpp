@@ -1,0 +1,210 @@
+#include "broker/local_server.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/message/codec.hpp"
+
+namespace flux {
+
+namespace {
+
+constexpr int listen_backlog = 512;
+constexpr size_t read_chunk = 64 << 10;         // bytes per read(2)
+constexpr size_t max_unsent = max_message_size; // bytes queued for a client that does not read
+
+sockaddr_un address_of(const std::string &path)
+{
+    sockaddr_un address {};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path)
+        throw Error(ENAMETOOLONG,
+                    "the socket path {} has {} bytes, at most {} are possible: choose a shorter rundir", path,
+                    path.size(), sizeof address.sun_path - 1);
+    std::copy(path.begin(), path.end(), address.sun_path);
+    return address;
+}
+
+} // namespace
+
+class LocalServer::Client {
+public:
+    Client(LocalServer &server, uint64_t number, int fd, Credentials credentials)
+        : server_(server), number_(number), fd_(fd), credentials_(credentials),
+          id_(server.broker_.platform().random->uuid())
+    {
+        server.broker_.router().add_peer({id_, PeerKind::client, [this](Message message) {
+                                              send(message);
+                                          }});
+        watch_ =
+            server.broker_.platform().loop->watch_fd(fd_, true, false, [this](bool readable, bool writable) {
+                if (writable)
+                    flush();
+                if (readable)
+                    read_some();
+            });
+    }
+    ~Client()
+    {
+        watch_.reset();
+        close(fd_);
+        closed_ = true;
+        server_.broker_.router().remove_peer(id_);
+    }
+
+private:
+    void send(const Message &message)
+    {
+        if (closed_)
+            return;
+        if (message.is_event() && message.has(message_flag::private_) && !credentials_.is_owner() &&
+            message.credentials.userid != credentials_.userid)
+            return;
+        bool idle = unsent_.empty();
+        encode_message(message, unsent_, true);
+        if (unsent_.size() > max_unsent)
+            return give_up(fmt::format("does not read what it is sent ({} bytes wait)", unsent_.size()));
+        // Written at the end of this turn: answers to pipelined requests share one write.
+        if (idle)
+            server_.broker_.platform().loop->post([this, alive = alive_] {
+                if (*alive)
+                    flush();
+            });
+    }
+    void flush()
+    {
+        size_t sent = 0;
+        while (sent < unsent_.size()) {
+            ssize_t n =
+                ::send(fd_, unsent_.data() + sent, unsent_.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+                break;
+            if (n < 0)
+                return give_up({});
+            sent += size_t(n);
+        }
+        unsent_.erase(0, sent);
+        watch_->set(true, !unsent_.empty());
+    }
+    void read_some()
+    {
+        char buffer[read_chunk];
+        ssize_t n = recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0)
+            return give_up({});
+        reader_.append({buffer, size_t(n)});
+        for (;;) {
+            auto message = reader_.next();
+            if (!message)
+                return give_up(message.error().text());
+            if (!*message)
+                return;
+            receive(std::move(**message));
+            if (closed_)
+                return;
+        }
+    }
+    void receive(Message message)
+    {
+        // Only the owner may speak for somebody else; everybody else is who the kernel says.
+        bool asserts = message.credentials.userid != userid_unknown;
+        uint32_t asserted_roles = message.credentials.rolemask;
+        if (!credentials_.is_owner() || !asserts)
+            message.credentials = {credentials_.userid, credentials_.rolemask};
+        else
+            message.credentials.rolemask = asserted_roles ? asserted_roles : credentials_.rolemask;
+        server_.broker_.router().receive(id_, std::move(message));
+    }
+    // Ends the connection from the top of the loop, saying why if it was the client's fault.
+    void give_up(std::string why)
+    {
+        if (std::exchange(closed_, true))
+            return;
+        if (!why.empty())
+            server_.broker_.log(LogLevel::warning, "connector-local",
+                                fmt::format("client of uid {} dropped: {}", credentials_.userid, why));
+        watch_->set(false, false);
+        server_.broker_.platform().loop->post([&server = server_, number = number_, alive = alive_] {
+            if (*alive)
+                server.drop(number);
+        });
+    }
+
+    struct Alive {
+        std::shared_ptr<bool> flag = std::make_shared<bool>(true);
+        ~Alive() { *flag = false; }
+    } owner_of_alive_;
+    LocalServer &server_;
+    uint64_t number_;
+    int fd_;
+    Credentials credentials_;
+    RouteId id_;
+    FrameReader reader_;
+    std::string unsent_;
+    bool closed_ = false;
+    std::shared_ptr<bool> alive_ = owner_of_alive_.flag;
+    std::unique_ptr<Loop::FdWatch> watch_;
+};
+
+LocalServer::LocalServer(Broker &broker, std::string path) : broker_(broker), path_(std::move(path))
+{
+    auto address = address_of(path_);
+    fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unlink(path_.c_str());
+    if (fd_ < 0 || bind(fd_, reinterpret_cast<sockaddr *>(&address), sizeof address) < 0 ||
+        listen(fd_, listen_backlog) < 0) {
+        int errnum = errno;
+        if (fd_ >= 0)
+            close(fd_);
+        throw Error(errnum, "cannot listen on {}: {}", path_, errno_text(errnum));
+    }
+    watch_ = broker.platform().loop->watch_fd(fd_, true, false, [this](bool, bool) { accept_one(); });
+}
+
+LocalServer::~LocalServer()
+{
+    watch_.reset();
+    clients_.clear();
+    close(fd_);
+    unlink(path_.c_str());
+}
+
+void LocalServer::accept_one()
+{
+    int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    ucred peer {};
+    socklen_t size = sizeof peer;
+    Credentials credentials;
+    uint8_t verdict = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        verdict = EPERM;
+    else if (peer.uid == broker_.owner())
+        credentials = {peer.uid, role::owner | role::local};
+    else if (auto access = broker_.config()["access"];
+             peer.uid == 0 && access["allow-root-owner"] == Json(true))
+        credentials = {peer.uid, role::owner | role::local};
+    else if (access["allow-guest-user"] == Json(true))
+        credentials = {peer.uid, role::user | role::local};
+    else
+        verdict = EPERM;
+    if (::send(fd, &verdict, 1, MSG_NOSIGNAL) != 1 || verdict != 0) {
+        close(fd);
+        return;
+    }
+    auto number = next_client_++;
+    clients_.emplace(number, std::make_unique<Client>(*this, number, fd, credentials));
+}
+
+void LocalServer::drop(uint64_t id)
+{
+    clients_.erase(id);
+}
+
+} // namespace flux

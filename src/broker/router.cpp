@@ -1,0 +1,234 @@
+#include "broker/router.hpp"
+
+namespace flux {
+
+Router::PeerState *Router::find(const RouteId &id)
+{
+    auto found = peers_.find(id);
+    return found == peers_.end() ? nullptr : found->second.get();
+}
+
+Router::PeerState *Router::local_service(std::string_view name)
+{
+    auto service = services_.find(name);
+    return service == services_.end() ? nullptr : find(service->second);
+}
+
+void Router::add_peer(Peer peer)
+{
+    auto id = peer.id;
+    auto [at, added] = peers_.try_emplace(id, std::make_unique<PeerState>());
+    if (!added)
+        throw Error(EEXIST, "a peer with the identity {} is already connected", id.text());
+    auto *state = at->second.get();
+    state->peer = std::move(peer);
+    if (state->peer.kind == PeerKind::parent) {
+        parent_ = &state->peer;
+        parent_state_ = state;
+    } else if (state->peer.kind == PeerKind::child) {
+        children_[state->peer.rank] = state;
+    }
+}
+
+void Router::remove_peer(const RouteId &id)
+{
+    auto found = peers_.extract(id);
+    if (!found)
+        return;
+    auto state = std::move(found.mapped());
+    if (parent_state_ == state.get()) {
+        parent_state_ = nullptr;
+        parent_ = nullptr;
+    }
+    if (auto child = children_.find(state->peer.rank);
+        child != children_.end() && child->second == state.get())
+        children_.erase(child);
+    std::erase(listeners_, state.get());
+    std::erase_if(services_, [&](const auto &service) { return service.second == id; });
+
+    bool module = state->peer.kind == PeerKind::module || state->peer.kind == PeerKind::client;
+    for (auto &[key, request] : state->expected)
+        refuse(request, module ? Error(ENOSYS, "No service matching {} is registered", request.service())
+                               : Error(EHOSTUNREACH, "the connection to rank {} was lost", state->peer.rank));
+    for (auto &[service, nodeid] : state->used_services) {
+        auto request = Message::request(service + ".disconnect", {}, nodeid);
+        request.flags = message_flag::noresponse;
+        request.credentials = {userid_unknown, role::owner};
+        request.route.push_back(id);
+        route_request(id, std::move(request));
+    }
+}
+
+void Router::add_service(const std::string &name, const RouteId &owner)
+{
+    if (!find(owner))
+        throw Error(ENOENT, "service {}: its provider is not connected", name);
+    if (!services_.emplace(name, owner).second)
+        throw Error(EEXIST, "a service named {} is already registered on this broker", name);
+}
+
+void Router::remove_service(const std::string &name, const RouteId &owner)
+{
+    auto found = services_.find(name);
+    if (found == services_.end())
+        throw Error(ENOENT, "no service named {} is registered on this broker", name);
+    if (found->second != owner)
+        throw Error(EPERM, "the service {} belongs to somebody else", name);
+    services_.erase(found);
+}
+
+std::vector<std::string> Router::services_of(const RouteId &owner) const
+{
+    std::vector<std::string> names;
+    for (auto &[name, id] : services_)
+        if (id == owner)
+            names.push_back(name);
+    return names;
+}
+
+void Router::subscribe(const RouteId &id, const std::string &prefix)
+{
+    auto *state = find(id);
+    if (!state)
+        return;
+    if (state->subscriptions.empty())
+        listeners_.push_back(state);
+    state->subscriptions[prefix]++;
+}
+
+void Router::unsubscribe(const RouteId &id, const std::string &prefix)
+{
+    auto *state = find(id);
+    auto found = state ? state->subscriptions.find(prefix) : std::map<std::string, int>::iterator();
+    if (!state || found == state->subscriptions.end())
+        throw Error(ENOENT, "there is no subscription to \"{}\"", prefix);
+    if (--found->second == 0)
+        state->subscriptions.erase(found);
+    if (state->subscriptions.empty())
+        std::erase(listeners_, state);
+}
+
+void Router::receive(const RouteId &from, Message message)
+{
+    switch (message.type) {
+    case MessageType::request:
+        message.route.push_back(from);
+        route_request(from, std::move(message));
+        break;
+    case MessageType::response:
+        route_response(from, std::move(message));
+        break;
+    case MessageType::event:
+        route_event(from, std::move(message));
+        break;
+    case MessageType::control:
+        break; // between direct peers: the overlay has dealt with it
+    }
+}
+
+void Router::route_request(const RouteId &from, Message request)
+{
+    uint32_t here = topology_.rank();
+    bool upstream = request.has(message_flag::upstream) && request.nodeid != nodeid_any;
+    bool any = request.nodeid == nodeid_any;
+    if (auto *sender = find(from); sender && sender->peer.kind <= PeerKind::client)
+        sender->used_services.emplace(request.service(), upstream ? nodeid_any : request.nodeid);
+
+    if (any || (upstream && request.nodeid != here) || (!upstream && request.nodeid == here)) {
+        if (auto *service = local_service(request.service()))
+            return deliver_request(*service, std::move(request));
+    }
+    if (any || upstream) {
+        if (parent_state_)
+            return deliver_request(*parent_state_, std::move(request));
+        return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.service()));
+    }
+    if (request.nodeid == here)
+        return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.service()));
+    if (request.nodeid >= topology_.size())
+        return refuse(request, Error(EHOSTUNREACH, "there is no rank {}: this instance has {} brokers",
+                                     request.nodeid, topology_.size()));
+    PeerState *next = parent_state_;
+    if (auto child = topology_.child_toward(request.nodeid)) {
+        auto found = children_.find(*child);
+        next = found == children_.end() ? nullptr : found->second;
+    }
+    if (!next)
+        return refuse(request,
+                      Error(EHOSTUNREACH, "rank {} cannot be reached from rank {}", request.nodeid, here));
+    deliver_request(*next, std::move(request));
+}
+
+void Router::deliver_request(PeerState &to, Message request)
+{
+    if (request.wants_response() && request.matchtag != matchtag_none) {
+        Message remembered = request;
+        remembered.payload = {};
+        to.expected.insert_or_assign({request.sender(), request.matchtag}, std::move(remembered));
+    }
+    if (to.peer.kind == PeerKind::child || to.peer.kind == PeerKind::parent)
+        request.credentials.rolemask &= ~role::local;
+    to.peer.send(std::move(request));
+}
+
+void Router::refuse(const Message &request, const Error &error)
+{
+    if (request.wants_response())
+        route_response({}, Message::error_response_to(request, error));
+}
+
+void Router::route_response(const RouteId &from, Message response)
+{
+    if (auto *sender = find(from); sender && response.matchtag != matchtag_none) {
+        bool last = response.errnum != 0 || !response.has(message_flag::streaming);
+        if (last)
+            sender->expected.erase({response.sender(), response.matchtag});
+    }
+    if (response.route.empty())
+        return;
+    auto *next = find(response.route.back());
+    if (!next)
+        return; // whoever asked is gone
+    response.route.pop_back();
+    next->peer.send(std::move(response));
+}
+
+void Router::route_event(const RouteId &from, Message event)
+{
+    if (parent_state_ && from == parent_state_->peer.id) {
+        event_sequence_ = event.sequence;
+        distribute(event);
+    } else {
+        publish(std::move(event));
+    }
+}
+
+void Router::publish(Message event)
+{
+    if (parent_state_)
+        parent_state_->peer.send(std::move(event));
+    else if (topology_.rank() == 0)
+        publish_at_root(std::move(event));
+}
+
+uint32_t Router::publish_at_root(Message event)
+{
+    FLUX_ASSERT(topology_.rank() == 0);
+    event.sequence = ++event_sequence_;
+    distribute(event);
+    return event.sequence;
+}
+
+void Router::distribute(const Message &event)
+{
+    for (auto &[rank, child] : children_)
+        child->peer.send(event);
+    for (auto *listener : listeners_)
+        for (auto &[prefix, count] : listener->subscriptions)
+            if (event.matches(prefix)) {
+                listener->peer.send(event);
+                break;
+            }
+}
+
+} // namespace flux

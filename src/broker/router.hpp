@@ -1,0 +1,90 @@
+// Router (RFC 3): where each message goes next. Pure: it knows peers by identity and hands messages to their
+// `send`; who they are (a module, a local client, a child or the parent broker) only decides what is asked of
+// them.
+//
+// A request remembers the peers that it came through; the router remembers the requests that it handed to a
+// peer and answers them itself (EHOSTUNREACH, or ENOSYS for a module) when that peer goes away. Nobody waits
+// forever.
+#pragma once
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "broker/topology.hpp"
+#include "common/message/message.hpp"
+
+namespace flux {
+
+enum class PeerKind { module, client, child, parent };
+
+struct Peer {
+    RouteId id;
+    PeerKind kind = PeerKind::client;
+    std::function<void(Message)> send;
+    uint32_t rank = 0; // of a child or parent
+};
+
+class Router {
+public:
+    explicit Router(Topology topology) : topology_(topology) {}
+
+    const Topology &topology() const { return topology_; }
+
+    void add_peer(Peer peer); // EEXIST when the identity is taken
+    // Forgets the peer, answers what waits for it, tells the services that it used (SERVICE.disconnect) and
+    // drops its services and subscriptions. An unknown id does nothing.
+    void remove_peer(const RouteId &id);
+    const Peer *parent() const { return parent_; }
+
+    // Requests to `name`.* on this broker go to the peer. EEXIST, ENOENT when there is no such peer.
+    void add_service(const std::string &name, const RouteId &owner);
+    void remove_service(const std::string &name, const RouteId &owner); // ENOENT, EPERM when somebody else's
+    std::vector<std::string> services_of(const RouteId &owner) const;
+
+    void subscribe(const RouteId &id, const std::string &prefix);
+    void unsubscribe(const RouteId &id, const std::string &prefix); // ENOENT
+
+    // A message that the peer sent. Credentials are already stamped.
+    void receive(const RouteId &from, Message message);
+    // Publishes as this broker: to the root for its sequence number, then down.
+    void publish(Message event);
+    uint32_t last_event_sequence() const { return event_sequence_; }
+    // At the root, told of every event with its sequence number; event.publish answers with it.
+    uint32_t publish_at_root(Message event);
+
+private:
+    struct PeerState {
+        Peer peer;
+        std::map<std::string, int> subscriptions; // prefix -> how often
+        // Requests under way to this peer: the request without its payload, by origin and matchtag.
+        std::map<std::pair<RouteId, uint32_t>, Message> expected;
+        std::set<std::pair<std::string, uint32_t>> used_services; // (service, nodeid) of a module or client
+    };
+
+    void route_request(const RouteId &from, Message request);
+    void route_response(const RouteId &from, Message response);
+    void route_event(const RouteId &from, Message event);
+    void distribute(const Message &event);
+    void deliver_request(PeerState &to, Message request);
+    void refuse(const Message &request, const Error &error);
+    PeerState *find(const RouteId &id);
+    PeerState *find_rank(PeerKind kind, uint32_t rank);
+    PeerState *local_service(std::string_view name);
+
+    struct HashRouteId {
+        size_t operator()(const RouteId &id) const { return std::hash<std::string_view>()(id.text()); }
+    };
+    Topology topology_;
+    std::unordered_map<RouteId, std::unique_ptr<PeerState>, HashRouteId> peers_;
+    std::map<std::string, RouteId, std::less<>> services_;
+    std::map<uint32_t, PeerState *> children_; // by rank
+    Peer *parent_ = nullptr;
+    PeerState *parent_state_ = nullptr;
+    std::vector<PeerState *>
+        listeners_; // peers with subscriptions, in the order in which they first subscribed
+    uint32_t event_sequence_ = 0;
+};
+
+} // namespace flux

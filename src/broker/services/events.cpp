@@ -1,0 +1,49 @@
+// event.subscribe, event.unsubscribe: who hears what. event.publish: an event through rank 0, answered with
+// its sequence.
+#include "broker/broker.hpp"
+#include "common/base/encoding.hpp"
+
+namespace flux {
+
+namespace {
+
+Message published_event(const Request &request)
+{
+    auto event = Message::event(request.get<std::string>("topic"));
+    if (event.topic.empty())
+        throw Error(EPROTO, "event.publish: the topic is empty");
+    event.flags = uint8_t(request.find<int>("flags").value_or(0)) & message_flag::private_;
+    event.credentials = request.credentials();
+    if (auto payload = request.find<std::string>("payload"))
+        event.payload = Payload::raw(value_or_throw(base64_decode(*payload)));
+    return event;
+}
+
+Task<Json> publish(Broker &broker, Request request)
+{
+    if (broker.rank() == 0)
+        co_return Json::make("seq", broker.router().publish_at_root(published_event(request)));
+    Payload payload = request.message().payload;
+    auto answer = co_await broker.handle().rpc("event.publish", payload, {.nodeid = 0});
+    co_return answer.json();
+}
+
+} // namespace
+
+void serve_events(Broker &broker)
+{
+    auto &handle = broker.handle();
+    handle.serve("event.subscribe", role::user, Handle::PlainHandler([&broker](Request &request) -> Json {
+                     broker.router().subscribe(request.sender(), request.get<std::string>("topic"));
+                     return {};
+                 }));
+    handle.serve("event.unsubscribe", role::user, Handle::PlainHandler([&broker](Request &request) -> Json {
+                     broker.router().unsubscribe(request.sender(), request.get<std::string>("topic"));
+                     return {};
+                 }));
+    handle.serve("event.publish", role::user, Handle::CoroutineHandler([&broker](Request request) {
+                     return publish(broker, std::move(request));
+                 }));
+}
+
+} // namespace flux

@@ -1,0 +1,38 @@
+// module.load, module.remove, module.list.
+#include "broker/broker.hpp"
+
+namespace flux {
+
+namespace {
+
+Task<Json> load(Broker &broker, Request request)
+{
+    co_await broker.modules().load(
+        request.get<std::string>("path"), request.find<std::string>("name").value_or(""),
+        request.find<std::vector<std::string>>("args").value_or(std::vector<std::string>()));
+    co_return Json();
+}
+
+Task<Json> remove(Broker &broker, Request request)
+{
+    co_await broker.modules().remove(request.get<std::string>("name"));
+    co_return Json();
+}
+
+} // namespace
+
+void serve_modules(Broker &broker)
+{
+    auto &handle = broker.handle();
+    handle.serve("module.load", role::none, Handle::CoroutineHandler([&broker](Request request) {
+                     return load(broker, std::move(request));
+                 }));
+    handle.serve("module.remove", role::none, Handle::CoroutineHandler([&broker](Request request) {
+                     return remove(broker, std::move(request));
+                 }));
+    handle.serve("module.list", role::user, Handle::PlainHandler([&broker](Request &) -> Json {
+                     return Json {{"mods", broker.modules().list()}};
+                 }));
+}
+
+} // namespace flux

@@ -1,0 +1,214 @@
+#include <gtest/gtest.h>
+
+#include "broker/router.hpp"
+
+using namespace flux;
+
+namespace {
+
+// A tree of routers whose links deliver at once, and clients that note what they get.
+struct Tree {
+    explicit Tree(uint32_t size, uint32_t fanout)
+    {
+        for (uint32_t rank = 0; rank < size; rank++)
+            routers.push_back(std::make_unique<Router>(Topology(rank, size, fanout)));
+        for (uint32_t rank = 1; rank < size; rank++)
+            join(rank, *routers[rank]->topology().parent());
+    }
+    static RouteId name(uint32_t rank) { return RouteId("broker-" + std::to_string(rank)); }
+    void join(uint32_t child, uint32_t parent)
+    {
+        routers[parent]->add_peer(
+            {name(child), PeerKind::child,
+             [this, child, parent](Message m) { routers[child]->receive(name(parent), std::move(m)); },
+             child});
+        routers[child]->add_peer(
+            {name(parent), PeerKind::parent,
+             [this, child, parent](Message m) { routers[parent]->receive(name(child), std::move(m)); },
+             parent});
+    }
+    // A client on a rank that keeps what it receives.
+    std::vector<Message> &client(uint32_t rank, const std::string &id, PeerKind kind = PeerKind::client)
+    {
+        auto &inbox = inboxes[id];
+        routers[rank]->add_peer({RouteId(id), kind, [&inbox](Message m) {
+                                     inbox.push_back(std::move(m));
+                                 }});
+        return inbox;
+    }
+    // A module that answers every request with its own rank.
+    void echo(uint32_t rank, const std::string &service)
+    {
+        RouteId id(service + std::to_string(rank));
+        routers[rank]->add_peer(
+            {id, PeerKind::module, [this, rank, id](Message m) {
+                 if (m.wants_response())
+                     routers[rank]->receive(id, Message::response_to(m, Json {{"rank", rank}}));
+             }});
+        routers[rank]->add_service(service, id);
+    }
+    void ask(uint32_t rank, const std::string &id, const std::string &topic, uint32_t nodeid = nodeid_any,
+             uint8_t flags = 0)
+    {
+        auto request = Message::request(topic, Json::object(), nodeid);
+        request.matchtag = 7;
+        request.flags = flags;
+        routers[rank]->receive(RouteId(id), std::move(request));
+    }
+    std::vector<std::unique_ptr<Router>> routers;
+    std::map<std::string, std::vector<Message>> inboxes;
+};
+
+int answering_rank(const std::vector<Message> &inbox)
+{
+    return inbox.size() == 1 && inbox[0].errnum == 0 ? inbox[0].json().get<int>("rank") : -1;
+}
+
+} // namespace
+
+TEST(Topology, AKaryTreeKnowsParentsChildrenAndTheWayDown)
+{
+    Topology root(0, 8, 2), inner(1, 8, 2);
+    EXPECT_EQ(root.children(), (std::vector<uint32_t> {1, 2}));
+    EXPECT_EQ(inner.parent(), 0u);
+    EXPECT_EQ(root.child_toward(7), 1u);
+    EXPECT_EQ(inner.child_toward(7), 3u);
+    EXPECT_EQ(inner.child_toward(6), std::nullopt);
+    EXPECT_EQ(root.level_of(7), 3u);
+    EXPECT_EQ(Topology::parse_fanout("kary:0", 8).value(), 7u);
+    for (auto bad : {"", "kary:", "kary:x", "binomial:", "2"})
+        EXPECT_FALSE(Topology::parse_fanout(bad, 8)) << bad;
+}
+
+TEST(Router, ARequestToAnyNodeIsAnsweredByTheNearestProviderUpstream)
+{
+    Tree tree(7, 2);
+    tree.echo(0, "s");
+    tree.echo(1, "s");
+    auto &near = tree.client(3, "near");
+    auto &far = tree.client(6, "far");
+    tree.ask(3, "near", "s.ask");
+    tree.ask(6, "far", "s.ask");
+    EXPECT_EQ(answering_rank(near), 1);
+    EXPECT_EQ(answering_rank(far), 0);
+    EXPECT_TRUE(near[0].route.empty());
+    EXPECT_EQ(near[0].matchtag, 7u);
+}
+
+TEST(Router, ARequestToARankGoesThereAndNowhereElse)
+{
+    Tree tree(7, 2);
+    for (uint32_t rank = 0; rank < 7; rank++)
+        tree.echo(rank, "s");
+    for (uint32_t from = 0; from < 7; from++)
+        for (uint32_t to = 0; to < 7; to++) {
+            auto id = fmt::format("c{}-{}", from, to);
+            auto &inbox = tree.client(from, id);
+            tree.ask(from, id, "s.ask", to);
+            EXPECT_EQ(answering_rank(inbox), int(to)) << from;
+        }
+}
+
+TEST(Router, AnUpstreamRequestSkipsTheSendersOwnRank)
+{
+    Tree tree(3, 1);
+    tree.echo(0, "s");
+    tree.echo(2, "s");
+    auto &inbox = tree.client(2, "c");
+    tree.ask(2, "c", "s.ask", 2, message_flag::upstream);
+    EXPECT_EQ(answering_rank(inbox), 0);
+}
+
+TEST(Router, WhatNobodyServesOrCannotBeReachedIsRefusedWithAReason)
+{
+    Tree tree(3, 2);
+    auto &inbox = tree.client(2, "c");
+    tree.ask(2, "c", "nope.x");
+    tree.ask(2, "c", "nope.x", 1);
+    tree.ask(2, "c", "nope.x", 99);
+    ASSERT_EQ(inbox.size(), 3u);
+    EXPECT_EQ(inbox[0].errnum, uint32_t(ENOSYS));
+    EXPECT_EQ(inbox[0].to_error().text(), "No service matching nope is registered");
+    EXPECT_EQ(inbox[1].errnum, uint32_t(ENOSYS));
+    EXPECT_EQ(inbox[2].errnum, uint32_t(EHOSTUNREACH));
+}
+
+TEST(Router, ALostPeerAnswersForWhatWasUnderWayToIt)
+{
+    Tree tree(7, 2);
+    auto &silent = tree.client(3, "silent", PeerKind::module);
+    tree.routers[3]->add_service("s", RouteId("silent"));
+    auto &inbox = tree.client(0, "c");
+    tree.ask(0, "c", "s.ask", 3);
+    EXPECT_EQ(silent.size(), 1u);
+    EXPECT_TRUE(inbox.empty());
+    tree.routers[0]->remove_peer(Tree::name(1));
+    ASSERT_EQ(inbox.size(), 1u);
+    EXPECT_EQ(inbox[0].errnum, uint32_t(EHOSTUNREACH));
+    tree.ask(0, "c", "s.ask", 3);
+    ASSERT_EQ(inbox.size(), 2u);
+    EXPECT_EQ(inbox[1].errnum, uint32_t(EHOSTUNREACH));
+}
+
+TEST(Router, AnUnloadedModuleLeavesNoRequestWithoutAnAnswer)
+{
+    Tree tree(1, 1);
+    tree.client(0, "silent", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("silent"));
+    auto &inbox = tree.client(0, "c");
+    tree.ask(0, "c", "s.ask");
+    tree.routers[0]->remove_peer(RouteId("silent"));
+    ASSERT_EQ(inbox.size(), 1u);
+    EXPECT_EQ(inbox[0].errnum, uint32_t(ENOSYS));
+}
+
+TEST(Router, AClientThatGoesAwayDisconnectsFromTheServicesItUsed)
+{
+    Tree tree(3, 2);
+    auto &service = tree.client(0, "m", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("m"));
+    tree.client(2, "c");
+    tree.ask(2, "c", "s.watch");
+    tree.routers[2]->remove_peer(RouteId("c"));
+    ASSERT_EQ(service.size(), 2u);
+    EXPECT_EQ(service[1].topic, "s.disconnect");
+    EXPECT_TRUE(service[1].has(message_flag::noresponse));
+    EXPECT_EQ(service[1].sender().text(), "c");
+}
+
+TEST(Router, AnEventReachesEveryListenerOnceInOneOrder)
+{
+    Tree tree(7, 2);
+    std::vector<std::vector<Message> *> inboxes;
+    for (uint32_t rank = 0; rank < 7; rank++) {
+        auto id = "c" + std::to_string(rank);
+        inboxes.push_back(&tree.client(rank, id));
+        tree.routers[rank]->subscribe(RouteId(id), "a");
+        tree.routers[rank]->subscribe(RouteId(id), "a.b");
+    }
+    tree.routers[5]->publish(Message::event("a.b"));
+    tree.routers[0]->publish(Message::event("x"));
+    tree.routers[3]->publish(Message::event("a.c"));
+    for (auto *inbox : inboxes) {
+        ASSERT_EQ(inbox->size(), 2u);
+        EXPECT_EQ((*inbox)[0].topic, "a.b");
+        EXPECT_EQ((*inbox)[0].sequence, 1u);
+        EXPECT_EQ((*inbox)[1].sequence, 3u);
+    }
+    tree.routers[4]->unsubscribe(RouteId("c4"), "a");
+    tree.routers[4]->unsubscribe(RouteId("c4"), "a.b");
+    EXPECT_THROW(tree.routers[4]->unsubscribe(RouteId("c4"), "a"), Error);
+}
+
+TEST(Router, TheRoleLocalIsLostWhenAMessageCrossesALink)
+{
+    Tree tree(2, 1);
+    auto &service = tree.client(0, "m", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("m"));
+    tree.client(1, "c");
+    auto request = Message::request("s.x");
+    request.credentials = {0, role::owner | role::local};
+    tree.routers[1]->receive(RouteId("c"), std::move(request));
+    ASSERT_EQ(service.size(), 1u);
+    EXPECT_EQ(service[0].credentials.rolemask, role::owner);
+}
