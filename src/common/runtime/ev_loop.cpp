@@ -216,8 +216,8 @@ std::shared_ptr<EvLoop::SignalWatch> EvLoop::watch_signal(int signum, std::funct
 
 void EvLoop::step(bool wait)
 {
-    run_ready(ready_batch);
     ev_run(impl_->loop, wait && !has_ready() && !impl_->stopping ? EVRUN_ONCE : EVRUN_NOWAIT);
+    run_ready(ready_batch);
 }
 
 void EvLoop::run()

@@ -24,7 +24,8 @@ public:
     std::unique_ptr<FdWatch> watch_fd(int fd, bool read, bool write, FdCallback fn) override;
     void run() override;
     void stop() override;
-    // Runs what is ready, waits at most until one thing more happened (when wait is true), runs that.
+    // Looks at timers and descriptors (waiting for one when `wait` is true and nothing is ready), then runs what is
+    // ready.
     void step(bool wait);
 
     // Calls fn when the process gets the signal. At most one loop of a process watches a given signal.
