@@ -1,0 +1,227 @@
+#include "common/kvs/batch.hpp"
+
+#include "common/kvs/flags.hpp"
+
+namespace flux::kvs {
+
+Batch::Batch(DirectoryCache &cache, std::string rootref, HashType hash)
+    : cache_(cache), hash_(hash), root_(clone(*cache.get(rootref)))
+{
+    root_->origin = std::move(rootref);
+    root_->changed = false;
+}
+
+void Batch::apply(const Json &ops)
+{
+    if (!ops.is_array())
+        throw Error(EPROTO, "a transaction's ops are an array, found {}", ops.type_name());
+    undo_.clear();
+    try {
+        for (auto op : ops.elements())
+            apply_one(op);
+    } catch (...) {
+        roll_back();
+        throw;
+    }
+    for (auto op : ops.elements()) {
+        auto &mention = result_.mentions[join(value_or_throw(parse_key(op["key"].string_view())))];
+        if (!(op.value<int>("flags", 0) & flag::append))
+            mention.replaced = true;
+    }
+}
+
+void Batch::apply_one(const Json &op)
+{
+    Path path = value_or_throw(parse_key(op.get<std::string>("key")));
+    int flags = op.value<int>("flags", 0);
+    Json object = op["dirent"];
+    if (!object)
+        throw Error(EPROTO, "the operation on {} has no dirent", join(path));
+    if (flags & ~flag::append)
+        throw Error(EINVAL, "the operation on {} has unknown flags {}: only append ({}) is one", join(path),
+                    flags, flag::append);
+    if (path.empty())
+        throw Error(EINVAL, "the root directory cannot be replaced or removed: name a key in it");
+    if (object.is_null()) {
+        if (Directory *parent = parent_of(path, false))
+            set(*parent, path.back(), std::nullopt);
+        return;
+    }
+    Node node = decode(object);
+    if (flags & flag::append) {
+        auto *value = std::get_if<Value>(&node);
+        if (!value)
+            throw Error(EPROTO, "only a val can be appended to {}", join(path));
+        Directory *parent = parent_of(path, true);
+        return append(*parent, path.back(), *value->bytes);
+    }
+    Directory *parent = parent_of(path, true);
+    set(*parent, path.back(), shorten(std::move(node)));
+}
+
+void Batch::append(Directory &directory, const std::string &name, const std::string &bytes)
+{
+    auto found = directory.entries.find(name);
+    if (found == directory.entries.end())
+        return set(directory, name, shorten(Value {std::make_shared<const std::string>(bytes)}));
+    if (std::holds_alternative<Symlink>(found->second))
+        throw Error(EOPNOTSUPP, "{} is a symlink: append to its target", name);
+    if (auto *value = std::get_if<Value>(&found->second)) {
+        if (value->bytes->size() + bytes.size() <= max_inline_value)
+            return set(directory, name, Value {std::make_shared<const std::string>(*value->bytes + bytes)});
+        std::vector<std::string> refs;
+        for (const auto *part : {value->bytes.get(), &bytes})
+            if (!part->empty())
+                refs.push_back(add_value_blob(*part));
+        return set(directory, name,
+                   ValueRef {std::make_shared<const std::vector<std::string>>(std::move(refs))});
+    }
+    auto *value = std::get_if<ValueRef>(&found->second);
+    if (!value)
+        throw Error(EISDIR, "{} is a directory: nothing can be appended to it", name);
+    if (bytes.empty())
+        return;
+    auto refs = *value->blobrefs;
+    refs.push_back(add_value_blob(bytes));
+    set(directory, name, ValueRef {std::make_shared<const std::vector<std::string>>(std::move(refs))});
+}
+
+// Follows the names but the last, through symlinks of this namespace; path becomes the key itself. Null when
+// a part is missing and must not be made.
+Directory *Batch::parent_of(Path &path, bool create)
+{
+    int links = 0;
+    Directory *at = root_.get();
+    for (size_t i = 0; i + 1 < path.size();) {
+        Node *found = nullptr;
+        Directory *next = descend(*at, path[i], create, &found);
+        if (next) {
+            at = next;
+            i++;
+            continue;
+        }
+        if (!found)
+            return nullptr;
+        const auto &link = std::get<Symlink>(*found);
+        if (!link.namespace_name.empty())
+            throw Error(EINVAL, "{} is a symlink to namespace {}: a transaction stays in its own", path[i],
+                        link.namespace_name);
+        if (++links > max_symlinks)
+            throw Error(ELOOP, "{} needs more than {} symlinks to be followed", join(path), max_symlinks);
+        Path target = value_or_throw(parse_key(link.target));
+        target.insert(target.end(), path.begin() + long(i) + 1, path.end());
+        path = std::move(target);
+        at = root_.get();
+        i = 0;
+    }
+    return at;
+}
+
+// The working copy of a subdirectory; null with *found for a symlink, null without for what is not there.
+Directory *Batch::descend(Directory &directory, const std::string &name, bool create, Node **found)
+{
+    auto entry = directory.entries.find(name);
+    if (entry != directory.entries.end()) {
+        if (auto *inner = std::get_if<std::shared_ptr<Directory>>(&entry->second))
+            return inner->get();
+        if (auto *reference = std::get_if<DirRef>(&entry->second)) {
+            auto copy = clone(*cache_.get(reference->blobref));
+            copy->origin = reference->blobref;
+            copy->changed = false;
+            // No other content, so no change and nothing to undo.
+            entry->second = copy;
+            return copy.get();
+        }
+        if (std::holds_alternative<Symlink>(entry->second)) {
+            *found = &entry->second;
+            return nullptr;
+        }
+    }
+    if (!create)
+        return nullptr;
+    auto made = std::make_shared<Directory>();
+    made->changed = true;
+    set(directory, name, made);
+    return made.get();
+}
+
+void Batch::set(Directory &directory, const std::string &name, std::optional<Node> node)
+{
+    auto found = directory.entries.find(name);
+    bool exists = found != directory.entries.end();
+    if (!exists && !node)
+        return;
+    undo_.push_back({&directory, name, exists ? std::optional(std::move(found->second)) : std::nullopt});
+    directory.changed = true;
+    if (!node)
+        directory.entries.erase(found);
+    else if (exists)
+        found->second = std::move(*node);
+    else
+        directory.entries.emplace(name, std::move(*node));
+}
+
+void Batch::roll_back()
+{
+    for (; !undo_.empty(); undo_.pop_back()) {
+        auto &last = undo_.back();
+        if (last.before)
+            last.directory->entries.insert_or_assign(last.name, std::move(*last.before));
+        else
+            last.directory->entries.erase(last.name);
+    }
+}
+
+// Long values become blobs, also those inside directories that came with the operation.
+Node Batch::shorten(Node node)
+{
+    if (auto *value = std::get_if<Value>(&node); value && value->bytes->size() > max_inline_value)
+        return ValueRef {
+            std::make_shared<const std::vector<std::string>>(std::vector {add_value_blob(*value->bytes)})};
+    if (auto *directory = std::get_if<std::shared_ptr<Directory>>(&node))
+        for (auto &[name, entry] : (*directory)->entries)
+            entry = shorten(std::move(entry));
+    return node;
+}
+
+std::string Batch::add_value_blob(std::string bytes)
+{
+    auto ref = blobref(hash_, bytes);
+    values_.try_emplace(ref, std::move(bytes));
+    return ref;
+}
+
+// Encodes the changed directories, the innermost first.
+std::string Batch::encode_tree(const std::shared_ptr<Directory> &directory)
+{
+    for (auto &[name, node] : directory->entries) {
+        auto *inner = std::get_if<std::shared_ptr<Directory>>(&node);
+        if (!inner)
+            continue;
+        auto origin = (*inner)->origin;
+        auto ref = encode_tree(*inner);
+        directory->changed = directory->changed || ref != origin;
+        node = DirRef {std::move(ref)};
+    }
+    if (!directory->changed && !directory->origin.empty())
+        return directory->origin;
+    auto bytes = encode(*directory);
+    auto ref = blobref(hash_, bytes);
+    if (!cache_.find(ref))
+        result_.blobs.push_back({ref, std::move(bytes)});
+    directory->changed = false;
+    directory->origin.clear();
+    cache_.add(ref, directory);
+    return ref;
+}
+
+Batch::Result Batch::finish()
+{
+    undo_.clear();
+    result_.rootref = encode_tree(root_);
+    for (auto &[ref, bytes] : values_)
+        result_.blobs.push_back({ref, std::move(bytes)});
+    return std::move(result_);
+}
+
+} // namespace flux::kvs

@@ -1,0 +1,70 @@
+// Batch: transactions (RFC 11 operations) applied together to one snapshot of a namespace, then encoded once.
+//
+//     Batch batch(cache, rootref, HashType::sha1);
+//     batch.apply(ops);                  // again for each transaction; throws leave the earlier ones
+//     untouched Batch::Result result = batch.finish();
+#pragma once
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/kvs/key.hpp"
+#include "common/kvs/tree.hpp"
+
+namespace flux::kvs {
+
+constexpr size_t max_inline_value = 1024; // bytes; a longer value becomes a blob of its own
+constexpr int max_symlinks = 10;          // followed in one key, then ELOOP
+
+// What a version did to a key that its transactions named.
+struct Mention {
+    bool replaced = false; // by anything but an append
+};
+using Mentions = std::map<std::string, Mention>; // by normal key
+
+class Batch {
+public:
+    Batch(DirectoryCache &cache, std::string rootref, HashType hash);
+
+    // All of a transaction or, when it throws, nothing: Error (EINVAL key, EPROTO tree object, EISDIR append
+    // to a directory, EOPNOTSUPP append to a symlink, ELOOP, EINVAL a symlink to another namespace inside the
+    // key) or NeedBlob.
+    void apply(const Json &ops);
+
+    struct Blob {
+        std::string blobref;
+        std::string bytes;
+    };
+    struct Result {
+        std::string rootref;
+        std::vector<Blob> blobs; // new ones; those of directories are in the cache from now on
+        Mentions mentions;
+    };
+    Result finish();
+
+private:
+    struct Undo {
+        Directory *directory;
+        std::string name;
+        std::optional<Node> before;
+    };
+    void apply_one(const Json &op);
+    void append(Directory &directory, const std::string &name, const std::string &bytes);
+    Directory *parent_of(Path &path, bool create);
+    Directory *descend(Directory &directory, const std::string &name, bool create, Node **found);
+    void set(Directory &directory, const std::string &name, std::optional<Node> node);
+    void roll_back();
+    Node shorten(Node node);
+    std::string add_value_blob(std::string bytes);
+    std::string encode_tree(const std::shared_ptr<Directory> &directory);
+
+    DirectoryCache &cache_;
+    HashType hash_;
+    std::shared_ptr<Directory> root_;
+    std::vector<Undo> undo_;
+    std::unordered_map<std::string, std::string> values_; // new blobs of values, by blobref
+    Result result_;
+};
+
+} // namespace flux::kvs
