@@ -1,0 +1,59 @@
+#include "common/store/memory_store.hpp"
+
+#include "common/runtime/sync.hpp"
+
+namespace flux {
+
+namespace {
+
+class MemoryStore : public Store {
+public:
+    MemoryStore(Loop &loop, Duration delay, std::shared_ptr<MemoryStoreFactory::Disk> disk)
+        : loop_(loop), delay_(delay), disk_(std::move(disk))
+    {
+    }
+    Task<std::optional<std::string>> load(std::string digest) override
+    {
+        auto found = disk_->blobs.find(digest);
+        co_return found == disk_->blobs.end() ? std::nullopt : std::optional(found->second);
+    }
+    Task<> commit(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints) override
+    {
+        co_await sleep_for(loop_, delay_);
+        for (auto &blob : blobs)
+            disk_->blobs.insert_or_assign(std::move(blob.digest), std::move(blob.bytes));
+        for (auto &checkpoint : checkpoints)
+            disk_->checkpoints.insert_or_assign(std::move(checkpoint.key), std::move(checkpoint.value));
+    }
+    Task<std::optional<Json>> checkpoint(std::string key) override
+    {
+        auto found = disk_->checkpoints.find(key);
+        co_return found == disk_->checkpoints.end() ? std::nullopt : std::optional(found->second);
+    }
+
+private:
+    Loop &loop_;
+    Duration delay_;
+    std::shared_ptr<MemoryStoreFactory::Disk> disk_;
+};
+
+} // namespace
+
+std::unique_ptr<Store> MemoryStoreFactory::open(std::string directory, bool durable)
+{
+    auto &disk = disks_[directory];
+    if (!disk)
+        disk = std::make_shared<Disk>();
+    disk->durable = durable;
+    return std::make_unique<MemoryStore>(loop_, delay_, disk);
+}
+
+void MemoryStoreFactory::crash()
+{
+    std::erase_if(disks_, [](const auto &item) { return !item.second->durable; });
+    // What still writes, writes to a disk that nobody will open.
+    for (auto &[directory, disk] : disks_)
+        disk = std::make_shared<Disk>(*disk);
+}
+
+} // namespace flux

@@ -1,0 +1,30 @@
+// The store of a simulation: what commit() returned for is there again after crash(), nothing else is.
+#pragma once
+#include <map>
+
+#include "common/runtime/loop.hpp"
+#include "common/runtime/store.hpp"
+
+namespace flux {
+
+class MemoryStoreFactory : public StoreFactory {
+public:
+    // delay: what a commit takes.
+    explicit MemoryStoreFactory(Loop &loop, Duration delay = Duration::zero()) : loop_(loop), delay_(delay) {}
+    std::unique_ptr<Store> open(std::string directory, bool durable) override;
+    // The machine dies: stores that are not durable are gone, commits under way never happen.
+    void crash();
+
+    struct Disk {
+        bool durable = false;
+        std::map<std::string, std::string> blobs;
+        std::map<std::string, Json> checkpoints;
+    };
+
+private:
+    Loop &loop_;
+    Duration delay_;
+    std::map<std::string, std::shared_ptr<Disk>> disks_;
+};
+
+} // namespace flux

@@ -1,0 +1,283 @@
+#include "modules/content/content.hpp"
+
+#include "common/base/encoding.hpp"
+#include "common/store/blob_frame.hpp"
+
+namespace flux {
+
+struct Content::Group {
+    explicit Group(Loop &loop) : done(loop) {}
+    std::vector<StoredBlob> blobs;
+    std::vector<StoredCheckpoint> checkpoints;
+    bool finished = false;
+    std::optional<Error> failed;
+    Condition done;
+};
+
+Content::Content(Context &context) : Module(context)
+{
+    serve("load", role::owner, &Content::load);
+    serve("store", role::owner, &Content::store);
+    serve("flush", role::owner, &Content::flush);
+    serve("dropcache", role::owner, &Content::drop_cache);
+    serve("checkpoint-get", role::owner, &Content::checkpoint_get);
+    serve("checkpoint-put", role::owner, &Content::checkpoint_put);
+    if (rank() == 0)
+        serve("commit", role::owner, &Content::commit);
+}
+
+Task<> Content::start()
+{
+    hash_ = value_or_throw(parse_hash_type(context().attribute("content.hash").value_or("sha1")));
+    if (rank() > 0)
+        co_return;
+    if (auto directory = context().attribute("statedir"); directory && !directory->empty()) {
+        store_ = context().platform().stores->open(*directory, true);
+        durable_ = true;
+    }
+}
+
+Task<> Content::stop()
+{
+    while (committing_)
+        co_await sleep_for(loop(), std::chrono::milliseconds(1));
+}
+
+// ---- requests
+
+Task<> Content::load(Request request)
+{
+    std::string digest(request.message().payload.bytes());
+    if (digest.size() != digest_size(hash_))
+        throw Error(EPROTO, "content.load: a {} digest has {} bytes, not {}", hash_type_name(hash_),
+                    digest_size(hash_), digest.size());
+    auto bytes = co_await find(std::move(digest));
+    request.respond(bytes.empty() ? Payload() : Payload::raw(std::move(bytes)));
+}
+
+Task<> Content::store(Request request)
+{
+    auto payload = request.message().payload;
+    if (payload.bytes().size() > content_max_blob)
+        throw Error(EFBIG, "a blob of {} bytes is too long: at most {} are allowed", payload.bytes().size(),
+                    content_max_blob);
+    auto name = digest(hash_, payload.bytes());
+    if (!index_.contains(name)) {
+        std::vector<StoredBlob> blobs {{name, std::string(payload.bytes())}};
+        if (rank() > 0) {
+            co_await upstream("content.store", payload);
+            insert(std::move(blobs[0]), false);
+            evict();
+        } else {
+            co_await keep(std::move(blobs), {});
+        }
+    }
+    request.respond(Payload::raw(name));
+}
+
+Task<> Content::commit(Request request)
+{
+    auto frame = value_or_throw(decode_blob_frame(request.message().payload.bytes()));
+    std::vector<StoredBlob> blobs;
+    for (auto bytes : frame.blobs)
+        blobs.push_back({digest(hash_, bytes), std::string(bytes)});
+    std::vector<StoredCheckpoint> checkpoints;
+    for (auto [key, value] : frame.checkpoints.members())
+        checkpoints.push_back({std::string(key), value});
+    co_await keep(std::move(blobs), std::move(checkpoints));
+    request.respond();
+}
+
+Task<> Content::flush(Request request)
+{
+    if (rank() == 0 && !durable_)
+        throw Error(ENOSYS, "there is no backing store: start the instance with a statedir");
+    request.respond(); // a store is only answered when its blob is where it belongs
+    co_return;
+}
+
+Json Content::drop_cache(Request &request)
+{
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+        if (entry->dirty) {
+            ++entry;
+            continue;
+        }
+        bytes_ -= entry->bytes.size();
+        index_.erase(entry->digest);
+        entry = entries_.erase(entry);
+    }
+    return {};
+}
+
+Task<Json> Content::checkpoint_get(Request request)
+{
+    auto key = request.get<std::string>("key");
+    if (rank() > 0) {
+        Message answer = co_await upstream("content.checkpoint-get", request.message().payload);
+        co_return answer.json();
+    }
+    std::optional<Json> value;
+    if (durable_)
+        value = co_await store_->checkpoint(key);
+    else if (auto found = checkpoints_.find(key); found != checkpoints_.end())
+        value = found->second;
+    if (!value)
+        throw Error(ENOENT, "there is no checkpoint {}", key);
+    Json answer {{"value", *value}};
+    co_return answer;
+}
+
+Task<Json> Content::checkpoint_put(Request request)
+{
+    if (rank() > 0) {
+        co_await upstream("content.checkpoint-put", request.message().payload);
+        co_return Json();
+    }
+    std::vector<StoredCheckpoint> checkpoints {{request.get<std::string>("key"), request.get<Json>("value")}};
+    co_await keep({}, std::move(checkpoints));
+    co_return Json();
+}
+
+// ---- the cache and what is behind it
+
+Task<std::string> Content::find(std::string digest)
+{
+    if (auto found = index_.find(digest); found != index_.end()) {
+        entries_.splice(entries_.begin(), entries_, found->second);
+        co_return found->second->bytes;
+    }
+    misses_++;
+    std::string bytes;
+    if (rank() > 0) {
+        auto payload = Payload::raw(digest);
+        Message answer = co_await upstream("content.load", std::move(payload));
+        bytes = answer.payload.bytes();
+    } else {
+        std::optional<std::string> stored;
+        if (store_)
+            stored = co_await store_->load(digest);
+        if (!stored)
+            throw Error(ENOENT, "there is no blob {}-{}", hash_type_name(hash_), hex_encode(digest));
+        bytes = std::move(*stored);
+    }
+    if (flux::digest(hash_, bytes) != digest)
+        throw Error(EIO, "the content of blob {}-{} is damaged", hash_type_name(hash_), hex_encode(digest));
+    insert({std::move(digest), bytes}, false);
+    evict();
+    co_return bytes;
+}
+
+// Rank 0: returns when all of it is as safe as this instance promises. One transaction is under way at a
+// time, the next gathers behind it.
+Task<> Content::keep(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints)
+{
+    if (!durable_) {
+        for (auto &blob : blobs)
+            insert(std::move(blob), true);
+        for (auto &checkpoint : checkpoints)
+            checkpoints_.insert_or_assign(checkpoint.key, std::move(checkpoint.value));
+        evict();
+        co_return;
+    }
+    if (!next_group_)
+        next_group_ = std::make_shared<Group>(loop());
+    auto group = next_group_;
+    for (auto &blob : blobs)
+        group->blobs.push_back(std::move(blob));
+    for (auto &checkpoint : checkpoints)
+        group->checkpoints.push_back(std::move(checkpoint));
+    if (!std::exchange(committing_, true))
+        spawn(run_groups());
+    while (!group->finished)
+        co_await group->done.wait();
+    if (group->failed)
+        throw *group->failed;
+}
+
+Task<> Content::run_groups()
+{
+    while (auto group = std::exchange(next_group_, nullptr)) {
+        try {
+            co_await store_->commit(group->blobs, std::move(group->checkpoints));
+            commits_++;
+            for (auto &blob : group->blobs)
+                insert(std::move(blob), false);
+            evict();
+        } catch (const Error &error) {
+            group->failed = error;
+        }
+        group->finished = true;
+        group->done.notify_all();
+    }
+    committing_ = false;
+}
+
+void Content::insert(StoredBlob blob, bool dirty)
+{
+    if (index_.contains(blob.digest))
+        return;
+    bytes_ += blob.bytes.size();
+    dirty_ += dirty ? 1 : 0;
+    entries_.push_front({std::move(blob.digest), std::move(blob.bytes), dirty});
+    index_.emplace(entries_.front().digest, entries_.begin());
+}
+
+// Forgets clean entries beyond the limit, the least recently used first; dirty ones go to the overflow.
+void Content::evict()
+{
+    for (auto entry = entries_.end(); bytes_ > content_cache_limit && entry != entries_.begin();) {
+        --entry;
+        if (entry->dirty)
+            continue;
+        bytes_ -= entry->bytes.size();
+        index_.erase(entry->digest);
+        entry = entries_.erase(entry);
+    }
+    if (bytes_ > content_cache_limit && dirty_ > 0 && !std::exchange(spilling_, true))
+        spawn(spill());
+}
+
+Task<> Content::spill()
+{
+    constexpr size_t keep_free = 4; // a quarter of the limit is written out at a time
+    std::vector<StoredBlob> blobs;
+    size_t bytes = 0;
+    for (auto entry = entries_.rbegin(); entry != entries_.rend() && bytes < content_cache_limit / keep_free;
+         ++entry)
+        if (entry->dirty) {
+            blobs.push_back({entry->digest, entry->bytes});
+            bytes += entry->bytes.size();
+        }
+    try {
+        co_await overflow().commit(blobs, {});
+        for (const auto &blob : blobs)
+            if (auto found = index_.find(blob.digest); found != index_.end()) {
+                found->second->dirty = false;
+                dirty_--;
+            }
+    } catch (const Error &error) {
+        log(LogLevel::err, "cannot write to the overflow of the content cache: {}", error.text());
+        co_return; // spilling_ stays set: memory is all there is
+    }
+    spilling_ = false;
+    evict();
+}
+
+Store &Content::overflow()
+{
+    if (!store_)
+        store_ = context().platform().stores->open(context().attribute("rundir").value_or("/tmp"), false);
+    return *store_;
+}
+
+Json Content::stats() const
+{
+    return Json {{"count", int64_t(entries_.size())}, {"size", int64_t(bytes_)},
+                 {"dirty", int64_t(dirty_)},          {"misses", int64_t(misses_)},
+                 {"commits", int64_t(commits_)},      {"durable", durable_}};
+}
+
+} // namespace flux
+
+FLUX_MODULE(content, "content", flux::Content)

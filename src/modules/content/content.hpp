@@ -1,0 +1,67 @@
+// The content service (RFC 10): blobs by digest, on every rank. Ranks other than 0 cache and ask upstream;
+// rank 0 has the store: durable in statedir when that is set, else a file in rundir that is opened when
+// memory is full.
+//
+// content.commit (rank 0, payload: common/store/blob_frame.hpp) stores blobs and checkpoints in one
+// transaction; so the store is part of this module and there is no backing module to load.
+#pragma once
+#include <list>
+#include <unordered_map>
+
+#include "common/base/hash.hpp"
+#include "common/module/module.hpp"
+#include "common/runtime/sync.hpp"
+
+namespace flux {
+
+constexpr size_t content_cache_limit = 64 << 20;        // bytes of blobs in memory
+constexpr size_t content_max_blob = size_t(1024) << 20; // bytes (RFC 10)
+
+class Content : public Module {
+public:
+    explicit Content(Context &context);
+    Task<> start() override;
+    Task<> stop() override;
+    Json stats() const override;
+
+private:
+    struct Entry {
+        std::string digest;
+        std::string bytes;
+        bool dirty = false; // nowhere but here (rank 0 without a durable store)
+    };
+    using Entries = std::list<Entry>; // the most recently used first
+    struct Group;                     // what the next transaction will store
+
+    Task<> load(Request request);
+    Task<> store(Request request);
+    Task<> commit(Request request);
+    Task<> flush(Request request);
+    Json drop_cache(Request &request);
+    Task<Json> checkpoint_get(Request request);
+    Task<Json> checkpoint_put(Request request);
+
+    Task<std::string> find(std::string digest);
+    Task<> keep(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints);
+    Task<> run_groups();
+    void insert(StoredBlob blob, bool dirty);
+    void evict();
+    Task<> spill();
+    Store &overflow();
+
+    HashType hash_ = HashType::sha1;
+    bool durable_ = false;
+    std::unique_ptr<Store> store_;
+    Entries entries_;
+    std::unordered_map<std::string, Entries::iterator> index_;
+    std::map<std::string, Json> checkpoints_; // without a durable store
+    size_t bytes_ = 0;
+    size_t dirty_ = 0;
+    size_t misses_ = 0;
+    size_t commits_ = 0;
+    bool committing_ = false;
+    bool spilling_ = false;
+    std::shared_ptr<Group> next_group_;
+};
+
+} // namespace flux
