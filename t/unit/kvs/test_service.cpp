@@ -1,0 +1,331 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "common/base/hash.hpp"
+#include "common/kvs/lookup.hpp"
+#include "common/runtime/ev_loop.hpp"
+#include "common/runtime/sim_loop.hpp"
+#include "common/store/blob_frame.hpp"
+#include "common/store/memory_store.hpp"
+#include "common/store/sqlite_store.hpp"
+#include "modules/content/content.hpp"
+#include "modules/kvs/kvs.hpp"
+
+using namespace flux;
+
+namespace {
+
+class Broker;
+
+// One module or client of a pretended broker, on a handle of its own.
+class Party : public Context {
+public:
+    Party(Broker &broker, std::string name);
+    Handle &handle() override { return handle_; }
+    const Platform &platform() const override;
+    const std::string &name() const override { return name_; }
+    const std::vector<std::string> &arguments() const override { return arguments_; }
+    uint32_t rank() const override { return 0; }
+    uint32_t size() const override { return 1; }
+    std::optional<std::string> attribute(std::string_view name) const override;
+    const Json &config() const override { return config_; }
+    void log(LogLevel, std::string text) override { logged.push_back(std::move(text)); }
+
+    std::vector<std::string> logged;
+    Credentials credentials {1000, role::owner};
+
+private:
+    Broker &broker_;
+    std::string name_;
+    std::vector<std::string> arguments_;
+    Json config_ = Json::object();
+    Handle handle_;
+};
+
+// Content, kvs and a client, joined by nothing but the loop.
+class Broker {
+public:
+    Broker(Loop &loop, StoreFactory &stores, std::string statedir)
+        : statedir(std::move(statedir)), platform {.loop = &loop, .stores = &stores}
+    {
+        content = std::make_unique<Content>(content_party);
+        kvs = std::make_unique<kvs::Kvs>(kvs_party);
+    }
+    Task<> start()
+    {
+        co_await content->start();
+        co_await kvs->start();
+    }
+    // Requests carry their sender as the only hop; responses find it there.
+    void send(Party &from, Message message)
+    {
+        if (message.is_request()) {
+            message.route.push_back(RouteId(from.name()));
+            message.credentials = from.credentials;
+        }
+        platform.loop->post([this, message = std::move(message)]() mutable { deliver(std::move(message)); });
+    }
+    void deliver(Message message)
+    {
+        if (message.is_response()) {
+            auto to = message.sender().text();
+            auto &party = to == "kvs" ? kvs_party : to == "content" ? content_party : client;
+            return party.handle().receive(std::move(message));
+        }
+        auto service = message.service();
+        if (service == "service" || service == "broker" || message.topic == "service.add") {
+            Message answer = Message::response_to(message);
+            return deliver(std::move(answer));
+        }
+        (service == "content" ? content_party : kvs_party).handle().receive(std::move(message));
+    }
+
+    std::string statedir;
+    Platform platform;
+    Party content_party {*this, "content"};
+    Party kvs_party {*this, "kvs"};
+    Party client {*this, "client"};
+    std::unique_ptr<Content> content;
+    std::unique_ptr<kvs::Kvs> kvs;
+};
+
+Party::Party(Broker &broker, std::string name)
+    : broker_(broker), name_(std::move(name)),
+      handle_(*broker.platform.loop, [this](Message message) { broker_.send(*this, std::move(message)); })
+{
+}
+const Platform &Party::platform() const
+{
+    return broker_.platform;
+}
+std::optional<std::string> Party::attribute(std::string_view name) const
+{
+    if (name == "statedir" && !broker_.statedir.empty())
+        return broker_.statedir;
+    return std::nullopt;
+}
+
+struct Instance {
+    SimClock clock;
+    SimLoop loop {clock};
+    MemoryStoreFactory stores {loop, std::chrono::milliseconds(1)};
+    std::unique_ptr<Broker> broker;
+
+    void boot(std::string statedir = "state")
+    {
+        broker.reset();
+        broker = std::make_unique<Broker>(loop, stores, std::move(statedir));
+        run(broker->start());
+    }
+    // Until nothing is left to happen.
+    void run(Task<> task)
+    {
+        std::string failure;
+        {
+            Gate gate(loop, [&](const Error &error) { failure = error.text(); });
+            gate.spawn(std::move(task));
+            loop.run();
+            EXPECT_EQ(gate.size(), 0u) << "the task never ended";
+        }
+        EXPECT_EQ(failure, "");
+    }
+    Handle &client() { return broker->client.handle(); }
+};
+
+Task<> put(Handle &handle, std::string key, std::string value)
+{
+    kvs::Txn txn;
+    txn.put(key, value);
+    co_await kvs::commit(handle, std::move(txn));
+}
+
+Task<> append(Handle &handle, std::string key, std::string value)
+{
+    kvs::Txn txn;
+    txn.append(key, value);
+    co_await kvs::commit(handle, std::move(txn));
+}
+
+Task<> expect_value(Handle &handle, std::string key, std::string expected)
+{
+    EXPECT_EQ(co_await kvs::get(handle, key), expected);
+}
+
+Task<> many_commits(Handle &handle, int count)
+{
+    std::list<Rpc> commits;
+    for (int i = 0; i < count; i++) {
+        kvs::Txn txn;
+        txn.put(fmt::format("many.{}", i), "x");
+        Json payload {{"namespace", "primary"}, {"flags", 0}, {"ops", txn.ops()}};
+        RpcOptions options;
+        commits.emplace_back(handle, Message::request("kvs.commit", payload), options);
+    }
+    int64_t last = 0;
+    for (auto &commit : commits) {
+        Message answer = co_await commit;
+        last = answer.json().get<int64_t>("rootseq");
+    }
+    EXPECT_LE(last, 3) << "commits that came together share versions";
+}
+
+Task<> watch_appends(Handle &handle, std::vector<std::string> *seen, size_t count)
+{
+    auto stream =
+        kvs::watch(handle, "log", kvs::flag::watch | kvs::flag::watch_append | kvs::flag::waitcreate);
+    while (seen->size() < count) {
+        auto row = co_await stream.next();
+        if (!row)
+            break;
+        Json object = row->json().get<Json>("val");
+        seen->push_back(value_or_throw(treeobj::decode_val(object)));
+    }
+}
+
+Task<> appends_are_watched(Handle &handle)
+{
+    std::vector<std::string> seen;
+    Gate gate(handle.loop());
+    gate.spawn(watch_appends(handle, &seen, 3));
+    for (auto text : {"one", "two", "three"})
+        co_await append(handle, "log", text);
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    EXPECT_EQ(seen, (std::vector<std::string> {"one", "two", "three"}));
+}
+
+Task<> expect_error(Handle &handle, std::string topic, Json payload, int errnum)
+{
+    int found = 0;
+    try {
+        co_await handle.rpc(topic, payload);
+    } catch (const Error &error) {
+        found = error.errnum();
+    }
+    EXPECT_EQ(found, errnum) << topic << " " << payload.dump();
+}
+
+Task<> namespaces_come_and_go(Handle &handle)
+{
+    Json name {{"namespace", "foo"}};
+    co_await handle.rpc("kvs.namespace-create", name);
+    co_await expect_error(handle, "kvs.namespace-create", name, EEXIST);
+    kvs::Txn txn;
+    txn.put("a", "1");
+    co_await kvs::commit(handle, std::move(txn), "foo");
+    EXPECT_EQ(co_await kvs::get(handle, "a", "foo"), "1");
+    kvs::Txn link;
+    link.symlink("across", "a", "foo");
+    co_await kvs::commit(handle, std::move(link));
+    EXPECT_EQ(co_await kvs::get(handle, "across"), "1");
+    co_await handle.rpc("kvs.namespace-remove", name);
+    Json key {{"namespace", "foo"}, {"key", "a"}, {"flags", 0}};
+    co_await expect_error(handle, "kvs.lookup", key, ENOTSUP);
+}
+
+Task<> store_and_load(Store &store, bool *done, Loop &loop)
+{
+    std::vector<StoredBlob> blobs {{"d1", std::string(10000, 'x')}, {"d2", ""}, {"d3", "short"}};
+    std::vector<StoredCheckpoint> checkpoints {{"k", Json {{"rootref", "r"}}}};
+    co_await store.commit(blobs, checkpoints);
+    for (auto &blob : blobs) {
+        auto found = co_await store.load(blob.digest);
+        EXPECT_EQ(found.value_or("none"), blob.bytes);
+    }
+    auto none = co_await store.load("d4");
+    EXPECT_FALSE(none.has_value());
+    auto checkpoint = co_await store.checkpoint("k");
+    EXPECT_TRUE(checkpoint && checkpoint->get<std::string>("rootref") == "r");
+    *done = true;
+    loop.stop();
+}
+
+} // namespace
+
+TEST(KvsService, what_was_committed_is_there_after_a_crash)
+{
+    Instance run;
+    run.boot();
+    run.run(put(run.client(), "a.b", "42"));
+    run.run(put(run.client(), "big", std::string(5000, 'x')));
+    run.broker.reset();
+    run.stores.crash();
+    run.boot();
+    run.run(expect_value(run.client(), "a.b", "42"));
+    run.run(expect_value(run.client(), "big", std::string(5000, 'x')));
+}
+
+TEST(KvsService, without_a_statedir_nothing_survives_and_everything_works)
+{
+    Instance run;
+    run.boot("");
+    run.run(put(run.client(), "a", "1"));
+    run.run(expect_value(run.client(), "a", "1"));
+}
+
+TEST(KvsService, commits_that_come_together_are_stored_together)
+{
+    Instance run;
+    run.boot();
+    run.run(many_commits(run.client(), 500));
+    run.run(expect_value(run.client(), "many.499", "x"));
+}
+
+TEST(KvsService, a_watcher_of_appends_sees_each_piece_in_order)
+{
+    Instance run;
+    run.boot();
+    run.run(appends_are_watched(run.client()));
+}
+
+TEST(KvsService, namespaces_are_separate_and_symlinks_cross_them)
+{
+    Instance run;
+    run.boot();
+    run.run(namespaces_come_and_go(run.client()));
+}
+
+TEST(KvsService, a_guest_reaches_no_namespace_of_another)
+{
+    Instance run;
+    run.boot();
+    run.run(put(run.client(), "a", "1"));
+    run.broker->client.credentials = {2000, role::user};
+    Json key {{"namespace", "primary"}, {"key", "a"}, {"flags", 0}};
+    run.run(expect_error(run.client(), "kvs.lookup", key, EPERM));
+    run.run(expect_error(run.client(), "content.load", Json {{"x", 1}}, EPERM));
+}
+
+TEST(Store, sqlite_gives_back_what_it_was_given)
+{
+    auto directory = std::filesystem::temp_directory_path() / fmt::format("flux-store-{}", getpid());
+    std::filesystem::create_directories(directory);
+    bool done = false;
+    {
+        EvLoop loop;
+        SqliteStoreFactory factory(loop);
+        auto store = factory.open(directory.string(), true);
+        Gate gate(loop, [&](const Error &error) {
+            ADD_FAILURE() << error.text();
+            loop.stop();
+        });
+        gate.spawn(store_and_load(*store, &done, loop));
+        loop.run();
+    }
+    std::filesystem::remove_all(directory);
+    EXPECT_TRUE(done);
+}
+
+TEST(Store, a_blob_frame_that_is_cut_off_is_refused)
+{
+    auto whole = encode_blob_frame({"one", "", "three"}, Json {{"k", Json {{"v", 1}}}});
+    auto frame = decode_blob_frame(whole);
+    ASSERT_TRUE(frame.has_value());
+    EXPECT_EQ(frame->blobs, (std::vector<std::string_view> {"one", "", "three"}));
+    EXPECT_EQ(frame->checkpoints.at("k", "v").as<int>(), 1);
+    for (size_t length = 0; length < whole.size(); length++) {
+        auto cut = decode_blob_frame(std::string_view(whole).substr(0, length));
+        bool only_blobs = cut && !cut->checkpoints && cut->blobs.size() == 3;
+        EXPECT_TRUE(!cut || only_blobs) << length;
+    }
+}
