@@ -135,7 +135,7 @@ private:
         execute("PRAGMA locking_mode=EXCLUSIVE");
         // size: of the blob itself; as many bytes as are stored when it is not compressed
         execute("CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER NOT NULL, "
-                "bytes BLOB NOT NULL) WITHOUT ROWID");
+                "bytes BLOB NOT NULL)");
         execute("CREATE TABLE IF NOT EXISTS checkpoints (key TEXT PRIMARY KEY, value TEXT NOT NULL)");
         load_.emplace(db_, "SELECT size, bytes FROM blobs WHERE digest = ?1");
         insert_.emplace(db_, "INSERT OR IGNORE INTO blobs (digest, size, bytes) VALUES (?1, ?2, ?3)");

@@ -194,6 +194,79 @@ Task<> appends_are_watched(Handle &handle)
     EXPECT_EQ(seen, (std::vector<std::string> {"one", "two", "three"}));
 }
 
+struct Watched {
+    std::vector<std::string> values;
+    int errnum = -1; // 0: the normal end
+};
+
+Task<> watch_values(Handle &handle, std::string key, int flags, std::string space, Watched *seen)
+{
+    try {
+        auto stream = kvs::watch(handle, key, flags, space);
+        while (auto row = co_await stream.next()) {
+            Json object = row->json().get<Json>("val");
+            seen->values.push_back(value_or_throw(treeobj::decode_val(object)));
+        }
+        seen->errnum = 0;
+    } catch (const Error &error) {
+        seen->errnum = error.errnum();
+    }
+}
+
+using kvs::flag::waitcreate;
+using kvs::flag::watch_uniq;
+
+Task<> watches_end_as_promised(Handle &handle)
+{
+    Watched plain, uniq, created, missing;
+    Gate gate(handle.loop());
+    auto pause = std::chrono::seconds(1);
+    co_await put(handle, "w.a", "1");
+    gate.spawn(watch_values(handle, "w.a", kvs::flag::watch, "primary", &plain));
+    gate.spawn(watch_values(handle, "w.a", kvs::flag::watch | watch_uniq, "primary", &uniq));
+    gate.spawn(watch_values(handle, "made.with.parent", waitcreate, "primary", &created));
+    gate.spawn(watch_values(handle, "not.here", kvs::flag::watch, "primary", &missing));
+    co_await sleep_for(handle.loop(), pause);
+    co_await put(handle, "w.a", "1");
+    co_await put(handle, "w.b", "of no interest");
+    co_await put(handle, "w.a", "2");
+    kvs::Txn txn;
+    Json directory = treeobj::make_dir();
+    treeobj::set_entry(directory, "parent", treeobj::make_val("here"));
+    txn.put_treeobj("made.with", directory);
+    txn.unlink("w.a");
+    co_await kvs::commit(handle, std::move(txn));
+    co_await sleep_for(handle.loop(), pause);
+    EXPECT_EQ(plain.values, (std::vector<std::string> {"1", "1", "2"}));
+    EXPECT_EQ(plain.errnum, ENOENT) << "the key was removed";
+    EXPECT_EQ(uniq.values, (std::vector<std::string> {"1", "2"}));
+    EXPECT_EQ(created.values, std::vector<std::string> {"here"}) << "its parent came with it inside";
+    EXPECT_EQ(created.errnum, 0);
+    EXPECT_EQ(missing.errnum, ENOENT);
+}
+
+Task<> watch_of_a_removed_namespace(Handle &handle)
+{
+    Json name {{"namespace", "foo"}};
+    co_await handle.rpc("kvs.namespace-create", name);
+    Watched seen;
+    Gate gate(handle.loop());
+    gate.spawn(watch_values(handle, "a", waitcreate, "foo", &seen));
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    co_await handle.rpc("kvs.namespace-remove", name);
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    EXPECT_EQ(seen.errnum, ENOTSUP);
+}
+
+Task<> cancelled_watch_ends_normally(Handle &handle)
+{
+    auto stream = kvs::watch(handle, "never", kvs::flag::watch | waitcreate);
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    stream.cancel();
+    auto end = co_await stream.next();
+    EXPECT_FALSE(end.has_value());
+}
+
 Task<> expect_error(Handle &handle, std::string topic, Json payload, int errnum)
 {
     int found = 0;
@@ -276,6 +349,27 @@ TEST(KvsService, a_watcher_of_appends_sees_each_piece_in_order)
     Instance run;
     run.boot();
     run.run(appends_are_watched(run.client()));
+}
+
+TEST(KvsService, watches_tell_what_they_promise_and_end_when_the_key_does)
+{
+    Instance run;
+    run.boot();
+    run.run(watches_end_as_promised(run.client()));
+}
+
+TEST(KvsService, a_removed_namespace_ends_its_watches)
+{
+    Instance run;
+    run.boot();
+    run.run(watch_of_a_removed_namespace(run.client()));
+}
+
+TEST(KvsService, a_cancelled_watch_ends_without_error)
+{
+    Instance run;
+    run.boot();
+    run.run(cancelled_watch_ends_normally(run.client()));
 }
 
 TEST(KvsService, namespaces_are_separate_and_symlinks_cross_them)
