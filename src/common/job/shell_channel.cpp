@@ -141,7 +141,8 @@ ToShell to_shell(const Json &json)
     if (type == "signal")
         return Signal {json.get<int>("signum")};
     if (type == "stdin")
-        return Stdin {json.value<std::string>("ranks", "all"), get_data(json), json.value<bool>("eof", false)};
+        return Stdin {json.value<std::string>("ranks", "all"), get_data(json),
+                      json.value<bool>("eof", false)};
     if (type == "pmi-exchange-result")
         return PmiExchangeResult {json.get<uint64_t>("seq"), object_at(json, "pairs")};
     if (type == "shutdown")

@@ -1,5 +1,6 @@
-// The channel between a job's shell and the job-exec module on its node: newline-delimited JSON objects over a socket
-// pair, whose number the shell finds in FLUX_SHELL_CHANNEL. doc/shell-channel.md tells the conversation.
+// The channel between a job's shell and the job-exec module on its node: newline-delimited JSON objects over
+// a socket pair, whose number the shell finds in FLUX_SHELL_CHANNEL. doc/shell-channel.md tells the
+// conversation.
 //
 //     process->write("FLUX_SHELL_CHANNEL", encode(shell_channel::Signal {SIGTERM}));
 //     auto message = value_or_throw(shell_channel::parse_from_shell(line));
@@ -78,7 +79,7 @@ struct Exception {
     std::string type;
     std::string note;
 };
-struct Finish { // the last message
+struct Finish {     // the last message
     int status = 0; // the worst wait status of this shell's tasks
 };
 using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Finish>;

@@ -3,7 +3,9 @@
 #include <sys/wait.h>
 
 #include <map>
+#include <optional>
 
+#include "common/base/error.hpp"
 #include "common/runtime/ev_loop.hpp"
 #include "common/subprocess/posix_spawner.hpp"
 
