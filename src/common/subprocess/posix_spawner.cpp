@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -382,6 +382,7 @@ public:
         int number = first_channel_fd;
         for (const auto &channel : spec_.channels)
             add_channel(channel, number++);
+        posix_spawn_file_actions_addclosefrom_np(&arguments_.actions, number);
     }
 
     pid_t start()
@@ -471,7 +472,8 @@ std::unique_ptr<Process> PosixSpawner::spawn(ProcessSpec spec, ProcessCallbacks 
         launch.add_streams();
         state->pid = launch.start();
     }
-    state->pidfd = Fd(pidfd_open(state->pid, 0));
+    // glibc 2.36 declares pidfd_open() without extern "C".
+    state->pidfd = Fd(int(syscall(SYS_pidfd_open, state->pid, 0)));
     if (!state->pidfd) {
         int errnum = errno;
         state->kill_group(SIGKILL);
