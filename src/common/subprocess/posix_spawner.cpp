@@ -213,6 +213,7 @@ public:
     void forget()
     {
         forgotten = true;
+        loop.post([running = std::move(callbacks)] {}); // one of them may be what runs now
         callbacks = {};
         for (auto &stream : streams)
             if (stream.fd)

@@ -1,7 +1,7 @@
 // PosixSpawner: real processes, by posix_spawn(3) (which shares the parent's memory until the exec, so its
 // cost does not grow with the parent). The child gets default signal actions, an empty signal mask, its own
-// process group when asked, and only the descriptors it is meant to have: 0, 1, 2 and its channels. That
-// rests on every descriptor of this program being close-on-exec, so open with O_CLOEXEC everywhere.
+// process group when asked, and only the descriptors it is meant to have: 0, 1, 2 and its channels. All
+// others are closed, whoever opened them.
 //
 // on_exit comes once the process is reaped and every stream has ended. A grandchild that keeps a pipe open
 // does not hold that up for longer than `stream_grace` after the reaping: then the streams are reported as

@@ -255,6 +255,19 @@ TEST(Shell, when_the_channel_closes_the_tasks_die)
     EXPECT_EQ(kill(task, 0), -1);
 }
 
+TEST(Shell, a_cyclic_taskmap_deals_the_tasks_out)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(
+        jobspec({"sh", "-c", "echo $FLUX_TASK_RANK $FLUX_TASK_LOCAL_ID"}, 4, Json {{"taskmap", "cyclic"}}),
+        resources("3-4", "0-1", "a[0-1]"), 1, 2);
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    EXPECT_EQ(exec.output["stdout:1"], "1 0\n");
+    EXPECT_EQ(exec.output["stdout:3"], "3 1\n");
+    EXPECT_EQ(exec.output.size(), 8u - 4u);
+}
+
 TEST(Shell, a_job_that_makes_no_sense_is_an_exception)
 {
     EvLoop loop;
@@ -263,6 +276,29 @@ TEST(Shell, a_job_that_makes_no_sense_is_an_exception)
     EXPECT_EQ(WEXITSTATUS(exec.wait()), 1);
     ASSERT_EQ(exec.exceptions.size(), 1u);
     EXPECT_NE(exec.exceptions[0].note.find("spiral"), std::string::npos);
+}
+
+TEST(ShellChannel, damaged_messages_parse_or_are_refused)
+{
+    const std::string lines[] = {
+        ch::encode(ch::ToShell(ch::Stdin {.ranks = "0-3", .data = "abc", .eof = true})),
+        ch::encode(ch::ToShell(ch::PmiExchangeResult {7, Json {{"a", "b"}}})),
+        ch::encode(ch::FromShell(ch::Output {"stdout", 3, std::string("\xff\x00", 2), true})),
+        ch::encode(ch::FromShell(ch::Exception {0, "exec", "note"})),
+    };
+    unsigned seed = 42;
+    for (int round = 0; round < 20000; round++) {
+        auto line = lines[round % std::size(lines)];
+        for (int i = 0; i < round % 4; i++)
+            line[rand_r(&seed) % line.size()] = char(rand_r(&seed));
+        if (auto message = ch::parse_to_shell(line); !message) {
+            ASSERT_EQ(message.error().errnum(), EPROTO);
+        }
+        if (auto message = ch::parse_from_shell(line); message) {
+            auto again = ch::encode(*message);
+            ASSERT_EQ(ch::encode(value_or_throw(ch::parse_from_shell(again))), again);
+        }
+    }
 }
 
 TEST(ShellChannel, hostile_lines_are_refused_with_a_sentence)

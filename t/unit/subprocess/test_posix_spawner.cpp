@@ -83,8 +83,8 @@ TEST(PosixSpawner, writing_to_a_process_that_does_not_read_is_no_signal_for_us)
 TEST(PosixSpawner, a_channel_carries_bytes_both_ways)
 {
     Runner run;
-    auto spec =
-        Runner::shell("read line <&$CHAN; echo got $line >&$CHAN; echo no other: $(ls /proc/self/fd | wc -l)");
+    auto spec = Runner::shell(
+        "read line <&$CHAN; echo got $line >&$CHAN; echo no other: $(ls /proc/self/fd | wc -l)");
     spec.channels = {"CHAN"};
     run.start(spec).write("CHAN", "hello\n");
     EXPECT_EQ(run.wait(), 0);
@@ -153,6 +153,25 @@ TEST(PosixSpawner, a_destroyed_process_is_killed_and_reaped)
         run.loop.step(true);
     EXPECT_EQ(errno, ESRCH);
     EXPECT_FALSE(run.status);
+}
+
+TEST(PosixSpawner, a_process_may_be_destroyed_by_its_own_output)
+{
+    EvLoop loop;
+    std::unique_ptr<Process> process;
+    std::string seen;
+    auto mark = std::make_shared<std::string>("seen");
+    PosixSpawner spawner(loop);
+    auto spec = Runner::shell("echo one; sleep 100");
+    spec.environment = {"PATH=/usr/bin:/bin"};
+    process = spawner.spawn(spec, {.on_output = [&process, &seen, mark](std::string_view, std::string_view) {
+                                process.reset();
+                                seen = *mark;
+                            }});
+    int pid = process->pid();
+    while (seen.empty() || kill(pid, 0) == 0)
+        loop.step(true);
+    EXPECT_EQ(seen, "seen");
 }
 
 } // namespace
