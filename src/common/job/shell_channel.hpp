@@ -1,0 +1,111 @@
+// The channel between a job's shell and the job-exec module on its node: newline-delimited JSON objects over
+// a socket pair, whose number the shell finds in FLUX_SHELL_CHANNEL. doc/shell-channel.md tells the
+// conversation.
+//
+//     process->write("FLUX_SHELL_CHANNEL", encode(shell_channel::Signal {SIGTERM}));
+//     auto message = value_or_throw(shell_channel::parse_from_shell(line));
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "common/base/error.hpp"
+#include "common/json/json.hpp"
+#include "common/types/job_id.hpp"
+
+namespace flux::shell_channel {
+
+constexpr const char *environment_name = "FLUX_SHELL_CHANNEL";
+constexpr size_t max_message = 128u << 20; // bytes of one line; a jobspec may be big
+
+// To the shell.
+struct Start { // "job": the first message
+    JobId id;
+    uint32_t userid = 0;
+    Json jobspec;
+    Json R;
+    uint32_t rank = 0;   // the broker's
+    uint32_t nodeid = 0; // this shell's index in R, in rank order
+    uint32_t nnodes = 1;
+    uint32_t leader_rank = 0; // the broker rank of nodeid 0
+    std::string hostlist;     // RFC 29, in nodeid order
+    std::string uri;          // FLUX_URI of the tasks
+    std::string service;      // for the shell.init event
+    std::string tmpdir;       // where FLUX_JOB_TMPDIR is made; empty: TMPDIR or /tmp
+};
+struct Signal {
+    int signum = 0;
+};
+struct Stdin {
+    std::string ranks = "all"; // task ranks, an idset or "all"
+    std::string data;          // raw bytes
+    bool eof = false;
+};
+struct PmiExchangeResult {
+    uint64_t seq = 0;
+    Json pairs; // what all shells put, as an object of strings
+};
+struct Shutdown {}; // kill the tasks and exit
+using ToShell = std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown>;
+
+// From the shell.
+struct Event { // for guest.exec.eventlog
+    std::string name;
+    Json context;
+};
+struct Output {
+    std::string stream; // "stdout" or "stderr"
+    uint32_t rank = 0;  // the task's
+    std::string data;   // raw bytes; on the wire UTF-8 or, with "encoding", base64 (RFC 24)
+    bool eof = false;
+};
+struct Redirect { // RFC 24: this stream of these tasks goes to a file
+    std::string stream;
+    std::string ranks;
+    std::string path;
+};
+struct PmiExchange {
+    uint64_t seq = 0; // 0, 1, 2... one per barrier
+    Json pairs;       // what this node's tasks put since the last one
+};
+struct Log {
+    int level = 6; // RFC 5424 severity
+    std::string text;
+};
+struct Exception {
+    int severity = 0;
+    std::string type;
+    std::string note;
+};
+struct Finish {     // the last message
+    int status = 0; // the worst wait status of this shell's tasks
+};
+using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Finish>;
+
+// One line with its newline.
+std::string encode(const ToShell &message);
+std::string encode(const FromShell &message);
+
+// Without its newline. EPROTO says which key is wrong.
+Expected<ToShell> parse_to_shell(std::string_view line);
+Expected<FromShell> parse_from_shell(std::string_view line);
+
+// Bytes as they arrive, cut into lines.
+class LineBuffer {
+public:
+    void append(std::string_view bytes) { bytes_ += bytes; }
+    // The next line without its newline; nullopt when none is whole yet. EPROTO over max_message.
+    Expected<std::optional<std::string>> next();
+
+private:
+    std::string bytes_;
+    size_t consumed_ = 0;
+    size_t searched_ = 0;
+};
+
+// Whether bytes can be a JSON string as they are: UTF-8 without NUL.
+bool is_text(std::string_view bytes) noexcept;
+
+} // namespace flux::shell_channel

@@ -1,0 +1,25 @@
+// Which processors and gpus each task gets, and the limits of all of them. What a child inherits is set on
+// the shell itself just before each start: posix_spawn knows neither affinity nor limits.
+#pragma once
+#include <optional>
+
+#include "shell/job.hpp"
+
+namespace flux::shell {
+
+// nullopt: leave CUDA_VISIBLE_DEVICES alone (no gpus, or gpu-affinity=off). Throws Error(EINVAL) on a bad
+// map.
+std::optional<Idset> gpus_of_task(const Job &job, uint32_t task);
+
+// The logical cores of R for a task, by option cpu-affinity: on, per-task, map:LIST. nullopt: not bound.
+std::optional<Idset> cores_of_task(const Job &job, uint32_t task);
+
+// The shell's own processors become those of the task's cores, for the task to inherit. Nothing when it is
+// not bound.
+void bind_for_task(const Job &job, uint32_t task);
+
+// Sets the soft limits of the option rlimit. Throws Error(EINVAL) that names an unknown limit or one above
+// the hard limit.
+void apply_rlimits(const Job &job);
+
+} // namespace flux::shell

@@ -1,0 +1,162 @@
+#include "shell/options.hpp"
+
+#include <csignal>
+
+#include "common/types/duration.hpp"
+
+namespace flux::shell {
+
+namespace {
+
+// "-o flag" is 1, "-o flag=true" a boolean, "-o flag=2" a number.
+bool is_set(const Json &value)
+{
+    if (value.is_integer())
+        return value.as<int64_t>() != 0;
+    return value && !value.is_null() && !(value.is_boolean() && !value.as<bool>());
+}
+
+std::string text_of(const Json &value, std::string_view option)
+{
+    if (value.is_string())
+        return value.as<std::string>();
+    if (value.is_integer())
+        return value.as<int64_t>() == 1 ? "on" : "off";
+    if (value.is_boolean())
+        return value.as<bool>() ? "on" : "off";
+    throw Error(EINVAL, "shell option {}: expected a string, found {}", option, value.type_name());
+}
+
+double seconds_of(const Json &value, std::string_view option)
+{
+    if (value.is_number())
+        return value.as<double>();
+    auto parsed = parse_duration(value.string_view());
+    if (!parsed)
+        throw Error(EINVAL, "shell option {}: {}", option, parsed.error().text());
+    return *parsed;
+}
+
+uint64_t size_of(const Json &value)
+{
+    uint64_t size = 0;
+    if (value.is_integer())
+        size = uint64_t(std::max<int64_t>(0, value.as<int64_t>()));
+    else {
+        auto text = value.as<std::string>();
+        char *end = nullptr;
+        double number = strtod(text.c_str(), &end);
+        std::string_view unit = end;
+        double factor = unit.empty()                 ? 1
+                        : unit == "k" || unit == "K" ? 1e3
+                        : unit == "M"                ? 1e6
+                        : unit == "G"                ? 1e9
+                                                     : 0;
+        if (end == text.c_str() || !factor || !(number >= 0) ||
+            number * factor > double(Options::max_output_limit))
+            throw Error(EINVAL, "shell option output.limit: \"{}\" is no size up to 1G", text);
+        size = uint64_t(number * factor);
+    }
+    if (size > Options::max_output_limit)
+        throw Error(EINVAL, "shell option output.limit: {} is more than 1G", size);
+    return size;
+}
+
+void parse_stream(const Json &output, const char *name, StreamOptions &stream)
+{
+    Json json = output[name];
+    if (!json.is_object())
+        return;
+    if (auto type = json.find<std::string>("type")) {
+        if (*type != "kvs" && *type != "file" && *type != "none")
+            throw Error(EINVAL, "shell option output.{}.type: \"{}\" is neither kvs nor file", name, *type);
+        stream.to_file = *type == "file";
+    }
+    stream.path = json.value<std::string>("path", stream.path);
+    if (Json label = json["label"])
+        stream.label = is_set(label);
+    if (auto buffer = json.at("buffer", "type"))
+        stream.line_buffered = buffer.string_view() != "none";
+    if (stream.to_file && stream.path.empty())
+        throw Error(EINVAL, "shell option output.{}.type=file needs output.{}.path", name, name);
+}
+
+void parse_output(const Json &output, Options &options)
+{
+    options.stderr_.line_buffered = false;
+    if (!output.is_object())
+        return;
+    parse_stream(output, "stdout", options.stdout_);
+    if (!output["stderr"].contains("type")) { // the type of stdout holds for both
+        options.stderr_.to_file = options.stdout_.to_file;
+        options.stderr_.path = options.stdout_.path;
+        options.stderr_.label = options.stdout_.label;
+    }
+    parse_stream(output, "stderr", options.stderr_);
+    if (Json limit = output["limit"])
+        options.output_limit = size_of(limit);
+    auto mode = output.value<std::string>("mode", "truncate");
+    if (mode != "truncate" && mode != "append")
+        throw Error(EINVAL, "shell option output.mode: \"{}\" is neither truncate nor append", mode);
+    options.append = mode == "append";
+}
+
+void parse_taskmap(const Json &value, Options &options)
+{
+    if (value.is_object()) {
+        options.taskmap_scheme = value.get<std::string>("scheme");
+        options.taskmap_value = value.value<std::string>("value", {});
+    } else {
+        auto text = value.as<std::string>();
+        auto colon = text.find(':');
+        options.taskmap_scheme = text.substr(0, colon);
+        options.taskmap_value = colon == text.npos ? "" : text.substr(colon + 1);
+    }
+}
+
+void parse_all(const Json &json, Options &options)
+{
+    if (Json value = json["verbose"])
+        options.verbose = value.is_integer() ? value.as<int>() : is_set(value);
+    options.own_process_groups = !is_set(json["nosetpgrp"]);
+    options.exit_on_error = is_set(json["exit-on-error"]);
+    if (Json value = json["pmi"])
+        options.pmi = text_of(value, "pmi") != "off";
+    if (Json value = json["exit-timeout"]) {
+        if (value.string_view() == "none")
+            options.exit_timeout.reset();
+        else
+            options.exit_timeout = seconds_of(value, "exit-timeout");
+    }
+    if (Json value = json["taskmap"])
+        parse_taskmap(value, options);
+    if (Json value = json["cpu-affinity"])
+        options.cpu_affinity = text_of(value, "cpu-affinity");
+    if (Json value = json["gpu-affinity"])
+        options.gpu_affinity = text_of(value, "gpu-affinity");
+    for (auto [name, value] : json["rlimit"].members())
+        options.rlimits.emplace(name, value.as<int64_t>());
+    if (json.at("input", "stdin", "type").string_view() == "file")
+        options.stdin_path = json["input"]["stdin"].get<std::string>("path");
+    if (Json value = json["signal"]; is_set(value)) {
+        options.warn_signal = value.value<int>("signum", SIGUSR1);
+        if (Json left = value["timeleft"])
+            options.warn_seconds = seconds_of(left, "signal.timeleft");
+    }
+    parse_output(json["output"], options);
+}
+
+} // namespace
+
+Expected<Options> Options::parse(const Jobspec &jobspec)
+{
+    Options options;
+    try {
+        parse_all(jobspec.shell_options(), options);
+    } catch (const Error &error) {
+        return fail(EINVAL, "shell options: {}", error.text());
+    }
+    return options;
+}
+
+} // namespace flux::shell

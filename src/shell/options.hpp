@@ -1,0 +1,45 @@
+// What a user tells the shell: attributes.system.shell.options of the jobspec (flux-shell-options(7)),
+// checked once.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+
+#include "common/job/jobspec.hpp"
+#include "common/runtime/loop.hpp"
+
+namespace flux::shell {
+
+struct StreamOptions {
+    bool to_file = false;
+    std::string path; // a mustache template
+    bool label = false;
+    bool line_buffered = true;
+};
+
+struct Options {
+    static constexpr double default_exit_timeout = 30;          // seconds
+    static constexpr uint64_t max_output_limit = 1'000'000'000; // bytes per stream
+
+    int verbose = 0;
+    bool own_process_groups = true;
+    bool pmi = true;
+    bool exit_on_error = false;
+    std::optional<double> exit_timeout = default_exit_timeout; // seconds; nullopt is none
+    std::string taskmap_scheme = "block";
+    std::string taskmap_value;
+    std::string cpu_affinity; // empty: leave the tasks where they are
+    std::string gpu_affinity = "on";
+    std::map<std::string, int64_t> rlimits;
+    StreamOptions stdout_, stderr_;
+    bool append = false;
+    uint64_t output_limit = max_output_limit;
+    std::string stdin_path; // a file instead of the channel
+    std::optional<int> warn_signal;
+    double warn_seconds = 60; // before the job's expiration
+
+    // EINVAL names the option and what it may be.
+    static Expected<Options> parse(const Jobspec &jobspec);
+};
+
+} // namespace flux::shell

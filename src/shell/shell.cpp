@@ -1,0 +1,271 @@
+#include "shell/shell.hpp"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "common/job/job_exit.hpp"
+#include "common/types/duration.hpp"
+#include "shell/affinity.hpp"
+
+namespace flux::shell {
+
+namespace {
+constexpr const char *pmi_channel = "PMI_FD";
+constexpr int exit_cannot_execute = 126; // as shells have it
+constexpr int exit_not_found = 127;
+} // namespace
+
+Shell::Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job)
+    : loop_(loop), spawner_(spawner), channel_(channel), job_(std::move(job)), output_(job_, channel_),
+      pmi_(
+          job_, channel_,
+          [this](uint32_t task, std::string_view bytes) {
+              if (auto *process = process_of(task))
+                  process->write(pmi_channel, bytes);
+          },
+          [this](uint32_t task, int code, std::string_view message) {
+              fatal(fmt::format("task {} on {} called PMI_Abort: {}", task, job_.host, message),
+                    wait_status_of_exit(code ? code : 1));
+          },
+          [this](uint32_t task, const Error &error) {
+              channel_.send(shell_channel::Log {3, error.text()});
+              if (auto *process = process_of(task))
+                  process->close(pmi_channel);
+          })
+{
+}
+
+Shell::~Shell()
+{
+    if (::rmdir(job_.tmpdir.c_str()) < 0 && (errno == ENOTEMPTY || errno == EEXIST)) {
+        std::error_code ignored;
+        std::filesystem::remove_all(job_.tmpdir, ignored);
+    }
+}
+
+void Shell::start()
+{
+    channel_.watch([this](shell_channel::ToShell message) { handle(std::move(message)); },
+                   [this] { // the broker is gone: nobody can watch these tasks any more
+                       signal_tasks(SIGKILL);
+                       if (!running_)
+                           loop_.stop();
+                   });
+    try {
+        start_tasks();
+    } catch (const Error &error) {
+        int code = error.errnum() == ENOENT ? exit_not_found : exit_cannot_execute;
+        fatal(error.text(), wait_status_of_exit(code));
+    }
+    if (!running_)
+        finish();
+}
+
+void Shell::start_tasks()
+{
+    if (::mkdir(job_.tmpdir.c_str(), 0700) < 0 && errno != EEXIST)
+        throw Error(errno, "cannot make the job's temporary directory {}: {}", job_.tmpdir,
+                    errno_text(errno));
+    if (job_.leader())
+        channel_.send(shell_channel::Event {"shell.init", Json {{"leader-rank", job_.start.leader_rank},
+                                                                {"size", job_.start.nnodes},
+                                                                {"service", job_.start.service}}});
+    output_.open();
+    apply_rlimits(job_);
+    for (auto task : job_.tasks)
+        start_task(task);
+    if (job_.leader())
+        channel_.send(
+            shell_channel::Event {"shell.start", Json {{"taskmap", job_.taskmap.to_wrapped_json()}}});
+    give_stdin_file();
+    start_warning_timer();
+}
+
+void Shell::start_task(uint32_t task)
+{
+    ProcessSpec spec;
+    for (const auto &argument : job_.jobspec.command())
+        spec.argv.push_back(render(argument, job_, task));
+    spec.environment = task_environment(job_, task);
+    spec.cwd = job_.jobspec.cwd();
+    spec.new_process_group = job_.options.own_process_groups;
+    spec.with_stdin = true;
+    if (job_.options.pmi) {
+        spec.channels = {pmi_channel};
+        pmi_.add_task(task);
+    }
+    bind_for_task(job_, task);
+    ProcessCallbacks callbacks {.on_output =
+                                    [this, task](std::string_view stream, std::string_view bytes) {
+                                        if (stream != pmi_channel)
+                                            output_.add(task, stream, bytes);
+                                        else if (!bytes.empty())
+                                            pmi_.receive(task, bytes);
+                                    },
+                                .on_exit =
+                                    [this, task](int status) {
+                                        task_exited(task, status);
+                                    }};
+    try {
+        tasks_[task].process = spawner_.spawn(std::move(spec), std::move(callbacks));
+    } catch (const Error &error) {
+        tasks_.erase(task);
+        throw Error(error.errnum(), "task {} on {}: {}", task, job_.host, error.text());
+    }
+    running_++;
+}
+
+void Shell::give_stdin_file()
+{
+    if (job_.options.stdin_path.empty())
+        return;
+    for (auto task : job_.tasks) {
+        auto path = render(job_.options.stdin_path, job_, task);
+        if (!path.starts_with('/') && !job_.jobspec.cwd().empty())
+            path = job_.jobspec.cwd() + "/" + path;
+        std::error_code error;
+        auto size = std::filesystem::file_size(path, error);
+        std::ifstream file(path, std::ios::binary);
+        if (error || !file)
+            throw Error(EIO, "cannot read {} as the standard input of task {}", path, task);
+        if (size > max_stdin_file)
+            throw Error(EFBIG, "{} has {} bytes: at most {} can be a standard input", path, size,
+                        max_stdin_file);
+        std::string bytes((std::istreambuf_iterator<char>(file)), {});
+        tasks_[task].process->write("stdin", bytes);
+        tasks_[task].process->close("stdin");
+    }
+}
+
+void Shell::start_warning_timer()
+{
+    double expiration = job_.resources.expiration();
+    if (!job_.options.warn_signal || expiration <= 0)
+        return;
+    double delay = expiration - job_.options.warn_seconds - loop_.clock().wall_time();
+    if (delay > 0)
+        warning_timer_ = Timer(loop_, seconds(delay), [this] { signal_tasks(*job_.options.warn_signal); });
+}
+
+Process *Shell::process_of(uint32_t task)
+{
+    auto found = tasks_.find(task);
+    return found == tasks_.end() || found->second.exited ? nullptr : found->second.process.get();
+}
+
+void Shell::handle(shell_channel::ToShell message)
+{
+    if (auto *signal = std::get_if<shell_channel::Signal>(&message)) {
+        if (signal->signum > 0 && signal->signum < NSIG)
+            return signal_tasks(signal->signum);
+        channel_.send(shell_channel::Log {3, fmt::format("there is no signal {}", signal->signum)});
+    } else if (auto *input = std::get_if<shell_channel::Stdin>(&message)) {
+        write_stdin(*input);
+    } else if (auto *result = std::get_if<shell_channel::PmiExchangeResult>(&message)) {
+        if (auto done = pmi_.finish(*result); !done)
+            channel_.send(shell_channel::Log {3, done.error().text()});
+    } else if (std::holds_alternative<shell_channel::Shutdown>(message)) {
+        signal_tasks(SIGKILL);
+    } else {
+        channel_.send(shell_channel::Log {3, "a second job came on the shell channel"});
+    }
+}
+
+void Shell::write_stdin(const shell_channel::Stdin &input)
+{
+    if (!job_.options.stdin_path.empty())
+        return;
+    auto wanted = input.ranks == "all" ? Expected<Idset>(job_.tasks) : Idset::parse(input.ranks);
+    if (!wanted) {
+        channel_.send(shell_channel::Log {3, wanted.error().text()});
+        return;
+    }
+    for (auto task : *wanted &job_.tasks) {
+        auto *process = process_of(task);
+        if (process && !input.data.empty())
+            process->write("stdin", input.data);
+        if (process && input.eof)
+            process->close("stdin");
+    }
+}
+
+void Shell::task_exited(uint32_t task, int wait_status)
+{
+    tasks_[task].exited = true;
+    running_--;
+    if (!excepted_ || !status_) // what fatal() killed is not why the job failed
+        note_status(wait_status);
+    if (!std::exchange(any_exited_, true))
+        first_exit(task, wait_status);
+    if (!running_)
+        finish();
+}
+
+void Shell::first_exit(uint32_t task, int wait_status)
+{
+    Json context {{"localid", job_.tasks.index_of(task)},
+                  {"rank", task},
+                  {"state", "Exited"},
+                  {"pid", tasks_[task].process->pid()},
+                  {"wait_status", wait_status},
+                  {"signaled", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0},
+                  {"exitcode", exit_code_of(wait_status)}};
+    channel_.send(shell_channel::Event {"shell.task-exit", std::move(context)});
+    if (!running_ && job_.start.nnodes == 1)
+        return;
+    if (job_.options.exit_on_error && wait_status != 0)
+        return fatal(fmt::format("task {} on {} {} and exit-on-error is set", task, job_.host,
+                                 describe_wait_status(wait_status)),
+                     wait_status);
+    if (!running_ || !job_.options.exit_timeout)
+        return;
+    double timeout = *job_.options.exit_timeout;
+    exit_timer_ = Timer(loop_, seconds(timeout), [this, task, timeout] {
+        fatal(fmt::format("task {} on {} exited and the others did not within exit-timeout={}", task,
+                          job_.host, format_duration(timeout)),
+              0);
+    });
+}
+
+void Shell::signal_tasks(int signum)
+{
+    for (auto &[task, entry] : tasks_) {
+        if (entry.exited || !entry.process)
+            continue;
+        try {
+            entry.process->signal(signum);
+        } catch (const Error &) { // it exited just now
+        }
+    }
+}
+
+void Shell::fatal(const std::string &note, int wait_status)
+{
+    note_status(wait_status);
+    if (!std::exchange(excepted_, true))
+        channel_.send(shell_channel::Exception {0, "exec", note});
+    signal_tasks(SIGKILL);
+}
+
+void Shell::note_status(int wait_status)
+{
+    if (exit_code_of(wait_status) > exit_code_of(status_))
+        status_ = wait_status;
+}
+
+void Shell::finish()
+{
+    if (std::exchange(finished_, true))
+        return;
+    exit_timer_.cancel();
+    warning_timer_.cancel();
+    channel_.send(shell_channel::Finish {status_});
+    channel_.flush();
+    loop_.stop();
+}
+
+} // namespace flux::shell

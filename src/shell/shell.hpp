@@ -1,0 +1,64 @@
+// Shell: one job's tasks on one node, from start to the last exit.
+#pragma once
+#include <csignal>
+#include <map>
+#include <memory>
+
+#include "common/runtime/loop.hpp"
+#include "common/runtime/spawner.hpp"
+#include "shell/channel.hpp"
+#include "shell/job.hpp"
+#include "shell/output.hpp"
+#include "shell/pmi_exchange.hpp"
+
+namespace flux::shell {
+
+class Shell {
+public:
+    static constexpr size_t max_stdin_file = 64u << 20; // bytes of a file given as standard input
+
+    Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job);
+    ~Shell();
+
+    // Starts the tasks; the loop stops when all of them have ended. Failures become an exception message.
+    void start();
+    // The worst wait status, once the loop has stopped.
+    int status() const { return status_; }
+    bool finished() const { return finished_; } // then there is nothing to run
+
+private:
+    struct TaskProcess {
+        std::unique_ptr<Process> process;
+        bool exited = false;
+    };
+    void start_tasks();
+    void start_task(uint32_t task);
+    void give_stdin_file();
+    void start_warning_timer();
+    void handle(shell_channel::ToShell message);
+    void write_stdin(const shell_channel::Stdin &input);
+    void task_exited(uint32_t task, int wait_status);
+    void first_exit(uint32_t task, int wait_status);
+    void signal_tasks(int signum);
+    void fatal(const std::string &note, int wait_status);
+    void note_status(int wait_status);
+    void finish();
+    Process *process_of(uint32_t task);
+
+    Loop &loop_;
+    Spawner &spawner_;
+    ShellChannel &channel_;
+    Job job_;
+    Output output_;
+    PmiExchange pmi_;
+    std::map<uint32_t, TaskProcess> tasks_;
+    size_t running_ = 0;
+    int status_ = 0;
+    bool any_exited_ = false;
+    bool excepted_ = false;
+    bool finished_ = false;
+    Timer exit_timer_;
+    Timer warning_timer_;
+};
+
+} // namespace flux::shell

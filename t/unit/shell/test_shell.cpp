@@ -1,0 +1,318 @@
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+
+#include "common/job/shell_channel.hpp"
+#include "common/runtime/ev_loop.hpp"
+#include "common/subprocess/posix_spawner.hpp"
+
+namespace flux {
+namespace {
+
+namespace ch = shell_channel;
+
+Json jobspec(std::vector<std::string> command, unsigned ntasks, Json options = Json::object())
+{
+    auto spec = Json::parse_or_throw(R"({"version":1,
+        "resources":[{"type":"slot","count":1,"label":"task","with":[{"type":"core","count":1}]}],
+        "tasks":[{"slot":"task","count":{"per_slot":1}}],
+        "attributes":{"system":{"duration":0,"environment":{"PATH":"/usr/bin:/bin"},"shell":{}}}})");
+    spec["resources"][size_t(0)].set("count", ntasks);
+    spec["tasks"][size_t(0)].set("command", Json::array_of(command));
+    spec["attributes"]["system"].set("cwd", "/tmp");
+    spec["attributes"]["system"]["shell"].set("options", std::move(options));
+    return spec;
+}
+
+Json resources(const std::string &ranks, const std::string &cores, const std::string &hosts)
+{
+    auto text =
+        fmt::format(R"({{"version":1,"execution":{{"R_lite":[{{"rank":"{}","children":{{"core":"{}"}}}}],
+        "nodelist":["{}"],"starttime":0,"expiration":0}}}})",
+                    ranks, cores, hosts);
+    return Json::parse_or_throw(text);
+}
+
+// Plays job-exec for one shell.
+struct Exec {
+    explicit Exec(EvLoop &loop) : loop(loop) {}
+    EvLoop &loop;
+    std::unique_ptr<Process> process;
+    ch::LineBuffer input;
+    std::map<std::string, std::string> output; // "stdout:0"
+    std::map<std::string, Json> events;
+    std::vector<ch::Exception> exceptions;
+    std::vector<ch::PmiExchange> exchanges;
+    std::string logs, redirects;
+    std::optional<int> finish, exit;
+
+    void start(Json jobspec, Json R, uint32_t nodeid = 0, uint32_t nnodes = 1)
+    {
+        ProcessSpec spec;
+        spec.argv = {FLUX_SHELL_PROGRAM};
+        spec.environment = {"PATH=/usr/bin:/bin"};
+        spec.channels = {ch::environment_name};
+        PosixSpawner spawner(loop);
+        process =
+            spawner.spawn(spec, {.on_output = [this](auto stream, auto bytes) { received(stream, bytes); },
+                                 .on_exit =
+                                     [this](int status) {
+                                         exit = status;
+                                     }});
+        send(ch::Start {.id = JobId(1234567),
+                        .userid = 1,
+                        .jobspec = std::move(jobspec),
+                        .R = std::move(R),
+                        .rank = 3 + nodeid,
+                        .nodeid = nodeid,
+                        .nnodes = nnodes,
+                        .leader_rank = 3,
+                        .uri = "local:///none"});
+    }
+    void send(const ch::ToShell &message) { process->write(ch::environment_name, ch::encode(message)); }
+    void received(std::string_view stream, std::string_view bytes)
+    {
+        if (stream != ch::environment_name) {
+            logs += bytes;
+            return;
+        }
+        input.append(bytes);
+        while (auto line = value_or_throw(input.next()))
+            handle(value_or_throw(ch::parse_from_shell(*line)));
+    }
+    void handle(ch::FromShell message)
+    {
+        if (auto *out = std::get_if<ch::Output>(&message))
+            output[fmt::format("{}:{}", out->stream, out->rank)] += out->data;
+        else if (auto *event = std::get_if<ch::Event>(&message))
+            events[event->name] = event->context;
+        else if (auto *exception = std::get_if<ch::Exception>(&message))
+            exceptions.push_back(*exception);
+        else if (auto *exchange = std::get_if<ch::PmiExchange>(&message))
+            exchanges.push_back(*exchange);
+        else if (auto *log = std::get_if<ch::Log>(&message))
+            logs += log->text;
+        else if (auto *redirect = std::get_if<ch::Redirect>(&message))
+            redirects += redirect->stream + "=" + redirect->path + ";";
+        else if (auto *end = std::get_if<ch::Finish>(&message))
+            finish = end->status;
+    }
+    template <class Condition>
+    void until(Condition condition)
+    {
+        while (!condition() && !exit)
+            loop.step(true);
+    }
+    int wait()
+    {
+        until([] { return false; });
+        return finish.value_or(-1);
+    }
+};
+
+TEST(Shell, runs_one_task_and_tells_its_life)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(
+        jobspec({"sh", "-c", "echo $FLUX_TASK_RANK $FLUX_JOB_SIZE $FLUX_KVS_NAMESPACE {{id.dec}}; pwd >&2"},
+                1),
+        resources("3", "0", "a"));
+    exec.until([&] { return !exec.events.empty(); });
+    exec.send(ch::Stdin {.eof = true});
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    EXPECT_EQ(exec.exit, 0);
+    EXPECT_EQ(exec.output["stdout:0"], "0 1 job-1234567 1234567\n");
+    EXPECT_EQ(exec.output["stderr:0"], "/tmp\n");
+    EXPECT_EQ(exec.events["shell.init"].get<int>("leader-rank"), 3);
+    EXPECT_EQ(exec.events["shell.start"]["taskmap"]["map"].dump(), "[[0,1,1,1]]");
+    EXPECT_TRUE(exec.events.contains("shell.task-exit"));
+    EXPECT_TRUE(exec.exceptions.empty());
+}
+
+TEST(Shell, four_tasks_of_one_node_find_each_other_by_pmi)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({PMI_TASK_PROGRAM}, 4), resources("3", "0-3", "a"));
+    EXPECT_EQ(exec.wait(), 0) << exec.logs << exec.output["stderr:0"];
+    for (int i = 0; i < 4; i++)
+        EXPECT_EQ(exec.output[fmt::format("stdout:{}", i)], fmt::format("{} of 4 (vector,(0,1,4))\n", i));
+    EXPECT_TRUE(exec.exchanges.empty());
+}
+
+TEST(Shell, tasks_of_two_nodes_find_each_other_through_job_exec)
+{
+    EvLoop loop;
+    Exec a(loop), b(loop);
+    auto R = resources("3-4", "0-1", "a[0-1]");
+    a.start(jobspec({PMI_TASK_PROGRAM}, 4), R, 0, 2);
+    b.start(jobspec({PMI_TASK_PROGRAM}, 4), R, 1, 2);
+    a.until([&] { return a.exchanges.size() && b.exchanges.size(); });
+    ASSERT_EQ(a.exchanges.size(), 1u);
+    ASSERT_EQ(b.exchanges.size(), 1u);
+    auto pairs = a.exchanges[0].pairs.copy();
+    for (auto [key, value] : b.exchanges[0].pairs.members())
+        pairs.set(key, value);
+    a.send(ch::PmiExchangeResult {0, pairs});
+    b.send(ch::PmiExchangeResult {0, pairs});
+    EXPECT_EQ(a.wait(), 0);
+    EXPECT_EQ(b.wait(), 0);
+    EXPECT_EQ(b.output["stdout:3"], "3 of 4 (vector,(0,2,2))\n");
+    EXPECT_FALSE(b.events.contains("shell.init"));
+}
+
+TEST(Shell, a_program_that_is_not_there_is_an_exception_and_127)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"no-such-program"}, 2), resources("3", "0-1", "a"));
+    EXPECT_EQ(WEXITSTATUS(exec.wait()), 127);
+    ASSERT_EQ(exec.exceptions.size(), 1u);
+    EXPECT_NE(exec.exceptions[0].note.find("no-such-program"), std::string::npos);
+    EXPECT_FALSE(exec.events.contains("shell.start"));
+    Exec denied(loop);
+    denied.start(jobspec({"/etc/passwd"}, 1), resources("3", "0", "a"));
+    EXPECT_EQ(WEXITSTATUS(denied.wait()), 126);
+}
+
+TEST(Shell, the_worst_exit_is_the_jobs_and_signals_reach_the_tasks)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sh", "-c", "test $FLUX_TASK_RANK = 0 && exit 3; echo up; sleep 100"}, 2),
+               resources("3", "0-1", "a"));
+    exec.until([&] { return exec.output["stdout:1"] == "up\n" && exec.events.contains("shell.task-exit"); });
+    exec.send(ch::Signal {SIGTERM});
+    EXPECT_EQ(WTERMSIG(exec.wait()), SIGTERM);
+    EXPECT_EQ(exec.events["shell.task-exit"].get<int>("exitcode"), 3);
+}
+
+TEST(Shell, exit_on_error_ends_the_others)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sh", "-c", "test $FLUX_TASK_RANK = 0 && exit 3; sleep 100"}, 2,
+                       Json {{"exit-on-error", 1}}),
+               resources("3", "0-1", "a"));
+    EXPECT_EQ(WEXITSTATUS(exec.wait()), 3);
+    EXPECT_EQ(exec.exceptions.size(), 1u);
+}
+
+TEST(Shell, stdin_comes_over_the_channel_and_bytes_that_are_no_text_survive)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"cat"}, 2), resources("3", "0-1", "a"));
+    std::string bytes("\xff\x00\n", 3);
+    exec.send(ch::Stdin {.ranks = "1", .data = bytes});
+    exec.send(ch::Stdin {.ranks = "all", .data = "text", .eof = true});
+    EXPECT_EQ(exec.wait(), 0);
+    EXPECT_EQ(exec.output["stdout:0"], "text");
+    EXPECT_EQ(exec.output["stdout:1"], bytes + "text");
+}
+
+TEST(Shell, output_goes_to_the_file_that_was_asked_for)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    char directory[] = "/tmp/test-shell-XXXXXX";
+    ASSERT_TRUE(mkdtemp(directory));
+    auto path = std::string(directory) + "/out-{{id.dec}}";
+    exec.start(jobspec({"sh", "-c", "echo hello; echo err >&2"}, 2,
+                       Json {{"output",
+                              Json {{"stdout", Json {{"type", "file"}, {"path", path}, {"label", true}}}}}}),
+               resources("3", "0-1", "a"));
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    std::ifstream file(std::string(directory) + "/out-1234567");
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(file, line);)
+        lines.push_back(line);
+    std::ranges::sort(lines);
+    EXPECT_EQ(lines, (std::vector<std::string> {"0: err", "0: hello", "1: err", "1: hello"}));
+    EXPECT_NE(exec.redirects.find("stdout="), std::string::npos);
+    EXPECT_TRUE(exec.output["stdout:0"].empty());
+    std::filesystem::remove_all(directory);
+}
+
+TEST(Shell, when_the_channel_closes_the_tasks_die)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sh", "-c", "echo $$; exec sleep 100"}, 1), resources("3", "0", "a"));
+    exec.until([&] { return !exec.output["stdout:0"].empty(); });
+    int task = std::stoi(exec.output["stdout:0"]);
+    exec.process->close(ch::environment_name);
+    exec.wait();
+    EXPECT_FALSE(exec.finish);
+    EXPECT_EQ(kill(task, 0), -1);
+}
+
+TEST(Shell, a_cyclic_taskmap_deals_the_tasks_out)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(
+        jobspec({"sh", "-c", "echo $FLUX_TASK_RANK $FLUX_TASK_LOCAL_ID"}, 4, Json {{"taskmap", "cyclic"}}),
+        resources("3-4", "0-1", "a[0-1]"), 1, 2);
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    EXPECT_EQ(exec.output["stdout:1"], "1 0\n");
+    EXPECT_EQ(exec.output["stdout:3"], "3 1\n");
+    EXPECT_EQ(exec.output.size(), 8u - 4u);
+}
+
+TEST(Shell, a_job_that_makes_no_sense_is_an_exception)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"true"}, 1, Json {{"taskmap", "spiral"}}), resources("3", "0", "a"));
+    EXPECT_EQ(WEXITSTATUS(exec.wait()), 1);
+    ASSERT_EQ(exec.exceptions.size(), 1u);
+    EXPECT_NE(exec.exceptions[0].note.find("spiral"), std::string::npos);
+}
+
+TEST(ShellChannel, damaged_messages_parse_or_are_refused)
+{
+    const std::string lines[] = {
+        ch::encode(ch::ToShell(ch::Stdin {.ranks = "0-3", .data = "abc", .eof = true})),
+        ch::encode(ch::ToShell(ch::PmiExchangeResult {7, Json {{"a", "b"}}})),
+        ch::encode(ch::FromShell(ch::Output {"stdout", 3, std::string("\xff\x00", 2), true})),
+        ch::encode(ch::FromShell(ch::Exception {0, "exec", "note"})),
+    };
+    unsigned seed = 42;
+    for (int round = 0; round < 20000; round++) {
+        auto line = lines[round % std::size(lines)];
+        for (int i = 0; i < round % 4; i++)
+            line[rand_r(&seed) % line.size()] = char(rand_r(&seed));
+        if (auto message = ch::parse_to_shell(line); !message) {
+            ASSERT_EQ(message.error().errnum(), EPROTO);
+        }
+        if (auto message = ch::parse_from_shell(line); message) {
+            auto again = ch::encode(*message);
+            ASSERT_EQ(ch::encode(value_or_throw(ch::parse_from_shell(again))), again);
+        }
+    }
+}
+
+TEST(ShellChannel, hostile_lines_are_refused_with_a_sentence)
+{
+    for (std::string_view line :
+         {"", "[]", "{}", "{\"type\":\"dance\"}", "{\"type\":\"signal\",\"signum\":\"x\"}",
+          "{\"type\":\"stdin\",\"data\":\"!\",\"encoding\":\"base64\"}"}) {
+        auto message = ch::parse_to_shell(line);
+        ASSERT_FALSE(message) << line;
+        EXPECT_EQ(message.error().errnum(), EPROTO);
+    }
+    EXPECT_FALSE(ch::is_text("\xc0\x80"));
+    EXPECT_TRUE(ch::is_text("\xc6\x92"));
+}
+
+} // namespace
+} // namespace flux
