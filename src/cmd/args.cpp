@@ -1,0 +1,101 @@
+#include "cmd/command.hpp"
+
+#include <charconv>
+
+#include "common/types/duration.hpp"
+
+namespace flux::cmd {
+
+namespace {
+
+template <class T>
+T number_or_throw(std::string_view option, const std::string &text)
+{
+    T out {};
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    if (error != std::errc() || end != text.data() + text.size())
+        throw UsageError(fmt::format("--{} needs a number, not '{}'", option, text));
+    return out;
+}
+
+} // namespace
+
+std::string Option::short_name() const
+{
+    return spec.size() >= 2 && spec[0] == '-' && spec[1] != '-' ? std::string(1, spec[1]) : std::string();
+}
+
+std::string Option::name() const
+{
+    size_t dashes = spec.find("--");
+    if (dashes == std::string_view::npos)
+        return short_name();
+    std::string_view rest = spec.substr(dashes + 2);
+    return std::string(rest.substr(0, rest.find_first_of("[=")));
+}
+
+std::string Option::value_name() const
+{
+    size_t at = spec.find('=');
+    if (at == std::string_view::npos)
+        return {};
+    std::string_view rest = spec.substr(at + 1);
+    return std::string(may_take_value() ? rest.substr(0, rest.size() - 1) : rest);
+}
+
+bool Option::may_take_value() const
+{
+    return spec.find("[=") != std::string_view::npos;
+}
+
+bool Option::takes_value() const
+{
+    return spec.find('=') != std::string_view::npos && !may_take_value();
+}
+
+const std::vector<std::string> &Args::all(std::string_view option) const
+{
+    auto found = options_.find(option);
+    FLUX_ASSERT(found != options_.end());
+    return found->second;
+}
+
+std::string Args::value(std::string_view option, std::string_view fallback) const
+{
+    const auto &values = all(option);
+    return values.empty() ? std::string(fallback) : values.back();
+}
+
+int64_t Args::integer(std::string_view option, int64_t fallback) const
+{
+    return has(option) ? number_or_throw<int64_t>(option, value(option)) : fallback;
+}
+
+double Args::number(std::string_view option, double fallback) const
+{
+    return has(option) ? number_or_throw<double>(option, value(option)) : fallback;
+}
+
+double Args::duration(std::string_view option, double fallback) const
+{
+    return has(option) ? value_or_throw(parse_duration(value(option))) : fallback;
+}
+
+std::vector<std::string> Args::from(size_t index) const
+{
+    if (index >= positional_.size())
+        return {};
+    return {positional_.begin() + long(index), positional_.end()};
+}
+
+std::string Args::joined(size_t index) const
+{
+    return fmt::format("{}", fmt::join(from(index), " "));
+}
+
+JobId Args::job_id(size_t index) const
+{
+    return value_or_throw(JobId::parse(positional_.at(index)));
+}
+
+} // namespace flux::cmd

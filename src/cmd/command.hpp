@@ -1,0 +1,94 @@
+// Command: what a command of `flux` is, as one table entry. Parsing, --help and the search for near misses
+// all come from the table; run() says only what the command itself does.
+#pragma once
+#include <initializer_list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "common/base/error.hpp"
+#include "common/client/session.hpp"
+#include "common/types/job_id.hpp"
+
+namespace flux::cmd {
+
+// "-n,--count=N": takes a value. "-v,--verbose": a switch. "--color[=WHEN]": a switch that may be given a
+// value.
+struct Option {
+    std::string_view spec;
+    std::string_view help;
+    std::string short_name() const; // "n", or empty
+    std::string name() const;       // "count"; for an option that has only a letter, the letter
+    std::string value_name() const; // "N", or empty
+    bool takes_value() const;       // must have one
+    bool may_take_value() const;    // may have one, with '='
+};
+
+class Args {
+public:
+    // By name, without dashes ("count"). An unknown name is a mistake in the command itself and aborts.
+    bool has(std::string_view option) const { return !all(option).empty(); }
+    size_t times(std::string_view option) const { return all(option).size(); }
+    const std::vector<std::string> &all(std::string_view option) const;
+    std::string value(std::string_view option, std::string_view fallback = {}) const; // the last one given
+    // EINVAL names the option when its value is not a number (or not in the range of one).
+    int64_t integer(std::string_view option, int64_t fallback) const;
+    double number(std::string_view option, double fallback) const;
+    double duration(std::string_view option, double fallback) const; // seconds, from an FSD (RFC 23)
+
+    const std::vector<std::string> &positional() const { return positional_; }
+    size_t size() const { return positional_.size(); }
+    const std::string &operator[](size_t index) const { return positional_.at(index); }
+    std::vector<std::string> from(size_t index) const; // the positional arguments from this one
+    std::string joined(size_t index) const;            // the same, separated by blanks
+    JobId job_id(size_t index) const;                  // EINVAL
+
+    std::map<std::string, std::vector<std::string>, std::less<>> options_;
+    std::vector<std::string> positional_;
+};
+
+struct Command {
+    static constexpr size_t any_number = size_t(-1);
+
+    std::string_view name;
+    std::string_view args; // for the synopsis: "JOBID [KEY...]"
+    std::string_view summary;
+    std::vector<Option> options {};
+    size_t min_args = 0;
+    size_t max_args = any_number;
+    bool runs_program = false; // options end at the first positional argument: the rest is somebody else's
+    int (*run)(const Args &args, Session &flux) = nullptr; // the exit status
+    std::vector<const Command *> subcommands {};
+};
+
+// What is wrong with a command line. The driver adds how to get help.
+class UsageError : public Error {
+public:
+    explicit UsageError(const std::string &text) : Error(with_text(EINVAL, text)) {}
+};
+
+// Every command that is compiled in, by name.
+const std::vector<const Command *> &all_commands();
+
+// options.cpp: the only place where an argument list is taken apart. Throws UsageError.
+Args parse_options(const Command &command, const std::string &full_name,
+                   const std::vector<std::string> &arguments);
+
+// help.cpp
+std::string usage_line(const Command &command, const std::string &full_name);
+std::string help_text(const Command &command, const std::string &full_name);
+std::string overview(); // of all commands
+// The candidate that `word` was probably meant to be, or empty: at most a third of its letters differ.
+std::string nearest(std::string_view word, const std::vector<std::string> &candidates);
+// " (did you mean X?)" or nothing.
+std::string did_you_mean(std::string_view word, const std::vector<std::string> &candidates);
+
+// Finds the subcommand that the arguments name, parses the rest and runs it.
+int run_command(const Command &command, const std::string &full_name, std::vector<std::string> arguments,
+                Session &flux);
+
+} // namespace flux::cmd

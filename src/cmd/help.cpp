@@ -1,0 +1,114 @@
+#include "cmd/command.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace flux::cmd {
+
+namespace {
+
+constexpr size_t help_column = 26; // where explanations begin
+
+void add_line(std::string &out, std::string_view term, std::string_view explanation)
+{
+    if (term.size() + 4 > help_column)
+        out += fmt::format("  {}\n{:{}}{}\n", term, "", help_column, explanation);
+    else
+        out += fmt::format("  {:<{}}{}\n", term, help_column - 2, explanation);
+}
+
+std::string display(const Option &option)
+{
+    std::string spec(option.spec);
+    size_t comma = spec.find(',');
+    if (comma != std::string::npos)
+        spec.insert(comma + 1, " ");
+    else if (spec.starts_with("--"))
+        spec.insert(0, "    ");
+    return spec;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b)
+{
+    std::vector<size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), 0);
+    for (size_t i = 1; i <= a.size(); i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); j++) {
+            size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+        }
+    }
+    return row[b.size()];
+}
+
+} // namespace
+
+std::string usage_line(const Command &command, const std::string &full_name)
+{
+    std::string out = "Usage: " + full_name;
+    if (!command.options.empty())
+        out += " [OPTIONS]";
+    if (!command.subcommands.empty())
+        out += command.run ? " [COMMAND]" : " COMMAND";
+    if (!command.args.empty())
+        out += fmt::format(" {}", command.args);
+    return out + "\n";
+}
+
+std::string help_text(const Command &command, const std::string &full_name)
+{
+    std::string out = usage_line(command, full_name) + fmt::format("\n{}\n", command.summary);
+    if (!command.subcommands.empty()) {
+        out += "\nCommands:\n";
+        for (const auto *sub : command.subcommands)
+            add_line(out,
+                     sub->args.empty() ? std::string(sub->name) : fmt::format("{} {}", sub->name, sub->args),
+                     sub->summary);
+    }
+    out += "\nOptions:\n";
+    add_line(out, "-h, --help", "show this help");
+    for (const auto &option : command.options)
+        add_line(out, display(option), option.help);
+    return out;
+}
+
+std::string overview()
+{
+    std::string out = "Usage: flux [OPTIONS] COMMAND ARGS\n\nOptions:\n";
+    add_line(out, "-h, --help", "show this help");
+    add_line(out, "-V, --version", "show the version");
+    add_line(out, "-p, --parent", "talk to the parent of this instance");
+    add_line(out, "-r, --root", "talk to the root of this instance's ancestors");
+    add_line(out, "-v, --verbose", "show the environment set up for commands");
+    out += "\nCommands (flux help COMMAND shows more):\n";
+    for (const auto *command : all_commands())
+        add_line(out, command->name, command->summary);
+    return out;
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string> &candidates)
+{
+    std::string best;
+    size_t best_distance = std::numeric_limits<size_t>::max();
+    for (const auto &candidate : candidates) {
+        size_t distance = edit_distance(word, candidate);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = candidate;
+        }
+    }
+    size_t allowed = std::max<size_t>(1, std::min(word.size(), best.size()) / 3);
+    return best_distance <= allowed ? best : std::string();
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string> &candidates)
+{
+    std::string guess = nearest(word, candidates);
+    return guess.empty() ? guess : fmt::format(" (did you mean {}?)", guess);
+}
+
+} // namespace flux::cmd

@@ -1,0 +1,53 @@
+// What the job commands share: submitting, following a job's event log, its output, its end.
+#pragma once
+#include <functional>
+#include <string>
+
+#include "cmd/command.hpp"
+#include "common/job/eventlog.hpp"
+
+namespace flux::cmd {
+
+struct Submission {
+    Json jobspec;
+    int urgency = 16;
+    uint32_t flags = 0;
+};
+// Signs for the calling user and submits; returns the job's id.
+Task<JobId> submit_job(Handle &handle, const Submission &submission);
+std::string id_text(JobId id); // F58 as the terminal can show it
+
+// Follows one of a job's logs ("eventlog", "guest.exec.eventlog", "guest.output") from its start. fn returns
+// false when it has seen enough.
+using EventFn = std::function<bool(const Event &)>;
+Task<> follow_log(Handle &handle, JobId id, std::string path, EventFn fn);
+
+struct JobEnd {
+    bool started = false;
+    int wait_status = 0;        // of the finish event
+    std::string exception_type; // of the first exception of severity 0
+    std::string exception_note;
+    bool failed() const { return !exception_type.empty() || wait_status != 0; }
+    // 0, the tasks' exit code, 128 + signal; exception_code when it ended before it ran.
+    int exit_code(int exception_code = 1) const;
+    std::string describe() const;
+};
+// Takes in one event of the main event log.
+void record_end(JobEnd &end, const Event &event);
+
+struct AttachOptions {
+    bool label = false;
+    bool show_events = false;
+    bool show_exec = false;
+    bool with_stdin = false;
+    bool with_output = true;
+    std::string stdin_ranks = "all";
+    std::string wait_event; // stop when it is seen
+};
+// Shows the job's output until it is over.
+Task<JobEnd> attach_job(Handle &handle, JobId id, const AttachOptions &options);
+
+// "FLUX-job: TEXT" for a job that did not end well, on standard error.
+void report_end(JobId id, const JobEnd &end, bool with_id);
+
+} // namespace flux::cmd

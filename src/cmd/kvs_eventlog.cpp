@@ -1,0 +1,132 @@
+// flux kvs eventlog: event logs (RFC 18) under any key.
+#include "cmd/eventlog_view.hpp"
+#include "cmd/kvs_client.hpp"
+#include "cmd/kvs_commands.hpp"
+#include "cmd/print.hpp"
+#include "common/kvs/treeobj.hpp"
+
+namespace flux::cmd {
+
+namespace {
+
+using namespace kvs_client;
+
+EventView view_of(const Args &args)
+{
+    if (args.has("unformatted"))
+        return EventView(EventView::Form::json);
+    return EventView(args.has("human") ? EventView::Form::human : EventView::Form::text);
+}
+
+int run_append(const Args &args, Session &flux)
+{
+    Event event {.timestamp = args.number("timestamp", flux.loop().clock().wall_time()), .name = args[1]};
+    if (args.size() > 2)
+        event.context = Json::parse_or_throw(args.joined(2));
+    commit(flux, namespace_of(args), {{args[0], treeobj::make_val(event.encode()), lookup_flag::append}});
+    return 0;
+}
+
+// Calls fn with each event, until it returns false or the log ends.
+Task<> follow(Handle &handle, const Args &args, int flags, std::function<bool(const Event &)> fn)
+{
+    Json request =
+        lookup_request(args[0], namespace_of(args), flags | lookup_flag::watch | lookup_flag::append);
+    auto stream = handle.stream("kvs-watch.lookup", request, {}, "kvs-watch.cancel");
+    while (auto answer = co_await stream.next())
+        for (const auto &event :
+             value_or_throw(parse_eventlog(value_of(answer->json().get<Json>("val"), args[0]))))
+            if (!fn(event))
+                co_return;
+}
+
+int run_get(const Args &args, Session &flux)
+{
+    EventView view = view_of(args);
+    int64_t left = args.integer("count", -1);
+    int wait = args.has("waitcreate") ? lookup_flag::waitcreate : 0;
+    if (args.has("watch") || args.has("waitcreate")) {
+        flux.run(follow(flux.handle(), args, wait, [&](const Event &event) {
+            write_out(view.line(event));
+            std::fflush(stdout);
+            return --left != 0;
+        }));
+        return 0;
+    }
+    std::string text = value_of(lookup(flux, args[0], namespace_of(args), 0), args[0]);
+    for (const auto &event : value_or_throw(parse_eventlog(text)))
+        write_out(view.line(event));
+    return 0;
+}
+
+int run_wait_event(const Args &args, Session &flux)
+{
+    EventView view = view_of(args);
+    bool found = false;
+    double timeout = args.number("timeout", -1);
+    Timer alarm;
+    if (timeout >= 0)
+        alarm = Timer(flux.loop(), seconds(timeout), [&] {
+            flux.handle().fail_all(Error(ETIMEDOUT, "no {} event within {} seconds", args[1], timeout));
+        });
+    flux.run(follow(flux.handle(), args, args.has("waitcreate") ? lookup_flag::waitcreate : 0,
+                    [&](const Event &event) {
+                        found = event.name == args[1];
+                        if ((found && !args.has("quiet")) || args.has("verbose"))
+                            write_out(view.line(event));
+                        return !found;
+                    }));
+    if (!found)
+        throw Error(ENOENT, "{}: the log ended without a {} event", args[0], args[1]);
+    return 0;
+}
+
+const Command append {
+    .name = "append",
+    .args = "KEY NAME [CONTEXT]",
+    .summary = "Append an event, CONTEXT being a JSON object",
+    .options = {{"-N,--namespace=NAME", "the namespace"}, {"-t,--timestamp=SECONDS", "instead of now"}},
+    .min_args = 2,
+    .run = run_append,
+};
+
+const Command get {
+    .name = "get",
+    .args = "KEY",
+    .summary = "Show an event log",
+    .options = {{"-N,--namespace=NAME", "the namespace"},
+                {"-W,--waitcreate", "wait until the log exists"},
+                {"-w,--watch", "show each new event"},
+                {"-c,--count=N", "with --watch, stop after N events"},
+                {"-u,--unformatted", "as JSON"},
+                {"-H,--human", "times as differences"}},
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_get,
+};
+
+const Command wait_event {
+    .name = "wait-event",
+    .args = "KEY NAME",
+    .summary = "Wait until an event of this name is there",
+    .options = {{"-N,--namespace=NAME", "the namespace"},
+                {"-W,--waitcreate", "wait until the log exists"},
+                {"-t,--timeout=SECONDS", "give up after this time"},
+                {"-u,--unformatted", "show the event as JSON"},
+                {"-q,--quiet", "do not show the event"},
+                {"-v,--verbose", "show the events before it too"},
+                {"-H,--human", "times as differences"}},
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_wait_event,
+};
+
+} // namespace
+
+const Command kvs_eventlog {
+    .name = "eventlog",
+    .summary = "Append to, show and wait for events",
+    .subcommands = {&append, &get, &wait_event},
+};
+
+} // namespace flux::cmd

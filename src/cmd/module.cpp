@@ -1,0 +1,225 @@
+// flux module: the modules of a broker.
+#include <filesystem>
+
+#include "cmd/commands.hpp"
+#include "cmd/print.hpp"
+
+namespace flux::cmd {
+
+namespace {
+
+Json load_request(const Args &args)
+{
+    Json request {{"path", args[0]}, {"args", Json::array_of(args.from(1))}};
+    if (args.has("name"))
+        request.set("name", args.value("name"));
+    if (args.has("exec"))
+        request.set("exec", true);
+    return request;
+}
+
+// "kvs" of "/usr/lib/flux/modules/kvs.so".
+std::string module_name(const Args &args)
+{
+    if (args.has("name"))
+        return args.value("name");
+    return std::filesystem::path(args[0]).stem().string();
+}
+
+int run_load(const Args &args, Session &flux)
+{
+    flux.rpc("module.load", load_request(args));
+    return 0;
+}
+
+void remove_module(Session &flux, const std::string &name, bool cancel)
+{
+    Json request {{"name", name}};
+    if (cancel)
+        request.set("cancel", true);
+    flux.rpc("module.remove", request);
+}
+
+int run_remove(const Args &args, Session &flux)
+{
+    try {
+        remove_module(flux, module_name(args), args.has("cancel"));
+    } catch (const Error &error) {
+        if (error.errnum() != ENOENT || !args.has("force"))
+            throw;
+    }
+    return 0;
+}
+
+int run_reload(const Args &args, Session &flux)
+{
+    try {
+        remove_module(flux, module_name(args), false);
+    } catch (const Error &error) {
+        if (error.errnum() != ENOENT || !args.has("force"))
+            throw;
+    }
+    return run_load(args, flux);
+}
+
+std::string_view status_letter(int64_t status) // as the broker numbers the states of a module
+{
+    switch (status) {
+    case 0:
+        return "I"; // initializing
+    case 1:
+        return "S"; // waiting for messages
+    case 2:
+        return "F"; // finalizing
+    case 3:
+        return "X"; // exited
+    default:
+        return "?";
+    }
+}
+
+int run_list(const Args &args, Session &flux)
+{
+    bool longer = args.has("long");
+    std::vector<std::vector<std::string>> rows {{"Module", "Idle", "S"}};
+    std::vector<size_t> right {1};
+    if (longer)
+        rows[0].insert(rows[0].end(), {"Sendq", "Recvq"}), right = {1, 3, 4};
+    rows[0].push_back("Service");
+    if (longer)
+        rows[0].push_back("Path");
+    Json answer = flux.rpc("module.list");
+    for (auto entry : answer["mods"].elements()) {
+        int64_t idle = entry.value<int64_t>("idle", 0);
+        auto name = entry.get<std::string>("name");
+        std::string services;
+        for (const auto &service : entry["services"].elements())
+            if (service.string_view() != name)
+                services += (services.empty() ? "" : ",") + service.as<std::string>();
+        rows.push_back({name, idle < 100 ? fmt::format("{}", idle) : "idle",
+                        std::string(status_letter(entry.value<int64_t>("status", 1)))});
+        if (longer) {
+            rows.back().push_back(fmt::format("{}", entry.value<int64_t>("sendqueue", 0)));
+            rows.back().push_back(fmt::format("{}", entry.value<int64_t>("recvqueue", 0)));
+        }
+        rows.back().push_back(services);
+        if (longer)
+            rows.back().push_back(entry.value<std::string>("path", ""));
+    }
+    write_out(render_table(rows, right));
+    return 0;
+}
+
+int show_statistics(const Args &args, const Json &statistics)
+{
+    Json value = statistics;
+    if (args.has("parse")) {
+        std::string path = args.value("parse");
+        for (size_t begin = 0; begin <= path.size();) {
+            size_t end = std::min(path.find('.', begin), path.size());
+            value = value[std::string_view(path).substr(begin, end - begin)];
+            begin = end + 1;
+        }
+        if (!value)
+            throw Error(ENOENT, "the statistics have no {}", path);
+    }
+    double scale = args.number("scale", 1);
+    if (args.value("type") == "int" && value.is_number())
+        print("{}\n", int64_t(value.as<double>() * scale));
+    else if (args.has("type") && value.is_number())
+        print("{:f}\n", value.as<double>() * scale);
+    else
+        print("{}\n", value.is_object() ? value.dump_indented(1) : value.dump());
+    return 0;
+}
+
+int run_stats(const Args &args, Session &flux)
+{
+    const std::string name = args.size() ? args[0] : "broker";
+    if (args.has("clear-all")) {
+        flux.handle().publish(name + ".stats-clear");
+        return 0;
+    }
+    if (args.has("clear")) {
+        flux.rpc(name + ".stats-clear");
+        return 0;
+    }
+    if (args.has("rusage")) {
+        Json request = Json::object();
+        if (args.value("rusage") != "true")
+            request.set("who", args.value("rusage"));
+        return show_statistics(args, flux.rpc(name + ".rusage", request));
+    }
+    return show_statistics(args, flux.rpc(name + ".stats-get"));
+}
+
+const Command load {
+    .name = "load",
+    .args = "MODULE [ARG...]",
+    .summary = "Load a module, by its name in FLUX_MODULE_PATH or its path",
+    .options = {{"-n,--name=NAME", "the name under which it is registered"},
+                {"--exec", "run it as a process of its own"}},
+    .min_args = 1,
+    .run = run_load,
+};
+
+const Command remove {
+    .name = "remove",
+    .args = "MODULE",
+    .summary = "Unload a module",
+    .options = {{"-f,--force", "it is no error if it is not loaded"},
+                {"-n,--name=NAME", "the name under which it is registered"},
+                {"--cancel", "stop it even if it does not react"}},
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_remove,
+};
+
+const Command unload = [] {
+    Command out = remove;
+    out.name = "unload";
+    return out;
+}();
+
+const Command reload {
+    .name = "reload",
+    .args = "MODULE [ARG...]",
+    .summary = "Unload a module and load it again",
+    .options = {{"-f,--force", "it is no error if it is not loaded"},
+                {"-n,--name=NAME", "the name under which it is registered"},
+                {"--exec", "run it as a process of its own"}},
+    .min_args = 1,
+    .run = run_reload,
+};
+
+const Command list {
+    .name = "list",
+    .summary = "List the loaded modules",
+    .options = {{"-l,--long", "show queue lengths and paths too"}},
+    .max_args = 0,
+    .run = run_list,
+};
+
+const Command stats {
+    .name = "stats",
+    .args = "[SERVICE]",
+    .summary = "Show a module's statistics",
+    .options = {{"-p,--parse=NAME", "only the member at this path of period-delimited keys"},
+                {"-t,--type=int|double", "how to show a number"},
+                {"-s,--scale=N", "multiply a number by N"},
+                {"-R,--rusage[=WHO]", "the resources it used (self, children, thread)"},
+                {"-c,--clear", "start counting again"},
+                {"-C,--clear-all", "the same on all brokers"}},
+    .max_args = 1,
+    .run = run_stats,
+};
+
+} // namespace
+
+const Command module {
+    .name = "module",
+    .summary = "Load, unload and inspect the broker's modules",
+    .subcommands = {&list, &load, &reload, &remove, &unload, &stats},
+};
+
+} // namespace flux::cmd

@@ -1,0 +1,59 @@
+#include "cmd/command.hpp"
+
+#include <cstdio>
+
+namespace flux::cmd {
+
+namespace {
+
+const Command *find_subcommand(const Command &command, const std::string &name)
+{
+    for (const auto *sub : command.subcommands)
+        if (sub->name == name)
+            return sub;
+    return nullptr;
+}
+
+[[noreturn]] void unknown_subcommand(const Command &command, const std::string &full_name,
+                                     const std::string &name)
+{
+    std::vector<std::string> names;
+    for (const auto *sub : command.subcommands)
+        names.emplace_back(sub->name);
+    throw UsageError(fmt::format("{} has no command {}{}", full_name, name, did_you_mean(name, names)));
+}
+
+void check_count(const Command &command, const std::string &full_name, const Args &args)
+{
+    if (args.size() < command.min_args)
+        throw UsageError(fmt::format("an argument is missing: {} {}", full_name, command.args));
+    if (args.size() > command.max_args)
+        throw UsageError(fmt::format("'{}' is one argument too many: {} {}", args[command.max_args],
+                                     full_name, command.args));
+}
+
+} // namespace
+
+int run_command(const Command &command, const std::string &full_name, std::vector<std::string> arguments,
+                Session &flux)
+{
+    if (!command.subcommands.empty() && !arguments.empty()) {
+        if (const auto *sub = find_subcommand(command, arguments[0])) {
+            std::string name = fmt::format("{} {}", full_name, sub->name);
+            return run_command(*sub, name, {arguments.begin() + 1, arguments.end()}, flux);
+        }
+        if (!command.run && !arguments[0].starts_with('-'))
+            unknown_subcommand(command, full_name, arguments[0]);
+    }
+    Args args = parse_options(command, full_name, arguments);
+    if (args.has("help")) {
+        std::fputs(help_text(command, full_name).c_str(), stdout);
+        return 0;
+    }
+    if (!command.run)
+        throw UsageError(fmt::format("{} needs one of its commands; see {} --help", full_name, full_name));
+    check_count(command, full_name, args);
+    return command.run(args, flux);
+}
+
+} // namespace flux::cmd
