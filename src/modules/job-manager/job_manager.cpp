@@ -319,7 +319,8 @@ Task<Json> JobManager::kill(Request request)
         throw Error(EINVAL, "{} is no signal number", signum);
     if (job.state != JobState::run || !job.start_pending)
         throw Error(EINVAL, "job is not running");
-    co_await rpc(exec_service_ + ".kill", Json {{"id", job.id.value()}, {"signum", signum}});
+    Json args {{"id", job.id.value()}, {"signum", signum}};
+    co_await rpc(exec_service_ + ".kill", args);
     co_return Json();
 }
 

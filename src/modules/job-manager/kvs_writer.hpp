@@ -101,9 +101,10 @@ private:
         co_await sleep_for(handle_.loop(), Duration::zero());
         while (!batch_.empty()) {
             Ticket ticket = next_++;
+            // (gcc 12: no initializer list inside a co_await expression)
+            Json args {{"namespace", "primary"}, {"flags", 0}, {"ops", batch_.take()}};
             try {
-                co_await handle_.rpc("kvs.commit",
-                                     Json {{"namespace", "primary"}, {"flags", 0}, {"ops", batch_.take()}});
+                co_await handle_.rpc("kvs.commit", args);
             } catch (const Error &error) {
                 failures_.emplace(ticket, error);
                 if (failures_.size() > remembered_failures)

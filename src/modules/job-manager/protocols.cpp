@@ -78,9 +78,8 @@ Task<> JobManager::alloc_job(JobId id)
     Json R = answer["R"];
     bool committed = !R;
     if (type == success && !R) {
-        auto looked_up = co_await rpc("kvs.lookup", Json {{"key", id.kvs_path("R")},
-                                                          {"namespace", "primary"},
-                                                          {"flags", 0}});
+        Json args {{"key", id.kvs_path("R")}, {"namespace", "primary"}, {"flags", 0}};
+        auto looked_up = co_await rpc("kvs.lookup", args);
         R = Json::parse_or_throw(value_or_throw(treeobj::decode_val(looked_up.json()["val"])));
         job = find(id);
     }
