@@ -153,7 +153,9 @@ void JobExec::from_shell(Run &run, uint32_t nodeid, const Json &message)
     else if (type == "exception") {
         int severity = message.get<int>("severity");
         respond(run, "exception",
-                Json {{"severity", severity}, {"type", message.get<std::string>("type")}, {"note", message["note"]}});
+                Json {{"severity", severity},
+                      {"type", message.get<std::string>("type")},
+                      {"note", message["note"]}});
         if (severity == 0)
             stop_job(run);
     } else if (type == "finish" || type == "exit")
@@ -205,7 +207,8 @@ void JobExec::exchange(Run &run, const Json &message)
 void JobExec::to_shells(const Run &run, const Json &message)
 {
     for (uint32_t node : run.ranks)
-        handle().notify("job-exec.to-shell", Json {{"id", run.id.value()}, {"message", message}}, {.nodeid = node});
+        handle().notify("job-exec.to-shell", Json {{"id", run.id.value()}, {"message", message}},
+                        {.nodeid = node});
 }
 
 void JobExec::stop_job(Run &run)
@@ -216,8 +219,9 @@ void JobExec::stop_job(Run &run)
     if (run.started == 0)
         return;
     to_shells(run, Json {{"type", "signal"}, {"signum", SIGTERM}});
-    run.kill = Timer(loop(), seconds(kill_timeout),
-                     [this, &run] { to_shells(run, Json {{"type", "signal"}, {"signum", SIGKILL}}); });
+    run.kill = Timer(loop(), seconds(kill_timeout), [this, &run] {
+        to_shells(run, Json {{"type", "signal"}, {"signum", SIGKILL}});
+    });
 }
 
 Json JobExec::kill(Request &request)

@@ -1,6 +1,6 @@
-// job-exec: starts, follows and ends the shells of jobs (RFC 32). On rank 0 it answers the job manager and keeps what a
-// job is about as a whole; on every rank it runs that rank's shells: "job-exec.launch" streams what the shell says,
-// "job-exec.to-shell" carries a message to it. Rank 0 asks each rank of a job directly.
+// job-exec: starts, follows and ends the shells of jobs (RFC 32). On rank 0 it answers the job manager and
+// keeps what a job is about as a whole; on every rank it runs that rank's shells: "job-exec.launch" streams
+// what the shell says, "job-exec.to-shell" carries a message to it. Rank 0 asks each rank of a job directly.
 #pragma once
 #include <unordered_map>
 

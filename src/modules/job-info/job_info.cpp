@@ -1,4 +1,5 @@
-// job-info (every rank): what the KVS knows of a job, for its owner: keys (RFC 41 lookup) and event logs as they grow.
+// job-info (every rank): what the KVS knows of a job, for its owner: keys (RFC 41 lookup) and event logs as
+// they grow.
 #include "common/job/eventlog.hpp"
 #include "common/kvs/treeobj.hpp"
 #include "common/module/module.hpp"
@@ -130,7 +131,8 @@ private:
             open_streams = event.context["count"].value<int64_t>("stdout", 0) +
                            event.context["count"].value<int64_t>("stderr", 0);
         else if (event.name == "data" && event.context.value("eof", false)) {
-            auto ranks = Idset::parse(event.context["rank"].string_view()); // "0-3" of many that ended together
+            auto ranks =
+                Idset::parse(event.context["rank"].string_view()); // "0-3" of many that ended together
             open_streams -= ranks ? int64_t(ranks->count()) : open_streams;
         }
         return open_streams == 0;

@@ -1,9 +1,10 @@
-// job-ingest (every rank): takes signed jobspecs, says what is wrong with them, gives them ids and passes them on to
-// the job manager. While one batch is on its way the next gathers; a job's id is answered when the job is durable.
+// job-ingest (every rank): takes signed jobspecs, says what is wrong with them, gives them ids and passes
+// them on to the job manager. While one batch is on its way the next gathers; a job's id is answered when the
+// job is durable.
+#include "common/job/job_state.hpp"
 #include "common/job/jobspec.hpp"
 #include "common/job/sign.hpp"
 #include "common/module/module.hpp"
-#include "common/job/job_state.hpp"
 #include "common/types/job_id.hpp"
 #include "common/types/urgency.hpp"
 
@@ -29,7 +30,10 @@ public:
                 throw;
         }
     }
-    Json stats() const override { return Json {{"submitted", submitted_}, {"batches", batches_}, {"refused", refused_}}; }
+    Json stats() const override
+    {
+        return Json {{"submitted", submitted_}, {"batches", batches_}, {"refused", refused_}};
+    }
 
 private:
     struct Waiting {
@@ -57,7 +61,10 @@ private:
         ++submitted_;
         co_return Json {{"id", id}};
     }
-    Json getinfo(Request &) { return Json {{"generator", rank()}, {"max_generator", FluidGenerator::max_generator}}; }
+    Json getinfo(Request &)
+    {
+        return Json {{"generator", rank()}, {"max_generator", FluidGenerator::max_generator}};
+    }
 
     Json check(const Request &request)
     {

@@ -1,5 +1,5 @@
-// job-list (rank 0): what people want to see of jobs, kept up to date from the job manager's journal. Jobs are replayed
-// with the same state machine that the job manager uses.
+// job-list (rank 0): what people want to see of jobs, kept up to date from the job manager's journal. Jobs
+// are replayed with the same state machine that the job manager uses.
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -13,11 +13,36 @@ namespace flux {
 
 namespace {
 
-constexpr std::array all_attributes {
-    "userid",  "urgency", "priority", "t_submit", "t_depend", "t_run",      "t_cleanup", "t_inactive", "state",
-    "name",    "cwd",     "queue",    "project",  "bank",     "ntasks",     "ncores",    "duration",   "nnodes",
-    "ranks",   "nodelist", "success", "exception_occurred", "exception_type", "exception_severity", "exception_note",
-    "result",  "expiration", "annotations", "dependencies", "waitstatus"};
+constexpr std::array all_attributes {"userid",
+                                     "urgency",
+                                     "priority",
+                                     "t_submit",
+                                     "t_depend",
+                                     "t_run",
+                                     "t_cleanup",
+                                     "t_inactive",
+                                     "state",
+                                     "name",
+                                     "cwd",
+                                     "queue",
+                                     "project",
+                                     "bank",
+                                     "ntasks",
+                                     "ncores",
+                                     "duration",
+                                     "nnodes",
+                                     "ranks",
+                                     "nodelist",
+                                     "success",
+                                     "exception_occurred",
+                                     "exception_type",
+                                     "exception_severity",
+                                     "exception_note",
+                                     "result",
+                                     "expiration",
+                                     "annotations",
+                                     "dependencies",
+                                     "waitstatus"};
 
 struct Listed {
     Job job;
@@ -38,13 +63,17 @@ ConstraintOperators<Listed> operators()
     out["states"] = [](std::string_view, Values values) -> Test {
         uint32_t mask = 0;
         for (auto value : values.elements())
-            mask |= value.is_integer() ? value.as<uint32_t>() : value_or_throw(parse_states(value.string_view()));
-        return [mask](const Listed &entry) { return (bit(entry.job.state) & mask) != 0; };
+            mask |=
+                value.is_integer() ? value.as<uint32_t>() : value_or_throw(parse_states(value.string_view()));
+        return [mask](const Listed &entry) {
+            return (bit(entry.job.state) & mask) != 0;
+        };
     };
     out["results"] = [](std::string_view, Values values) -> Test {
         uint32_t mask = 0;
         for (auto value : values.elements())
-            mask |= value.is_integer() ? value.as<uint32_t>() : value_or_throw(parse_results(value.string_view()));
+            mask |= value.is_integer() ? value.as<uint32_t>()
+                                       : value_or_throw(parse_results(value.string_view()));
         return [mask](const Listed &entry) {
             return entry.job.state == JobState::inactive && (bit(entry.job.result()) & mask);
         };
@@ -78,7 +107,10 @@ ConstraintOperators<Listed> operators()
                 double value = entry.shown.value<double>(name, 0);
                 if (value == 0)
                     return false;
-                return op == ">=" ? value >= limit : op == "<=" ? value <= limit : op == ">" ? value > limit : value < limit;
+                return op == ">="   ? value >= limit
+                       : op == "<=" ? value <= limit
+                       : op == ">"  ? value > limit
+                                    : value < limit;
             };
         };
     return out;
@@ -111,7 +143,8 @@ private:
     Task<> follow()
     {
         Json args {{"full", true}};
-        auto journal = handle().stream("job-manager.events-journal", args, {}, "job-manager.events-journal-cancel");
+        auto journal =
+            handle().stream("job-manager.events-journal", args, {}, "job-manager.events-journal-cancel");
         while (auto message = co_await journal.next()) {
             if (message->json().get<int64_t>("id") == -1)
                 caught_up_ = true;
@@ -129,7 +162,9 @@ private:
             take_jobspec(entry, message["jobspec"]);
         if (message["R"])
             if (auto R = ResourceSet::from_json(message["R"])) {
-                entry.shown.set("nnodes", R->nnodes()).set("ncores", R->ncores()).set("ranks", R->ranks().format());
+                entry.shown.set("nnodes", R->nnodes())
+                    .set("ncores", R->ncores())
+                    .set("ranks", R->ranks().format());
                 entry.shown.set("nodelist", R->nodelist().encode()).set("expiration", R->expiration());
             }
         for (auto json : message["events"].elements()) {
@@ -154,8 +189,10 @@ private:
             return;
         auto &shown = entry.shown;
         shown.set("name", jobspec->name()).set("duration", jobspec->duration());
-        for (auto [key, value] : {std::pair {"cwd", jobspec->cwd()}, {"queue", jobspec->queue()},
-                                  {"project", jobspec->project()}, {"bank", jobspec->bank()}})
+        for (auto [key, value] : {std::pair {"cwd", jobspec->cwd()},
+                                  {"queue", jobspec->queue()},
+                                  {"project", jobspec->project()},
+                                  {"bank", jobspec->bank()}})
             if (!value.empty())
                 shown.set(key, value);
         if (auto ntasks = jobspec->ntasks())
@@ -180,11 +217,20 @@ private:
         if (entry.job.state == before)
             return;
         switch (entry.job.state) {
-        case JobState::depend: shown.set("t_depend", event.timestamp); break;
-        case JobState::run: shown.set("t_run", event.timestamp); break;
-        case JobState::cleanup: shown.set("t_cleanup", event.timestamp); break;
-        case JobState::inactive: shown.set("t_inactive", event.timestamp); break;
-        default: break;
+        case JobState::depend:
+            shown.set("t_depend", event.timestamp);
+            break;
+        case JobState::run:
+            shown.set("t_run", event.timestamp);
+            break;
+        case JobState::cleanup:
+            shown.set("t_cleanup", event.timestamp);
+            break;
+        case JobState::inactive:
+            shown.set("t_inactive", event.timestamp);
+            break;
+        default:
+            break;
         }
     }
     static Json attribute(const Listed &entry, std::string_view name)
@@ -242,7 +288,8 @@ private:
             if (found == jobs_.end() || found->second.job.state == JobState::new_)
                 continue;
             const auto &entry = found->second;
-            if ((since > 0 && entry.shown.value<double>("t_inactive", since + 1) <= since) || !wanted.match(entry))
+            if ((since > 0 && entry.shown.value<double>("t_inactive", since + 1) <= since) ||
+                !wanted.match(entry))
                 continue;
             request.respond(Json {{"jobs", Json::array().append(row(entry, attributes))}});
             if (++sent == limit)
@@ -272,8 +319,8 @@ private:
                 ++results[entry.job.result()];
         }
         Json counts = Json::object();
-        for (auto state : {JobState::depend, JobState::priority, JobState::sched, JobState::run, JobState::cleanup,
-                           JobState::inactive})
+        for (auto state : {JobState::depend, JobState::priority, JobState::sched, JobState::run,
+                           JobState::cleanup, JobState::inactive})
             counts.set(state_name_lower(state), states[state]);
         counts.set("total", jobs_.size());
         return Json {{"job_states", counts},

@@ -1,6 +1,5 @@
 #include "modules/job-manager/job.hpp"
 
-
 namespace flux {
 
 namespace {

@@ -1,8 +1,8 @@
-// Job: one job as the job manager sees it. Its state is what its events make of it (RFC 21): apply() is the only way to
-// change it, so replaying an event log gives the same job. No messages and no clock in here.
+// Job: one job as the job manager sees it. Its state is what its events make of it (RFC 21): apply() is the
+// only way to change it, so replaying an event log gives the same job. No messages and no clock in here.
 #pragma once
-#include <optional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -56,8 +56,8 @@ struct Job {
     bool has_resources = false; // between alloc and free
     bool started = false;
     bool finished = false;
-    bool released = false; // the execution service is through with it
-    int status = 0;        // of finish
+    bool released = false;     // the execution service is through with it
+    int status = 0;            // of finish
     std::optional<Json> fatal; // context of the first severity 0 exception
 
     // What is under way with others; not part of the event log.
@@ -69,8 +69,8 @@ struct Job {
 
     static constexpr uint32_t userid_none = 0xffffffff;
 
-    // EPROTO when the event lacks what RFC 21 requires, EINVAL when it cannot come in this state. On an error the job
-    // is unchanged.
+    // EPROTO when the event lacks what RFC 21 requires, EINVAL when it cannot come in this state. On an error
+    // the job is unchanged.
     Expected<void> apply(const Event &event);
     JobAction next_action() const;
     // Of an inactive job, or one that has finished.

@@ -114,9 +114,10 @@ void JobManager::advance(Job &job)
         case JobAction::set_priority:
             post(job, "priority", Json {{"priority", default_priority(job.urgency)}});
             if (job.alloc_pending && job.priority > 0)
-                handle().notify("sched.prioritize",
-                                Json {{"jobs", Json::array().append(
-                                                   Json::array().append(job.id.value()).append(job.priority))}});
+                handle().notify(
+                    "sched.prioritize",
+                    Json {{"jobs",
+                           Json::array().append(Json::array().append(job.id.value()).append(job.priority))}});
             break;
         case JobAction::request_alloc:
             if (!sched_ready_)
@@ -170,9 +171,8 @@ void JobManager::retire(Job &job)
             else
                 errstr = fmt::format("task(s) exited with exit code {}", job.status >> 8 & 0xff);
         }
-        zombies_[job.id] = Json {{"id", job.id.value()},
-                                 {"success", job.result() == JobResult::completed},
-                                 {"errstr", errstr}};
+        zombies_[job.id] = Json {
+            {"id", job.id.value()}, {"success", job.result() == JobResult::completed}, {"errstr", errstr}};
     }
     job.jobspec = job.full_jobspec = job.R = job.annotations = Json();
     auto node = active_.extract(job.id);
@@ -223,10 +223,11 @@ Task<Json> JobManager::submit(Request request)
         max_jobid_ = std::max(max_jobid_, id.value());
         writer_.put(id.kvs_path("J"), item.get<std::string>("J"));
         writer_.put(id.kvs_path("jobspec"), added.jobspec.dump());
-        post(added, "submit", Json {{"userid", item.get<uint32_t>("userid")},
-                                    {"urgency", item.get<int>("urgency")},
-                                    {"flags", item.get<uint32_t>("flags")},
-                                    {"version", 1}});
+        post(added, "submit",
+             Json {{"userid", item.get<uint32_t>("userid")},
+                   {"urgency", item.get<int>("urgency")},
+                   {"flags", item.get<uint32_t>("flags")},
+                   {"version", 1}});
         ticket = post(added, "validate");
         advance(added);
     }
@@ -379,7 +380,8 @@ Json JobManager::update(Request &request)
         throw Error(EPROTO, "updates is an object of jobspec keys and values");
     for (auto [key, value] : updates.members())
         if (!key.starts_with("attributes."))
-            throw Error(EINVAL, "update of {} is not supported: only attributes change after submission", key);
+            throw Error(EINVAL, "update of {} is not supported: only attributes change after submission",
+                        key);
     if (job.has_resources)
         throw Error(EINVAL, "the jobspec cannot be changed once resources are allocated");
     post(job, "jobspec-update", updates);

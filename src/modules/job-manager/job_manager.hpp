@@ -1,6 +1,6 @@
-// job-manager (rank 0): moves jobs through the states of RFC 21. Every change is an event: post() applies it to the
-// job, adds it to the event log in the KVS (group committed) and tells the journal's listeners; advance() then does what
-// the job needs next. The protocols: scheduler RFC 27, execution RFC 32.
+// job-manager (rank 0): moves jobs through the states of RFC 21. Every change is an event: post() applies it
+// to the job, adds it to the event log in the KVS (group committed) and tells the journal's listeners;
+// advance() then does what the job needs next. The protocols: scheduler RFC 27, execution RFC 32.
 #pragma once
 #include <list>
 #include <unordered_map>
@@ -19,7 +19,8 @@ public:
     Json stats() const override;
 
 private:
-    // What one queue is told by flux-queue(1). The queue without name is the only one unless queues are configured.
+    // What one queue is told by flux-queue(1). The queue without name is the only one unless queues are
+    // configured.
     struct Queue {
         bool enabled = true;
         bool started = true;
@@ -73,7 +74,8 @@ private:
     KvsWriter::Ticket post(Job &job, std::string_view name, Json context = {});
     void advance(Job &job);
     void retire(Job &job);
-    void raise_exception(Job &job, std::string_view type, int severity, std::string_view note, uint32_t userid);
+    void raise_exception(Job &job, std::string_view type, int severity, std::string_view note,
+                         uint32_t userid);
     void publish(const Job &job, const Event &event);
     void send_history(const Job &job, Listener &listener);
     Queue &queue_of(const Job &job);

@@ -1,6 +1,6 @@
-// KvsWriter: what many jobs want written, as few commits as possible. What is added while a commit is under way joins
-// the next one; appends to one key become one operation. One commit is in flight at a time, so the order of what one
-// party adds is the order in the store.
+// KvsWriter: what many jobs want written, as few commits as possible. What is added while a commit is under
+// way joins the next one; appends to one key become one operation. One commit is in flight at a time, so the
+// order of what one party adds is the order in the store.
 //
 //     auto written = writer.append(job.kvs_path("eventlog"), line);
 //     co_await writer.wait(written);     // durable now, or throws what the commit failed with
@@ -26,10 +26,7 @@ public:
             ops_.push_back({key, {}, {}, append_flag});
         ops_[at->second].text += text;
     }
-    void put(const std::string &key, std::string_view text)
-    {
-        set(key, treeobj::make_val(text));
-    }
+    void put(const std::string &key, std::string_view text) { set(key, treeobj::make_val(text)); }
     void set(const std::string &key, Json dirent)
     {
         appends_.erase(key); // a later append comes after this value

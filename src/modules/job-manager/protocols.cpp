@@ -1,4 +1,5 @@
-// The job manager's conversations with the scheduler, the execution service, journal listeners and flux-queue(1).
+// The job manager's conversations with the scheduler, the execution service, journal listeners and
+// flux-queue(1).
 #include "modules/job-manager/job_manager.hpp"
 
 namespace flux {
@@ -40,8 +41,8 @@ Json JobManager::sched_ready(Request &request)
     return Json {{"count", alloc_inflight_}};
 }
 
-// One sched.alloc conversation. A scheduler of our own may give "R" with a success, which then is committed together
-// with the alloc event; any other has committed R itself (RFC 27) and it is read from there.
+// One sched.alloc conversation. A scheduler of our own may give "R" with a success, which then is committed
+// together with the alloc event; any other has committed R itself (RFC 27) and it is read from there.
 Task<> JobManager::alloc_job(JobId id)
 {
     Job *job = find(id);
@@ -97,7 +98,9 @@ Task<> JobManager::alloc_job(JobId id)
     case deny:
         job->annotations = Json();
         post(*job, "exception",
-             Json {{"type", "alloc"}, {"severity", 0}, {"note", answer["note"] ? answer["note"] : Json("denied")}});
+             Json {{"type", "alloc"},
+                   {"severity", 0},
+                   {"note", answer["note"] ? answer["note"] : Json("denied")}});
         break;
     case failed:
         log(LogLevel::err, "scheduler: {}; no further requests until it says it is ready again", problem);
@@ -147,10 +150,10 @@ Task<> JobManager::run_job(JobId id)
 {
     Job *job = find(id);
     auto stream = handle().stream(exec_service_ + ".start", Json {{"id", id.value()},
-                                                                 {"userid", job->userid},
-                                                                 {"jobspec", job->full_jobspec},
-                                                                 {"R", job->R},
-                                                                 {"reattach", job->started}});
+                                                                  {"userid", job->userid},
+                                                                  {"jobspec", job->full_jobspec},
+                                                                  {"R", job->R},
+                                                                  {"reattach", job->started}});
     job->full_jobspec = Json();
     std::string problem;
     while (job) {
@@ -190,7 +193,8 @@ void JobManager::exec_response(Job &job, const Json &response)
     else if (type == "reattached")
         post(job, "debug.exec-reattach-finish");
     else if (type == "release")
-        post(job, "release", Json {{"ranks", data.get<std::string>("ranks")}, {"final", data.get<bool>("final")}});
+        post(job, "release",
+             Json {{"ranks", data.get<std::string>("ranks")}, {"final", data.get<bool>("final")}});
     else if (type == "exception")
         post(job, "exception",
              Json {{"type", data.get<std::string>("type")},
@@ -204,7 +208,8 @@ void JobManager::exec_response(Job &job, const Json &response)
         advance(job);
 }
 
-// --- journal: {"id","events":[...],"jobspec"?,"R"?}; after what was there already comes {"id":-1,"events":[]}
+// --- journal: {"id","events":[...],"jobspec"?,"R"?}; after what was there already comes
+// {"id":-1,"events":[]}
 
 void JobManager::publish(const Job &job, const Event &event)
 {

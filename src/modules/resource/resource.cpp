@@ -1,5 +1,5 @@
-// resource: what this instance has and what of it can be used now. Rank 0 is the authority (RFC 28); the other ranks
-// tell it what hwloc finds on their node, each passing on what came from below in one message.
+// resource: what this instance has and what of it can be used now. Rank 0 is the authority (RFC 28); the
+// other ranks tell it what hwloc finds on their node, each passing on what came from below in one message.
 #include <hwloc.h>
 #include <unistd.h>
 
@@ -29,7 +29,8 @@ Json discover(uint32_t rank, const std::string &host)
     int gpus = 0;
     for (hwloc_obj_t device = nullptr; (device = hwloc_get_next_osdev(topology, device));) {
         std::string_view subtype = device->subtype ? device->subtype : "";
-        if (device->attr->osdev.type == HWLOC_OBJ_OSDEV_COPROC && // one name for each device, not for each driver view
+        if (device->attr->osdev.type ==
+                HWLOC_OBJ_OSDEV_COPROC && // one name for each device, not for each driver view
             (subtype == "CUDA" || subtype == "RSMI" || subtype == "LevelZero"))
             ++gpus;
     }
@@ -74,7 +75,8 @@ public:
     }
     Json stats() const override
     {
-        return Json {{"nnodes", all_.nnodes()}, {"online", online_.format()}, {"drained", drained_ranks().format()}};
+        return Json {
+            {"nnodes", all_.nnodes()}, {"online", online_.format()}, {"drained", drained_ranks().format()}};
     }
 
 private:
@@ -92,13 +94,15 @@ private:
         gethostname(name, sizeof(name) - 1);
         return name;
     }
-    // R as given: attribute resource.R, [resource] R, or a table [fake-resources] nnodes, cores-per-node, gpus-per-node.
+    // R as given: attribute resource.R, [resource] R, or a table [fake-resources] nnodes, cores-per-node,
+    // gpus-per-node.
     std::optional<ResourceSet> configured() const
     {
         if (auto text = context().attribute("resource.R"))
             return value_or_throw(ResourceSet::parse(std::string_view(*text)));
         if (Json R = context().config()["resource"]["R"])
-            return value_or_throw(R.is_string() ? ResourceSet::parse(R.string_view()) : ResourceSet::from_json(R));
+            return value_or_throw(R.is_string() ? ResourceSet::parse(R.string_view())
+                                                : ResourceSet::from_json(R));
         Json fake = context().config()["fake-resources"];
         if (!fake)
             return std::nullopt;
@@ -107,8 +111,8 @@ private:
         auto gpus = fake.value<uint32_t>("gpus-per-node", 0);
         auto nnodes = fake.value<uint32_t>("nnodes", size());
         for (uint32_t node = 0; node < nnodes; node++)
-            out.add_node(node, nnodes == size() ? host_of(node) : fmt::format("fake{}", node), Idset::iota(cores),
-                         Idset::iota(gpus));
+            out.add_node(node, nnodes == size() ? host_of(node) : fmt::format("fake{}", node),
+                         Idset::iota(cores), Idset::iota(gpus));
         fake_ = true;
         return out;
     }
@@ -117,7 +121,8 @@ private:
     void reported(const Json &node)
     {
         discovered_.merge_node(node.get<uint32_t>("rank"), node.get<std::string>("host"),
-                               Idset::iota(node.get<uint32_t>("cores")), Idset::iota(node.get<uint32_t>("gpus")));
+                               Idset::iota(node.get<uint32_t>("cores")),
+                               Idset::iota(node.get<uint32_t>("gpus")));
         if (discovered_.nnodes() == size())
             set_inventory(std::move(discovered_));
     }
@@ -277,9 +282,8 @@ private:
             if (error.errnum() != ENOSYS) // no scheduler: nothing is allocated
                 throw;
         }
-        co_return Json {{"all", all_.to_json()},
-                        {"down", all_.without(usable()).to_json()},
-                        {"allocated", allocated}};
+        co_return Json {
+            {"all", all_.to_json()}, {"down", all_.without(usable()).to_json()}, {"allocated", allocated}};
     }
 
     ResourceSet all_;

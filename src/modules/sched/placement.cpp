@@ -123,11 +123,14 @@ Expected<void> Placement::feasible(const JobShape &shape, const Json &constraint
         return std::unexpected(error);
     }
     if (shape.nnodes > all_.nnodes())
-        return fail(EOVERFLOW, "never satisfiable: asks {} nodes, the instance has {}", shape.nnodes, all_.nnodes());
+        return fail(EOVERFLOW, "never satisfiable: asks {} nodes, the instance has {}", shape.nnodes,
+                    all_.nnodes());
     if (shape.ncores() > all_.ncores())
-        return fail(EOVERFLOW, "never satisfiable: asks {} cores, the instance has {}", shape.ncores(), all_.ncores());
+        return fail(EOVERFLOW, "never satisfiable: asks {} cores, the instance has {}", shape.ncores(),
+                    all_.ncores());
     if (shape.ngpus() > all_.ngpus())
-        return fail(EOVERFLOW, "never satisfiable: asks {} gpus, the instance has {}", shape.ngpus(), all_.ngpus());
+        return fail(EOVERFLOW, "never satisfiable: asks {} gpus, the instance has {}", shape.ngpus(),
+                    all_.ngpus());
     return fail(EOVERFLOW, "never satisfiable: not enough nodes have what one needs here{}",
                 constraint ? " and match the constraint" : "");
 }

@@ -38,10 +38,10 @@ private:
 
     ResourceSet all_;
     Idset up_;
-    std::vector<Node> nodes_;                  // as all_.nodes()
+    std::vector<Node> nodes_;                    // as all_.nodes()
     std::unordered_map<uint32_t, size_t> index_; // rank -> nodes_
-    std::set<size_t> open_;                    // nodes that are up and have free cores
-    size_t free_cores_ = 0;                    // of the nodes in open_
+    std::set<size_t> open_;                      // nodes that are up and have free cores
+    size_t free_cores_ = 0;                      // of the nodes in open_
 };
 
 } // namespace flux

@@ -1,5 +1,5 @@
-// sched (rank 0): the scheduler's face, RFC 27 and RFC 28. Jobs in order of priority, then id (so submit time); the
-// first that must wait holds back the others. What is chosen is Placement's business.
+// sched (rank 0): the scheduler's face, RFC 27 and RFC 28. Jobs in order of priority, then id (so submit
+// time); the first that must wait holds back the others. What is chosen is Placement's business.
 //
 // A success carries "R" and leaves committing it to the job manager, which writes it with the alloc event.
 #include <algorithm>
@@ -25,8 +25,8 @@ public:
     }
     Task<> start() override
     {
-        acquire_ = std::make_unique<Stream>(
-            handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel"));
+        acquire_ =
+            std::make_unique<Stream>(handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel"));
         auto first = co_await acquire_->next();
         if (!first)
             throw Error(EPROTO, "resource.acquire ended before its first answer");
@@ -107,13 +107,15 @@ private:
             double now = wall_time();
             double limit = placement_.all().expiration();
             R->set_starttime(now);
-            R->set_expiration(job.duration > 0 ? (limit > 0 ? std::min(limit, now + job.duration) : now + job.duration)
-                                               : limit);
+            R->set_expiration(job.duration > 0
+                                  ? (limit > 0 ? std::min(limit, now + job.duration) : now + job.duration)
+                                  : limit);
             ++allocations_;
-            job.request.respond(Json {{"id", id.value()},
-                                      {"type", 0},
-                                      {"R", R->to_json()},
-                                      {"annotations", Json {{"sched", Json {{"resource_summary", R->summary()}}}}}});
+            job.request.respond(
+                Json {{"id", id.value()},
+                      {"type", 0},
+                      {"R", R->to_json()},
+                      {"annotations", Json {{"sched", Json {{"resource_summary", R->summary()}}}}}});
             queue_.erase(queue_.begin());
             pending_.erase(id);
         }

@@ -18,7 +18,8 @@ Json exception(int severity, const char *type)
 Job submitted()
 {
     Job job;
-    EXPECT_TRUE(job.apply(event("submit", Json {{"userid", 5}, {"urgency", 16}, {"flags", 0}, {"version", 1}})));
+    EXPECT_TRUE(
+        job.apply(event("submit", Json {{"userid", 5}, {"urgency", 16}, {"flags", 0}, {"version", 1}})));
     EXPECT_TRUE(job.apply(event("validate")));
     return job;
 }
@@ -62,7 +63,8 @@ TEST(JobEvents, events_out_of_order_are_refused_and_change_nothing)
     EXPECT_FALSE(job.apply(event("start")));
     EXPECT_FALSE(job.apply(event("alloc")));
     EXPECT_FALSE(job.apply(event("clean")));
-    EXPECT_FALSE(job.apply(event("submit", Json {{"userid", 5}, {"urgency", 16}, {"flags", 0}, {"version", 1}})));
+    EXPECT_FALSE(
+        job.apply(event("submit", Json {{"userid", 5}, {"urgency", 16}, {"flags", 0}, {"version", 1}})));
     EXPECT_EQ(job.state, JobState::depend);
 }
 
