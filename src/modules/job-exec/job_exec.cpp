@@ -216,9 +216,8 @@ void JobExec::stop_job(Run &run)
     if (std::exchange(run.stopping, true))
         return;
     run.changed.notify_all();
-    if (run.started == 0)
-        return;
-    to_shells(run, Json {{"type", "signal"}, {"signum", SIGTERM}});
+    if (run.started > 0) // later ones get it when they say that they started
+        to_shells(run, Json {{"type", "signal"}, {"signum", SIGTERM}});
     run.kill = Timer(loop(), seconds(kill_timeout), [this, &run] {
         to_shells(run, Json {{"type", "signal"}, {"signum", SIGKILL}});
     });
