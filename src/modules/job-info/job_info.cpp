@@ -1,0 +1,147 @@
+// job-info (every rank): what the KVS knows of a job, for its owner: keys (RFC 41 lookup) and event logs as
+// they grow.
+#include "common/job/eventlog.hpp"
+#include "common/kvs/treeobj.hpp"
+#include "common/module/module.hpp"
+#include "common/types/idset.hpp"
+#include "common/types/job_id.hpp"
+
+namespace flux {
+
+namespace {
+constexpr int json_decode = 1; // flags of lookup
+constexpr int current = 2;
+constexpr int waitcreate = 1; // flag of eventlog-watch
+constexpr int kvs_waitcreate = 8;
+constexpr int kvs_watch = 4;
+constexpr int kvs_watch_append = 256;
+
+std::string_view last_event(std::string_view path)
+{
+    return path == "eventlog" ? "clean" : path == "guest.exec.eventlog" ? "done" : "";
+}
+} // namespace
+
+class JobInfo : public Module {
+public:
+    explicit JobInfo(Context &context) : Module(context)
+    {
+        serve("lookup", role::any, &JobInfo::lookup);
+        serve("eventlog-watch", role::any, &JobInfo::eventlog_watch);
+    }
+    Json stats() const override { return Json {{"lookups", lookups_}, {"watchers", watchers_}}; }
+
+private:
+    Task<std::string> read(std::string key)
+    {
+        Json args {{"key", key}, {"namespace", "primary"}, {"flags", 0}};
+        auto answer = co_await rpc("kvs.lookup", args);
+        co_return value_or_throw(treeobj::decode_val(answer.json()["val"]));
+    }
+    // EPERM unless the sender owns the instance or the job.
+    Task<> check_owner(Credentials who, JobId id)
+    {
+        if (who.is_owner())
+            co_return;
+        auto text = co_await read(id.kvs_path("eventlog"));
+        auto first = value_or_throw(Event::parse(std::string_view(text).substr(0, text.find('\n'))));
+        if (first.context.get<uint32_t>("userid") != who.userid)
+            throw Error(EPERM, "job {} belongs to another user", id);
+    }
+    Task<Json> lookup(Request request)
+    {
+        ++lookups_;
+        JobId id(request.get<uint64_t>("id"));
+        auto keys = request.get<std::vector<std::string>>("keys");
+        auto flags = request.find<int>("flags").value_or(0);
+        co_await check_owner(request.credentials(), id);
+        Json out {{"id", id.value()}};
+        for (const auto &key : keys) {
+            auto text = co_await read(id.kvs_path(key));
+            bool document = key == "R" || key == "jobspec";
+            if (document && (flags & (current | json_decode))) {
+                Json value = Json::parse_or_throw(text);
+                if (flags & current) {
+                    auto eventlog = co_await read(id.kvs_path("eventlog"));
+                    update(key, value, eventlog);
+                }
+                out.set(key, flags & json_decode ? value : Json(value.dump()));
+            } else
+                out.set(key, text);
+        }
+        co_return out;
+    }
+    static void update(const std::string &key, Json &value, const std::string &eventlog)
+    {
+        for (const auto &event : value_or_throw(parse_eventlog(eventlog))) {
+            if (key == "jobspec" && event.name == "jobspec-update")
+                for (auto [path, change] : event.context.members())
+                    value.set_path(path, change);
+            if (key == "R" && event.name == "resource-update" && event.context["expiration"])
+                value.set_path("execution.expiration", event.context["expiration"]);
+        }
+    }
+    Task<> eventlog_watch(Request request)
+    {
+        request.require_streaming();
+        JobId id(request.get<uint64_t>("id"));
+        auto path = request.get<std::string>("path");
+        auto flags = request.find<int>("flags").value_or(0);
+        co_await check_owner(request.credentials(), id);
+        // What comes into being while the job runs may be waited for, if there is such a job.
+        bool guest = path.starts_with("guest.");
+        if (guest)
+            co_await read(id.kvs_path("eventlog"));
+        int kvs_flags = kvs_watch | kvs_watch_append | (guest || (flags & waitcreate) ? kvs_waitcreate : 0);
+        ++watchers_;
+        std::optional<Error> failure;
+        try {
+            co_await forward(request, id.kvs_path(path), path, kvs_flags);
+        } catch (const Error &error) {
+            failure = error;
+        }
+        --watchers_;
+        if (failure)
+            throw *failure;
+    }
+    Task<> forward(Request &request, std::string key, std::string path, int kvs_flags)
+    {
+        Json args {{"key", key}, {"namespace", "primary"}, {"flags", kvs_flags}};
+        auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
+        std::string partial;
+        int64_t open_streams = -1; // of guest.output: how many have not ended
+        while (auto message = co_await stream.next()) {
+            partial += value_or_throw(treeobj::decode_val(message->json()["val"]));
+            size_t begin = 0;
+            for (size_t end; (end = partial.find('\n', begin)) != std::string::npos; begin = end + 1) {
+                std::string line = partial.substr(begin, end + 1 - begin);
+                request.respond(Json {{"event", line}});
+                if (ends(line, path, open_streams))
+                    co_return;
+            }
+            partial.erase(0, begin);
+        }
+    }
+    static bool ends(const std::string &line, const std::string &path, int64_t &open_streams)
+    {
+        auto event = value_or_throw(Event::parse(line));
+        if (path != "guest.output")
+            return !last_event(path).empty() && event.name == last_event(path);
+        if (event.name == "header")
+            open_streams = event.context["count"].value<int64_t>("stdout", 0) +
+                           event.context["count"].value<int64_t>("stderr", 0);
+        else if (event.name == "data" && event.context.value("eof", false)) {
+            auto ranks =
+                Idset::parse(event.context["rank"].string_view()); // "0-3" of many that ended together
+            open_streams -= ranks ? int64_t(ranks->count()) : open_streams;
+        }
+        return open_streams == 0;
+    }
+
+    uint64_t lookups_ = 0;
+    uint64_t watchers_ = 0;
+};
+
+FLUX_MODULE(job_info, "job-info", JobInfo)
+
+} // namespace flux

@@ -1,0 +1,89 @@
+// Job: one job as the job manager sees it. Its state is what its events make of it (RFC 21): apply() is the
+// only way to change it, so replaying an event log gives the same job. No messages and no clock in here.
+#pragma once
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "common/job/eventlog.hpp"
+#include "common/job/job_state.hpp"
+#include "common/job/resource_set.hpp"
+#include "common/types/job_id.hpp"
+#include "common/types/urgency.hpp"
+
+namespace flux {
+
+namespace priority {
+constexpr int64_t unset = -1;
+constexpr int64_t minimum = 0; // held
+constexpr int64_t maximum = 4294967295;
+} // namespace priority
+
+// What a job needs next.
+enum class JobAction {
+    none,
+    post_depend,   // every dependency is met
+    set_priority,  // a priority is to be computed and posted
+    request_alloc, // ask the scheduler
+    cancel_alloc,  // take that back
+    start,         // ask the execution service
+    stop,          // tell the execution service of a fatal exception
+    free,          // give the resources back and post "free"
+    clean,         // nothing is left: post "clean"
+};
+
+struct Job {
+    JobId id;
+    uint32_t userid = userid_none;
+    int urgency = urgency::default_value;
+    int64_t priority = priority::unset;
+    uint32_t flags = 0;
+    JobState state = JobState::new_;
+    double t_submit = 0;
+    double t_clean = 0;
+
+    Json jobspec;      // without environment; absent once inactive
+    Json full_jobspec; // as submitted, until it is started
+    Json R;
+    Json annotations;
+    std::string eventlog; // as written
+
+    // What the events say
+    std::multiset<std::string> dependencies;
+    int prologs = 0; // running
+    int epilogs = 0;
+    bool has_resources = false; // between alloc and free
+    bool started = false;
+    bool finished = false;
+    bool released = false;     // the execution service is through with it
+    int status = 0;            // of finish
+    std::optional<Json> fatal; // context of the first severity 0 exception
+
+    // What is under way with others; not part of the event log.
+    bool alloc_pending = false;
+    bool alloc_cancelling = false;
+    bool start_pending = false; // sent to the execution service, no final release yet
+    bool stop_sent = false;
+    bool queue_stopped = false; // its queue does not send to the scheduler
+
+    static constexpr uint32_t userid_none = 0xffffffff;
+
+    // EPROTO when the event lacks what RFC 21 requires, EINVAL when it cannot come in this state. On an error
+    // the job is unchanged.
+    Expected<void> apply(const Event &event);
+    JobAction next_action() const;
+    // Of an inactive job, or one that has finished.
+    JobResult result() const;
+    bool waitable() const { return flags & job_flags::waitable; }
+    bool is_active() const { return state != JobState::inactive; }
+};
+
+// The priority an urgency gives without a priority plugin: itself, all for "expedite".
+int64_t default_priority(int urgency);
+// annotations, changed as RFC 27 says; absent when nothing is left.
+Json merge_annotations(const Json &old, const Json &changes);
+// A jobspec without attributes.system.environment, sharing the rest.
+Json without_environment(const Json &jobspec);
+
+} // namespace flux

@@ -1,0 +1,125 @@
+// KvsWriter: what many jobs want written, as few commits as possible. What is added while a commit is under
+// way joins the next one; appends to one key become one operation. One commit is in flight at a time, so the
+// order of what one party adds is the order in the store.
+//
+//     auto written = writer.append(job.kvs_path("eventlog"), line);
+//     co_await writer.wait(written);     // durable now, or throws what the commit failed with
+#pragma once
+#include <deque>
+#include <map>
+#include <unordered_map>
+
+#include "common/client/handle.hpp"
+#include "common/kvs/treeobj.hpp"
+
+namespace flux {
+
+// The operations of one commit to be (kvs.commit's "ops"), in order.
+class CommitBatch {
+public:
+    static constexpr int append_flag = 32;
+
+    void append(const std::string &key, std::string_view text)
+    {
+        auto [at, fresh] = appends_.try_emplace(key, ops_.size());
+        if (fresh)
+            ops_.push_back({key, {}, {}, append_flag});
+        ops_[at->second].text += text;
+    }
+    void put(const std::string &key, std::string_view text) { set(key, treeobj::make_val(text)); }
+    void set(const std::string &key, Json dirent)
+    {
+        appends_.erase(key); // a later append comes after this value
+        ops_.push_back({key, {}, std::move(dirent), 0});
+    }
+    void unlink(const std::string &key) { set(key, Json(nullptr)); }
+    bool empty() const { return ops_.empty(); }
+    size_t size() const { return ops_.size(); }
+    // The array for kvs.commit; the batch is empty after it.
+    Json take()
+    {
+        Json out = Json::array();
+        for (auto &op : ops_)
+            out.append(Json {{"key", op.key},
+                             {"flags", op.flags},
+                             {"dirent", op.flags ? treeobj::make_val(op.text) : std::move(op.dirent)}});
+        ops_.clear();
+        appends_.clear();
+        return out;
+    }
+
+private:
+    struct Op {
+        std::string key;
+        std::string text;
+        Json dirent;
+        int flags;
+    };
+    std::vector<Op> ops_;
+    std::unordered_map<std::string, size_t> appends_;
+};
+
+class KvsWriter {
+public:
+    using Ticket = uint64_t;
+    explicit KvsWriter(Handle &handle) : handle_(handle), changed_(handle.loop()) {}
+
+    Ticket append(const std::string &key, std::string_view text) { return batch_.append(key, text), kick(); }
+    Ticket put(const std::string &key, std::string_view text) { return batch_.put(key, text), kick(); }
+    Ticket set(const std::string &key, Json dirent) { return batch_.set(key, std::move(dirent)), kick(); }
+    Ticket unlink(const std::string &key) { return batch_.unlink(key), kick(); }
+
+    // Returns once what got this ticket is in the store; throws when its commit failed.
+    Task<> wait(Ticket ticket)
+    {
+        while (done_ < ticket)
+            co_await changed_.wait();
+        auto failed = failures_.find(ticket);
+        if (failed != failures_.end())
+            throw failed->second;
+    }
+    Task<> flush() { return wait(batch_.empty() && !running_ ? done_ : next_ - (batch_.empty() ? 1 : 0)); }
+    uint64_t commits() const { return done_; }
+
+private:
+    static constexpr size_t remembered_failures = 64;
+
+    Ticket kick()
+    {
+        if (!running_) {
+            running_ = true;
+            handle_.gate().spawn(run());
+        }
+        return next_;
+    }
+    Task<> run()
+    {
+        // Begin from the top of the loop: what the same step still adds belongs to the same commit.
+        co_await sleep_for(handle_.loop(), Duration::zero());
+        while (!batch_.empty()) {
+            Ticket ticket = next_++;
+            // (gcc 12: no initializer list inside a co_await expression)
+            Json args {{"namespace", "primary"}, {"flags", 0}, {"ops", batch_.take()}};
+            try {
+                co_await handle_.rpc("kvs.commit", args);
+            } catch (const Error &error) {
+                failures_.emplace(ticket, error);
+                if (failures_.size() > remembered_failures)
+                    failures_.erase(failures_.begin());
+            }
+            done_ = ticket;
+            changed_.notify_all();
+        }
+        running_ = false;
+    }
+
+    Handle &handle_;
+    CommitBatch batch_;
+    Condition changed_;
+    std::map<Ticket, Error> failures_;
+    Ticket next_ = 1; // of what is in batch_
+    Ticket done_ = 0;
+    bool running_ = false;
+};
+
+} // namespace flux
