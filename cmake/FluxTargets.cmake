@@ -33,6 +33,7 @@ function(flux_module name)
     target_link_libraries(flux_module_${id} PUBLIC ${ARG_DEPENDS})
     target_precompile_headers(flux_module_${id} REUSE_FROM flux_base)
     add_library(flux_${id}_so MODULE $<TARGET_OBJECTS:flux_module_${id}>)
+    list(FILTER ARG_DEPENDS EXCLUDE REGEX "^flux_")
     target_link_libraries(flux_${id}_so PRIVATE ${ARG_DEPENDS})
     set_target_properties(flux_${id}_so PROPERTIES PREFIX "" OUTPUT_NAME ${name}
         LIBRARY_OUTPUT_DIRECTORY ${FLUX_MODULE_OUTPUT_DIRECTORY})

@@ -374,7 +374,7 @@ public:
     {
         if (spec_.with_stdin)
             add_pipe("stdin", 0);
-        else
+        else if (!spec_.inherit_stdin)
             posix_spawn_file_actions_addopen(&arguments_.actions, 0, "/dev/null", O_RDONLY, 0);
         if (spec_.capture_output) {
             add_pipe("stdout", 1);
