@@ -73,8 +73,10 @@ Task<> JobExec::start_job(Request request)
         co_await run_mock(run, duration.is_number()
                                    ? duration.as<double>()
                                    : value_or_throw(parse_duration(duration ? duration.string_view() : "0")));
-    } else
+    } else {
+        begin_output(*run);
         co_await run_shells(run);
+    }
     run->limit.cancel();
     run->kill.cancel();
     exec_event(*run, "complete", Json {{"status", run->status}});
@@ -105,8 +107,8 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
         spawn(follow(run, nodeid));
     while (run->running > 0)
         co_await run->changed.wait();
-    if (run->output_begun)
-        run->exchanges.clear();
+    end_output(*run);
+    run->exchanges.clear();
 }
 
 Task<> JobExec::follow(std::shared_ptr<Run> run, uint32_t nodeid)
@@ -154,7 +156,7 @@ void JobExec::from_shell(Run &run, uint32_t nodeid, const Json &message)
         int severity = message.get<int>("severity");
         respond(run, "exception",
                 Json {{"severity", severity},
-                      {"type", message.get<std::string>("type")},
+                      {"type", message.get<std::string>("exception")},
                       {"note", message["note"]}});
         if (severity == 0)
             stop_job(run);
@@ -162,21 +164,39 @@ void JobExec::from_shell(Run &run, uint32_t nodeid, const Json &message)
         run.status = std::max(run.status, message.get<int>("status"));
 }
 
-// guest.output (RFC 24): a header, then data.
+// guest.output (RFC 24) begins with a header, written before the shells say anything: who follows the output of a job
+// without any must see it end.
+void JobExec::begin_output(Run &run)
+{
+    if (std::exchange(run.output_begun, true))
+        return;
+    uint64_t ntasks = 1;
+    if (auto jobspec = Jobspec::parse(run.jobspec))
+        ntasks = jobspec->ntasks().value_or(1);
+    run.ntasks = ntasks;
+    run.open_outputs = 2 * int64_t(ntasks);
+    Json header {{"version", 1},
+                 {"encoding", Json {{"stdout", "UTF-8"}, {"stderr", "UTF-8"}}},
+                 {"count", Json {{"stdout", ntasks}, {"stderr", ntasks}}},
+                 {"options", Json::object()}};
+    writer_.append(run.id.kvs_path("guest.output"), Event {wall_time(), "header", header}.encode());
+}
+
+// Tasks that never started, or whose shell was lost, did not say that their output ended: it did.
+void JobExec::end_output(Run &run)
+{
+    if (run.open_outputs <= 0)
+        return;
+    auto ranks = Idset::iota(uint32_t(run.ntasks)).format();
+    for (auto *stream : {"stdout", "stderr"})
+        writer_.append(run.id.kvs_path("guest.output"),
+                       Event {wall_time(), "data", Json {{"stream", stream}, {"rank", ranks}, {"eof", true}}}.encode());
+}
+
 void JobExec::output(Run &run, const Json &message)
 {
     std::string key = run.id.kvs_path("guest.output");
-    if (!run.output_begun) {
-        run.output_begun = true;
-        uint64_t ntasks = 1;
-        if (auto jobspec = Jobspec::parse(run.jobspec))
-            ntasks = jobspec->ntasks().value_or(1);
-        Json header {{"version", 1},
-                     {"encoding", Json {{"stdout", "UTF-8"}, {"stderr", "UTF-8"}}},
-                     {"count", Json {{"stdout", ntasks}, {"stderr", ntasks}}},
-                     {"options", Json::object()}};
-        writer_.append(key, Event {wall_time(), "header", header}.encode());
-    }
+    begin_output(run);
     Json rank = message["rank"];
     Json context {{"stream", message.get<std::string>("stream")},
                   {"rank", rank.is_integer() ? Json(fmt::format("{}", rank.as<uint32_t>())) : rank}};
@@ -184,8 +204,11 @@ void JobExec::output(Run &run, const Json &message)
         context.set("data", message["data"]);
     if (message["encoding"])
         context.set("encoding", message["encoding"]);
-    if (message.value("eof", false))
+    if (message.value("eof", false)) {
         context.set("eof", true);
+        auto ranks = Idset::parse(context["rank"].string_view());
+        run.open_outputs -= ranks ? int64_t(ranks->count()) : 1;
+    }
     writer_.append(key, Event {wall_time(), "data", context}.encode());
 }
 

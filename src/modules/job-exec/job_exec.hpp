@@ -34,6 +34,8 @@ private:
         size_t running = 0; // ranks whose launch has not ended
         int status = 0;
         bool stopping = false;
+        uint64_t ntasks = 1;
+        int64_t open_outputs = 0; // streams of tasks that have not ended
         bool output_begun = false;
         Condition changed;
         Timer limit;
@@ -54,6 +56,8 @@ private:
     Task<> follow(std::shared_ptr<Run> run, uint32_t nodeid);
     void from_shell(Run &run, uint32_t nodeid, const Json &message);
     void exec_event(const Run &run, std::string_view name, Json context = {});
+    void begin_output(Run &run);
+    void end_output(Run &run);
     void output(Run &run, const Json &message);
     void exchange(Run &run, const Json &message);
     void to_shells(const Run &run, const Json &message);

@@ -109,7 +109,7 @@ private:
         Json args {{"key", key}, {"namespace", "primary"}, {"flags", kvs_flags}};
         auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
         std::string partial;
-        int64_t open_streams = -1; // of guest.output: how many have not ended
+        int64_t open_streams = INT64_MAX; // of guest.output: how many have not ended; unknown before its header
         while (auto message = co_await stream.next()) {
             partial += value_or_throw(treeobj::decode_val(message->json()["val"]));
             size_t begin = 0;
@@ -135,7 +135,7 @@ private:
                 Idset::parse(event.context["rank"].string_view()); // "0-3" of many that ended together
             open_streams -= ranks ? int64_t(ranks->count()) : open_streams;
         }
-        return open_streams == 0;
+        return open_streams <= 0;
     }
 
     uint64_t lookups_ = 0;

@@ -69,7 +69,8 @@ public:
     void deliver(Message message)
     {
         if (message.is_response()) {
-            auto to = message.sender().text();
+            auto sender = message.sender();
+            auto to = sender.text();
             auto &party = to == "kvs" ? kvs_party : to == "content" ? content_party : client;
             return party.handle().receive(std::move(message));
         }
