@@ -122,9 +122,7 @@ struct Layout {
 
 Layout find_layout()
 {
-    auto bin = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-    auto prefix =
-        bin.filename() == "flux" ? bin.parent_path().parent_path() : bin.parent_path(); // PREFIX/libexec/flux
+    auto prefix = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path(); // PREFIX/bin/flux-broker
     return {(prefix / "lib/flux/modules").string(), (prefix / "etc/flux/modules").string()};
 }
 
