@@ -1,0 +1,146 @@
+// flux simulate TRACE.swf: replays a workload trace (Standard Workload Format, plain or gzip) under a queue
+// policy.
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <zlib.h>
+
+#include "cmd/command.hpp"
+#include "cmd/print.hpp"
+#include "cmd/simulate.hpp"
+#include "common/graph/replay.hpp"
+#include "common/graph/swf.hpp"
+
+namespace flux::cmd {
+
+namespace {
+
+constexpr size_t max_trace_bytes = size_t(4) << 30;
+
+std::string read_trace_file(const std::string &path)
+{
+    gzFile file = gzopen(path.c_str(), "rb"); // reads what is not compressed as it is
+    if (!file)
+        throw Error(errno, "cannot open the trace {}: {}", path, errno_text(errno));
+    std::string text;
+    char buffer[1 << 16];
+    int got;
+    while ((got = gzread(file, buffer, sizeof buffer)) > 0 && text.size() <= max_trace_bytes)
+        text.append(buffer, size_t(got));
+    int status;
+    std::string why = got < 0 ? gzerror(file, &status) : "";
+    gzclose(file);
+    if (got < 0)
+        throw Error(EIO, "cannot read the trace {}: {}", path, why);
+    if (text.size() > max_trace_bytes)
+        throw Error(EFBIG, "the trace {} is larger than {} bytes", path, max_trace_bytes);
+    return text;
+}
+
+void write_file(const std::string &path, const std::string &text)
+{
+    std::ofstream out(path);
+    out << text;
+    out.close();
+    if (!out)
+        throw Error(errno ? errno : EIO, "cannot write {}: {}", path, errno_text(errno ? errno : EIO));
+}
+
+std::string csv_of(const graph::Trace &trace, const graph::ReplayResult &result)
+{
+    std::string out = "job,submit,procs,run,estimate,start,wait\n";
+    for (size_t i = 0; i < trace.jobs.size(); i++) {
+        const auto &job = trace.jobs[i];
+        fmt::format_to(std::back_inserter(out), "{},{},{},{},{},{},{}\n", job.number, job.submit, job.procs,
+                       job.run, job.estimate, result.starts[i], result.starts[i] - job.submit);
+    }
+    return out;
+}
+
+int run_simulate(const Args &args, Session &)
+{
+    if (auto engine = args.value("engine", "library"); engine != "library")
+        throw UsageError(fmt::format("--engine={}: this build knows the engine library", engine));
+    auto policy = graph::parse_replay_policy(args.value("policy", "easy"));
+    if (!policy)
+        throw UsageError(
+            fmt::format("--policy={}: expected fcfs, easy, hybrid or conservative", args.value("policy")));
+    auto begin = std::chrono::steady_clock::now();
+    int64_t procs = args.integer("procs", 0);
+    if (args.has("procs") && procs < 1)
+        throw UsageError(fmt::format("--procs={}: expected a positive number", procs));
+    auto parsed = graph::parse_swf(read_trace_file(args[0]), procs);
+    if (!parsed)
+        throw Error(parsed.error().errnum(), "{}: {}", args[0], parsed.error().text());
+    const graph::Trace trace = std::move(*parsed);
+    if (procs == 0)
+        procs = trace.max_procs;
+    if (procs == 0)
+        throw UsageError(
+            fmt::format("{} does not say how many processors the machine has; use --procs", args[0]));
+    graph::ReplayOptions options {.policy = *policy, .procs = procs};
+    if (args.has("depth")) {
+        int64_t depth = args.integer("depth", 0);
+        if (depth < 1)
+            throw UsageError(fmt::format("--depth={}: expected a positive number", depth));
+        options.depth = size_t(depth);
+    }
+    auto result = graph::replay(trace.jobs, options);
+    auto summary = graph::summarize(trace.jobs, result, procs);
+    if (args.has("csv"))
+        write_file(args.value("csv"), csv_of(trace, result));
+    if (args.has("plot"))
+        write_file(args.value("plot"),
+                   replay_plot(fmt::format("{} on {} processors, {}", args[0].substr(args[0].rfind('/') + 1),
+                                           procs, args.value("policy", "easy")),
+                               result, procs));
+    std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin;
+    print("trace:                     {}\n", args[0]);
+    print("processors:                {}\n", procs);
+    print("policy:                    {}\n", args.value("policy", "easy"));
+    print("jobs:                      {} ({} left out)\n", trace.jobs.size(), trace.skipped);
+    print("mean wait:                 {:.0f} s\n", summary.mean_wait);
+    print("median wait:               {:.0f} s\n", summary.median_wait);
+    print("average bounded slowdown:  {:.2f}\n", summary.bounded_slowdown);
+    print("utilisation:               {:.2f} %\n", summary.utilisation * 100);
+    print("makespan:                  {} s\n", summary.makespan);
+    print("longest queue:             {}\n", result.longest_queue);
+    print("scheduling passes:         {}\n", result.passes);
+    print("time per pass:             {:.2f} us\n",
+          result.passes ? result.seconds * 1e6 / double(result.passes) : 0);
+    print("wall time:                 {:.2f} s\n", wall.count());
+    return 0;
+}
+
+const Command simulate_command {
+    .name = "simulate",
+    .args = "TRACE.swf[.gz]",
+    .summary = "replay a workload trace under a queue policy",
+    .options = {{"--engine=ENGINE", "library: a flat pool of processors, without an instance"},
+                {"--policy=POLICY", "fcfs, easy (default), hybrid or conservative"},
+                {"--procs=N", "the machine's processors; the trace's header says them otherwise"},
+                {"--depth=N", "hybrid: how many waiting jobs get a reservation (64)"},
+                {"--csv=FILE", "write one line per job"},
+                {"--plot=FILE", "draw utilisation and queue length over time (SVG)"}},
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_simulate,
+};
+
+} // namespace
+
+} // namespace flux::cmd
+
+int main(int argc, char **argv)
+{
+    using namespace flux;
+    try {
+        Session none;
+        return cmd::run_command(cmd::simulate_command, "flux simulate", {argv + 1, argv + argc}, none);
+    } catch (const cmd::UsageError &error) {
+        fmt::print(stderr, "flux-simulate: ERROR: {}\nTry flux simulate --help.\n", error.what());
+    } catch (const std::exception &error) {
+        fmt::print(stderr, "flux-simulate: ERROR: {}\n", error.what());
+    }
+    return 1;
+}
