@@ -5,29 +5,53 @@
 namespace flux::kvs {
 
 Batch::Batch(DirectoryCache &cache, std::string rootref, HashType hash)
-    : cache_(cache), hash_(hash), root_(clone(*cache.get(rootref)))
+    : cache_(cache), hash_(hash), root_(working_copy(rootref))
 {
-    root_->origin = std::move(rootref);
-    root_->changed = false;
 }
 
-void Batch::apply(const Json &ops)
+std::shared_ptr<Directory> Batch::working_copy(const std::string &blobref)
 {
-    if (!ops.is_array())
-        throw Error(EPROTO, "a transaction's ops are an array, found {}", ops.type_name());
+    auto copy = clone(*cache_.get(blobref));
+    copy->origin = blobref;
+    copy->changed = false;
+    return copy;
+}
+
+Directory &Batch::leaf_of(Directory &directory, const std::string &name)
+{
+    Directory *at = &directory;
+    for (unsigned level = 0; at->is_hdir(); level++) {
+        auto &bucket = at->buckets[hdir_slot(name, level)];
+        // A copy has no other content, an empty bucket is stored as none: no change and nothing to undo.
+        if (auto *reference = std::get_if<DirRef>(&bucket))
+            bucket = working_copy(std::string(reference->blobref));
+        else if (std::holds_alternative<std::monostate>(bucket))
+            bucket = std::make_shared<Directory>();
+        at = std::get<std::shared_ptr<Directory>>(bucket).get();
+    }
+    return *at;
+}
+
+void Batch::apply(const std::vector<Json> &transaction)
+{
     undo_.clear();
     try {
-        for (auto op : ops.elements())
-            apply_one(op);
+        for (const auto &ops : transaction) {
+            if (!ops.is_array())
+                throw Error(EPROTO, "a transaction's ops are an array, found {}", ops.type_name());
+            for (auto op : ops.elements())
+                apply_one(op);
+        }
     } catch (...) {
         roll_back();
         throw;
     }
-    for (auto op : ops.elements()) {
-        auto &mention = result_.mentions[join(value_or_throw(parse_key(op["key"].string_view())))];
-        if (!(op.value<int>("flags", 0) & flag::append))
-            mention.replaced = true;
-    }
+    for (const auto &ops : transaction)
+        for (auto op : ops.elements()) {
+            auto &mention = result_.mentions[join(value_or_throw(parse_key(op["key"].string_view())))];
+            if (!(op.value<int>("flags", 0) & flag::append))
+                mention.replaced = true;
+        }
 }
 
 void Batch::apply_one(const Json &op)
@@ -59,8 +83,9 @@ void Batch::apply_one(const Json &op)
     set(*parent, path.back(), shorten(std::move(node)));
 }
 
-void Batch::append(Directory &directory, const std::string &name, const std::string &bytes)
+void Batch::append(Directory &parent, const std::string &name, const std::string &bytes)
 {
+    Directory &directory = leaf_of(parent, name);
     auto found = directory.entries.find(name);
     if (found == directory.entries.end())
         return set(directory, name, shorten(Value {std::make_shared<const std::string>(bytes)}));
@@ -118,16 +143,15 @@ Directory *Batch::parent_of(Path &path, bool create)
 }
 
 // The working copy of a subdirectory; null with *found for a symlink, null without for what is not there.
-Directory *Batch::descend(Directory &directory, const std::string &name, bool create, Node **found)
+Directory *Batch::descend(Directory &parent, const std::string &name, bool create, Node **found)
 {
+    Directory &directory = leaf_of(parent, name);
     auto entry = directory.entries.find(name);
     if (entry != directory.entries.end()) {
         if (auto *inner = std::get_if<std::shared_ptr<Directory>>(&entry->second))
             return inner->get();
         if (auto *reference = std::get_if<DirRef>(&entry->second)) {
-            auto copy = clone(*cache_.get(reference->blobref));
-            copy->origin = reference->blobref;
-            copy->changed = false;
+            auto copy = working_copy(std::string(reference->blobref));
             // No other content, so no change and nothing to undo.
             entry->second = copy;
             return copy.get();
@@ -145,8 +169,9 @@ Directory *Batch::descend(Directory &directory, const std::string &name, bool cr
     return made.get();
 }
 
-void Batch::set(Directory &directory, const std::string &name, std::optional<Node> node)
+void Batch::set(Directory &parent, const std::string &name, std::optional<Node> node)
 {
+    Directory &directory = leaf_of(parent, name);
     auto found = directory.entries.find(name);
     bool exists = found != directory.entries.end();
     if (!exists && !node)
@@ -192,14 +217,18 @@ std::string Batch::add_value_blob(std::string bytes)
 }
 
 // Encodes the changed directories, the innermost first.
-std::string Batch::encode_tree(const std::shared_ptr<Directory> &directory)
+std::string Batch::encode_tree(const std::shared_ptr<Directory> &directory, unsigned level)
 {
+    if (directory->entries.size() > max_dir_entries && level <= hdir_max_level)
+        split(*directory, level);
+    if (directory->is_hdir())
+        encode_buckets(*directory, level);
     for (auto &[name, node] : directory->entries) {
         auto *inner = std::get_if<std::shared_ptr<Directory>>(&node);
         if (!inner)
             continue;
         auto origin = (*inner)->origin;
-        auto ref = encode_tree(*inner);
+        auto ref = encode_tree(*inner, 0);
         directory->changed = directory->changed || ref != origin;
         node = DirRef {std::move(ref)};
     }
@@ -207,18 +236,39 @@ std::string Batch::encode_tree(const std::shared_ptr<Directory> &directory)
         return directory->origin;
     auto bytes = encode(*directory);
     auto ref = blobref(hash_, bytes);
-    if (!cache_.find(ref))
+    if (!cache_.is_stored(ref))
         result_.blobs.push_back({ref, std::move(bytes)});
     directory->changed = false;
     directory->origin.clear();
-    cache_.add(ref, directory);
+    cache_.add(ref, directory, false);
     return ref;
+}
+
+void Batch::encode_buckets(Directory &directory, unsigned level)
+{
+    bool used = false;
+    for (auto &bucket : directory.buckets) {
+        if (auto *inner = std::get_if<std::shared_ptr<Directory>>(&bucket)) {
+            auto origin = (*inner)->origin;
+            if (!(*inner)->is_hdir() && (*inner)->entries.empty()) {
+                directory.changed = directory.changed || !origin.empty();
+                bucket = std::monostate();
+            } else {
+                auto ref = encode_tree(*inner, level + 1);
+                directory.changed = directory.changed || ref != origin;
+                bucket = DirRef {std::move(ref)};
+            }
+        }
+        used = used || !std::holds_alternative<std::monostate>(bucket);
+    }
+    if (!used)
+        directory.buckets.clear(); // an empty dir
 }
 
 Batch::Result Batch::finish()
 {
     undo_.clear();
-    result_.rootref = encode_tree(root_);
+    result_.rootref = encode_tree(root_, 0);
     for (auto &[ref, bytes] : values_)
         result_.blobs.push_back({ref, std::move(bytes)});
     return std::move(result_);

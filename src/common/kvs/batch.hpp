@@ -30,7 +30,8 @@ public:
     // All of a transaction or, when it throws, nothing: Error (EINVAL key, EPROTO tree object, EISDIR append
     // to a directory, EOPNOTSUPP append to a symlink, ELOOP, EINVAL a symlink to another namespace inside the
     // key) or NeedBlob.
-    void apply(const Json &ops);
+    void apply(const std::vector<Json> &transaction); // arrays of operations
+    void apply(const Json &ops) { apply(std::vector<Json> {ops}); }
 
     struct Blob {
         std::string blobref;
@@ -53,11 +54,15 @@ private:
     void append(Directory &directory, const std::string &name, const std::string &bytes);
     Directory *parent_of(Path &path, bool create);
     Directory *descend(Directory &directory, const std::string &name, bool create, Node **found);
+    // The dir that holds, or would hold, the name: the directory itself or a working copy of a bucket of it.
+    Directory &leaf_of(Directory &directory, const std::string &name);
+    std::shared_ptr<Directory> working_copy(const std::string &blobref);
     void set(Directory &directory, const std::string &name, std::optional<Node> node);
     void roll_back();
     Node shorten(Node node);
     std::string add_value_blob(std::string bytes);
-    std::string encode_tree(const std::shared_ptr<Directory> &directory);
+    std::string encode_tree(const std::shared_ptr<Directory> &directory, unsigned level);
+    void encode_buckets(Directory &directory, unsigned level);
 
     DirectoryCache &cache_;
     HashType hash_;

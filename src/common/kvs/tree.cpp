@@ -1,5 +1,7 @@
 #include "common/kvs/tree.hpp"
 
+#include <cmath>
+
 #include "common/base/encoding.hpp"
 
 namespace flux::kvs {
@@ -94,6 +96,49 @@ Node decode_valid(const Json &object)
     return directory;
 }
 
+Bucket decode_bucket(const Json &object)
+{
+    if (object.is_null())
+        return std::monostate();
+    if (auto valid = treeobj::validate(object); !valid)
+        throw valid.error();
+    if (!treeobj::is_dirref(object))
+        throw Error(EPROTO, "hdir: a bucket is a dirref, found {}", object.dump().substr(0, 60));
+    return DirRef {treeobj::blobrefs(object).at(0)};
+}
+
+std::shared_ptr<Directory> decode_hdir(const Json &object)
+{
+    Json data = object["data"];
+    auto function = data.get<std::string>("func");
+    auto buckets = data.get<Json>("bucket");
+    if (function != hdir_function || buckets.size() != hdir_size)
+        throw Error(EPROTO, "hdir: {} buckets by {}, only {} by {} are known", buckets.size(), function,
+                    hdir_size, hdir_function);
+    auto directory = std::make_shared<Directory>();
+    for (auto bucket : buckets.elements())
+        directory->buckets.push_back(decode_bucket(bucket));
+    return directory;
+}
+
+void put_bucket(std::string &out, const Bucket &bucket)
+{
+    if (auto *reference = std::get_if<DirRef>(&bucket)) {
+        put_refs(out, {reference->blobref});
+        out += ",\"type\":\"dirref\",\"ver\":1}";
+    } else {
+        FLUX_ASSERT(std::holds_alternative<std::monostate>(bucket));
+        out += "null";
+    }
+}
+
+size_t bucket_footprint(const Bucket &bucket)
+{
+    if (auto *reference = std::get_if<DirRef>(&bucket))
+        return sizeof(Bucket) + reference->blobref.size();
+    return sizeof(Bucket);
+}
+
 size_t node_footprint(const Node &node)
 {
     constexpr size_t pointer_overhead = 48; // the control block and the allocation's own
@@ -115,7 +160,33 @@ size_t Directory::footprint() const
     size_t sum = sizeof(Directory);
     for (const auto &[name, node] : entries)
         sum += 96 + name.size() + sizeof(Node) + node_footprint(node);
+    for (const auto &bucket : buckets)
+        sum += bucket_footprint(bucket);
     return sum;
+}
+
+size_t hdir_slot(std::string_view name, unsigned level)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (unsigned char c : name)
+        hash = (hash ^ c) * 0x100000001b3;
+    return (hash >> (hdir_bits * level)) & (hdir_size - 1);
+}
+
+void split(Directory &directory, unsigned level)
+{
+    directory.buckets.resize(hdir_size);
+    for (auto entries = std::move(directory.entries); !entries.empty();) {
+        auto entry = entries.extract(entries.begin());
+        auto &bucket = directory.buckets[hdir_slot(entry.key(), level)];
+        if (std::holds_alternative<std::monostate>(bucket)) {
+            bucket = std::make_shared<Directory>();
+            std::get<std::shared_ptr<Directory>>(bucket)->changed = true;
+        }
+        std::get<std::shared_ptr<Directory>>(bucket)->entries.insert(std::move(entry));
+    }
+    directory.entries.clear();
+    directory.changed = true;
 }
 
 Node decode(const Json &object)
@@ -127,7 +198,10 @@ Node decode(const Json &object)
 
 std::shared_ptr<Directory> decode_directory(std::string_view blob)
 {
-    Node node = decode(value_or_throw(Json::parse(blob)));
+    Json object = value_or_throw(Json::parse(blob));
+    if (object["type"].string_view() == "hdir")
+        return decode_hdir(object);
+    Node node = decode(object);
     auto *directory = std::get_if<std::shared_ptr<Directory>>(&node);
     if (!directory)
         throw Error(EPROTO, "a dirref names a blob that holds no directory");
@@ -160,6 +234,17 @@ std::string encode(const Directory &directory)
 {
     std::string out = "{\"data\":{";
     bool first = true;
+    if (directory.is_hdir()) {
+        out += "\"bucket\":[";
+        for (const auto &bucket : directory.buckets) {
+            if (!std::exchange(first, false))
+                out += ',';
+            put_bucket(out, bucket);
+        }
+        out += fmt::format("],\"func\":\"{}\",\"size\":{}}},\"type\":\"hdir\",\"ver\":1}}", hdir_function,
+                           hdir_size);
+        return out;
+    }
     for (const auto &[name, node] : directory.entries) {
         if (!std::exchange(first, false))
             out += ',';
@@ -177,6 +262,8 @@ std::shared_ptr<Directory> clone(const Directory &directory)
     for (auto &[name, node] : copy->entries)
         if (auto *inner = std::get_if<std::shared_ptr<Directory>>(&node))
             *inner = clone(**inner);
+    for (auto &bucket : copy->buckets)
+        FLUX_ASSERT(!std::holds_alternative<std::shared_ptr<Directory>>(bucket));
     return copy;
 }
 
@@ -196,14 +283,56 @@ DirectoryCache::Pointer DirectoryCache::get(const std::string &blobref)
     throw NeedBlob {blobref, true};
 }
 
-void DirectoryCache::add(const std::string &blobref, Pointer directory)
+void DirectoryCache::add(const std::string &blobref, Pointer directory, bool stored)
 {
-    if (find(blobref))
+    if (auto found = index_.find(blobref); found != index_.end()) {
+        found->second->stored |= stored;
         return;
+    }
     size_t bytes = directory->footprint() + 2 * blobref.size();
-    items_.push_front({blobref, std::move(directory), bytes});
+    items_.push_front({blobref, std::move(directory), bytes, stored});
     index_.emplace(blobref, items_.begin());
     bytes_ += bytes;
+}
+
+bool DirectoryCache::is_stored(const std::string &blobref) const
+{
+    auto found = index_.find(blobref);
+    return found != index_.end() && found->second->stored;
+}
+
+void DirectoryCache::mark_stored(const std::string &blobref)
+{
+    if (auto found = index_.find(blobref); found != index_.end())
+        found->second->stored = true;
+}
+
+void DirectoryCache::remove(const std::string &blobref)
+{
+    auto found = index_.find(blobref);
+    if (found == index_.end())
+        return;
+    bytes_ -= found->second->bytes;
+    items_.erase(found->second);
+    index_.erase(found);
+}
+
+DirectoryCache::Sizes DirectoryCache::size_statistics() const
+{
+    Sizes sizes;
+    double sum = 0, squares = 0;
+    for (const auto &item : items_) {
+        double bytes = double(item.bytes);
+        sizes.min = sizes.count++ ? std::min(sizes.min, bytes) : bytes;
+        sizes.max = std::max(sizes.max, bytes);
+        sum += bytes;
+        squares += bytes * bytes;
+    }
+    if (sizes.count) {
+        sizes.mean = sum / double(sizes.count);
+        sizes.deviation = std::sqrt(std::max(0.0, squares / double(sizes.count) - sizes.mean * sizes.mean));
+    }
+    return sizes;
 }
 
 void DirectoryCache::trim()

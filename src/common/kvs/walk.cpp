@@ -16,6 +16,19 @@ const Directory *directory_of(DirectoryCache &cache, const Node &node, Directory
     return nullptr;
 }
 
+// The dir that holds, or would hold, the name; null when there is none.
+const Directory *leaf_of(DirectoryCache &cache, const Directory *directory, const std::string &name,
+                         DirectoryCache::Pointer &keep)
+{
+    for (unsigned level = 0; directory->is_hdir(); level++) {
+        auto *reference = std::get_if<DirRef>(&directory->buckets[hdir_slot(name, level)]);
+        if (!reference)
+            return nullptr;
+        directory = (keep = cache.get(reference->blobref)).get();
+    }
+    return directory;
+}
+
 } // namespace
 
 Found find(DirectoryCache &cache, const RootOf &root_of, const std::string &space, const std::string &rootref,
@@ -30,6 +43,8 @@ Found find(DirectoryCache &cache, const RootOf &root_of, const std::string &spac
     for (size_t i = 0; i < at.path.size();) {
         DirectoryCache::Pointer keep;
         const Directory *directory = directory_of(cache, node, keep);
+        if (directory)
+            directory = leaf_of(cache, directory, at.path[i], keep);
         if (!directory)
             return found;
         auto entry = directory->entries.find(at.path[i]);
@@ -71,25 +86,27 @@ Answer interpret(DirectoryCache &cache, const Found &found, int flags)
         throw Error(ENOENT, "{} does not exist in namespace {}", name, found.trail.front().space);
     const Node &node = *found.node;
     bool is_link = std::holds_alternative<Symlink>(node);
-    DirectoryCache::Pointer keep;
     if (flags & flag::readlink) {
         if (!is_link)
             throw Error(EINVAL, "{} is not a symlink", name);
-        return {to_json(node), {}};
+        return {to_json(node), {}, {}};
     }
     bool is_directory =
         std::holds_alternative<DirRef>(node) || std::holds_alternative<std::shared_ptr<Directory>>(node);
     if ((flags & flag::readdir) && !is_directory)
         throw Error(ENOTDIR, "{} is not a directory", name);
     if (flags & flag::treeobj)
-        return {to_json(node), {}};
-    if (flags & flag::readdir)
-        return {to_json(*directory_of(cache, node, keep)), {}};
+        return {to_json(node), {}, {}};
+    if (flags & flag::readdir) {
+        DirectoryCache::Pointer directory;
+        directory_of(cache, node, directory);
+        return {{}, {}, std::move(directory)};
+    }
     if (is_directory)
         throw Error(EISDIR, "{} is a directory", name);
     if (auto *value = std::get_if<ValueRef>(&node))
-        return {{}, value->blobrefs};
-    return {to_json(node), {}};
+        return {{}, value->blobrefs, {}};
+    return {to_json(node), {}, {}};
 }
 
 } // namespace flux::kvs

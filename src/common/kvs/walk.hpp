@@ -30,11 +30,13 @@ using RootOf = std::function<std::string(const std::string &space)>;
 Found find(DirectoryCache &cache, const RootOf &root_of, const std::string &space, const std::string &rootref,
            const Path &path, bool follow_last);
 
-// What a lookup with these flags answers: a whole tree object, or the references of a value whose blobs
-// follow. Throws ENOENT, EISDIR, ENOTDIR, EINVAL (readlink of another thing), NeedBlob.
+// What a lookup with these flags answers: a whole tree object, the references of a value whose blobs follow,
+// or a directory whose buckets (of an hdir) follow. Throws ENOENT, EISDIR, ENOTDIR, EINVAL (readlink of
+// another thing), NeedBlob.
 struct Answer {
     Json object;
     std::shared_ptr<const std::vector<std::string>> blobrefs; // set: a value that is still to be put together
+    DirectoryCache::Pointer directory;                        // set: a directory that is still to be listed
 };
 Answer interpret(DirectoryCache &cache, const Found &found, int flags);
 bool follows_last(int flags);

@@ -1,5 +1,5 @@
-// What a coroutine waits for besides an RPC: a moment, a value, the next item, a condition. All of one loop; all forget
-// a waiter that is destroyed.
+// What a coroutine waits for besides an RPC: a moment, a value, the next item, a condition. All of one loop;
+// all forget a waiter that is destroyed.
 #pragma once
 #include <deque>
 #include <list>
@@ -35,7 +35,35 @@ inline Sleep sleep_for(Loop &loop, Duration delay)
     return Sleep(loop, delay);
 }
 
-// Condition: co_await condition.wait() until somebody calls notify_all(). Check what you wait for again after it.
+// co_await yield_to(loop): goes on after everything that is scheduled already.
+class [[nodiscard]] Yield {
+public:
+    explicit Yield(Loop &loop) : loop_(loop) {}
+    ~Yield() { *waiting_ = false; }
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle)
+    {
+        waiter_.suspend(handle);
+        loop_.post([this, waiting = waiting_] {
+            if (*waiting)
+                waiter_.wake(loop_);
+        });
+    }
+    void await_resume() const noexcept {}
+
+private:
+    Loop &loop_;
+    Waiter waiter_;
+    std::shared_ptr<bool> waiting_ = std::make_shared<bool>(true);
+};
+
+inline Yield yield_to(Loop &loop)
+{
+    return Yield(loop);
+}
+
+// Condition: co_await condition.wait() until somebody calls notify_all(). Check what you wait for again after
+// it.
 class Condition {
 public:
     explicit Condition(Loop &loop) : loop_(loop) {}
@@ -81,8 +109,8 @@ private:
     std::list<Wait *> waiting_;
 };
 
-// Promise / Future: one value or Error, once, from whoever holds the promise to the one that awaits the future. A
-// promise that is dropped fails its future with ECANCELED.
+// Promise / Future: one value or Error, once, from whoever holds the promise to the one that awaits the
+// future. A promise that is dropped fails its future with ECANCELED.
 template <class T>
 class Future;
 
@@ -139,7 +167,8 @@ private:
     Waiter waiter_;
 };
 
-// Channel: items in order to one reader at a time. close() lets the reader drain what is there, then next() is nullopt.
+// Channel: items in order to one reader at a time. close() lets the reader drain what is there, then next()
+// is nullopt.
 template <class T>
 class Channel {
 public:

@@ -1,35 +1,23 @@
 #include "modules/kvs/kvs.hpp"
 
-#include "common/kvs/flags.hpp"
-#include "common/store/blob_frame.hpp"
+#include <unistd.h>
 
 namespace flux::kvs {
 
-namespace {
-
-constexpr const char *checkpoint_key = "kvs-primary";
-
-Json root_json(const Namespace &space)
-{
-    return Json {{"rootref", space.rootref}, {"rootseq", space.rootseq}};
-}
-
-} // namespace
-
 Kvs::Kvs(Context &context) : Module(context)
 {
-    if (rank() == 0)
-        serve_requests();
-    else
-        relay_requests();
-}
-
-void Kvs::serve_requests()
-{
-    serve("commit", role::any, &Kvs::commit);
     serve("lookup", role::any, &Kvs::lookup);
     serve("getroot", role::any, &Kvs::getroot);
     serve("wait-version", role::any, &Kvs::wait_version);
+    serve("follow", role::owner, &Kvs::follow);
+    serve("dropcache", role::owner, &Kvs::drop_cache);
+    serve("stats-clear", role::owner, &Kvs::clear_stats);
+    if (rank() > 0) {
+        relay_requests();
+        return;
+    }
+    serve("commit", role::any, &Kvs::commit);
+    serve("fence", role::any, &Kvs::fence);
     serve("namespace-create", role::owner, &Kvs::namespace_create);
     serve("namespace-remove", role::owner, &Kvs::namespace_remove);
     serve("namespace-list", role::any, &Kvs::namespace_list);
@@ -39,9 +27,9 @@ void Kvs::serve_requests()
 Task<> Kvs::start()
 {
     co_await add_service("kvs-watch");
+    hash_ = value_or_throw(parse_hash_type(context().attribute("content.hash").value_or("sha1")));
     if (rank() > 0)
         co_return;
-    hash_ = value_or_throw(parse_hash_type(context().attribute("content.hash").value_or("sha1")));
     Json wanted {{"key", checkpoint_key}};
     Json value;
     try {
@@ -53,10 +41,10 @@ Task<> Kvs::start()
     }
     co_await make_empty_directory();
     auto rootref = value ? value.get<std::string>("rootref") : empty_root_;
-    add_namespace(primary, uint32_t(getuid()), rootref, value ? value.value<int64_t>("sequence", 0) : 0);
+    auto sequence = value ? value.value<int64_t>("sequence", 0) : 0;
+    add_namespace(primary, next_id_++, uint32_t(getuid()), rootref, sequence);
     if (value)
-        log(LogLevel::info, "restored namespace {} at version {}", primary,
-            value.value<int64_t>("sequence", 0));
+        log(LogLevel::info, "restored namespace {} at version {}", primary, sequence);
 }
 
 Task<> Kvs::make_empty_directory()
@@ -67,11 +55,12 @@ Task<> Kvs::make_empty_directory()
     co_await persist(std::move(blobs), {});
 }
 
-std::shared_ptr<Namespace> Kvs::add_namespace(std::string name, uint32_t owner, std::string rootref,
-                                              int64_t rootseq)
+std::shared_ptr<Namespace> Kvs::add_namespace(std::string name, uint64_t id, uint32_t owner,
+                                              std::string rootref, int64_t rootseq)
 {
     auto space = std::make_shared<Namespace>(loop());
     space->name = name;
+    space->id = id;
     space->owner = owner;
     space->rootref = std::move(rootref);
     space->rootseq = rootseq;
@@ -79,7 +68,7 @@ std::shared_ptr<Namespace> Kvs::add_namespace(std::string name, uint32_t owner, 
     return space;
 }
 
-std::shared_ptr<Namespace> Kvs::namespace_for(const std::string &name, const Credentials &credentials)
+std::shared_ptr<Namespace> Kvs::namespace_for(const std::string &name, const Credentials &credentials) const
 {
     auto found = namespaces_.find(name);
     if (found == namespaces_.end())
@@ -89,222 +78,36 @@ std::shared_ptr<Namespace> Kvs::namespace_for(const std::string &name, const Cre
     return found->second;
 }
 
-std::shared_ptr<Namespace> Kvs::namespace_of(const Request &request)
+Task<std::shared_ptr<Namespace>> Kvs::find_namespace(std::string name, Credentials credentials)
 {
-    return namespace_for(request.find<std::string>("namespace").value_or(primary), request.credentials());
+    if (rank() > 0 && !namespaces_.contains(name))
+        co_await make_replica(name);
+    auto space = namespace_for(name, credentials);
+    space->used = true;
+    co_return space;
 }
 
-// ---- commit
-
-void Kvs::commit(Request request)
+Task<Json> Kvs::getroot(Request request)
 {
-    try {
-        auto space = namespace_of(request);
-        Json ops = request.get<Json>("ops");
-        int flags = request.find<int>("flags").value_or(0);
-        space->queue.push_back({std::move(request), std::move(ops), flags});
-        if (!std::exchange(space->committing, true))
-            spawn(run_commits(space));
-    } catch (const Error &error) {
-        request.fail(error);
-    }
-}
-
-Task<> Kvs::run_commits(std::shared_ptr<Namespace> space)
-{
-    // Let what has already arrived join the first batch.
-    co_await sleep_for(loop(), Duration::zero());
-    while (!space->queue.empty() && !space->removed) {
-        std::vector<Namespace::Transaction> transactions;
-        while (!space->queue.empty() && transactions.size() < max_batch) {
-            bool alone = space->queue.front().flags & commit_no_merge;
-            if (alone && !transactions.empty())
-                break;
-            transactions.push_back(std::move(space->queue.front()));
-            space->queue.pop_front();
-            if (alone)
-                break;
-        }
-        co_await commit_batch(space, std::move(transactions));
-        cache_.trim();
-    }
-    space->committing = false;
-}
-
-Task<Batch> Kvs::open_batch(std::shared_ptr<Namespace> space)
-{
-    if (!cache_.find(space->rootref))
-        co_await fetch_directory(space->rootref);
-    co_return Batch(cache_, space->rootref, hash_);
-}
-
-Task<> Kvs::apply(Batch &batch, const Json &ops)
-{
-    while (true) {
-        std::optional<NeedBlob> need;
-        try {
-            batch.apply(ops);
-            co_return;
-        } catch (const NeedBlob &missing) {
-            need = missing;
-        }
-        co_await fetch_directory(need->blobref);
-    }
-}
-
-Task<> Kvs::commit_batch(std::shared_ptr<Namespace> space, std::vector<Namespace::Transaction> transactions)
-{
-    std::optional<Error> failed;
-    Batch::Result result;
-    try {
-        Batch batch = co_await open_batch(space);
-        for (auto &transaction : transactions) {
-            try {
-                co_await apply(batch, transaction.ops);
-            } catch (const Error &error) {
-                transaction.request.fail(error);
-            }
-        }
-        result = batch.finish();
-        Json checkpoints;
-        if (space->name == primary) {
-            Json value {{"version", 1},
-                        {"rootref", result.rootref},
-                        {"sequence", space->rootseq + 1},
-                        {"timestamp", wall_time()}};
-            checkpoints = Json {{checkpoint_key, value}};
-        }
-        co_await persist(std::move(result.blobs), checkpoints);
-    } catch (const Error &error) {
-        failed = error;
-    }
-    if (!failed && space->removed)
-        failed = Error(ENOTSUP, "KVS namespace {} was removed", space->name);
-    if (failed)
-        cache_.clear(); // it has directories that are not stored
-    else {
-        space->rootref = result.rootref;
-        space->rootseq++;
-        space->versions++;
-    }
-    for (auto &transaction : transactions) {
-        if (transaction.request.ended())
-            continue;
-        space->transactions++;
-        if (failed)
-            transaction.request.fail(*failed);
-        else
-            transaction.request.respond(root_json(*space));
-    }
-    if (!failed)
-        space->notify(result.mentions);
-}
-
-Task<> Kvs::persist(std::vector<Batch::Blob> blobs, Json checkpoints)
-{
-    std::vector<std::string_view> views;
-    for (const auto &blob : blobs)
-        views.push_back(blob.bytes);
-    auto payload = Payload::raw(encode_blob_frame(views, checkpoints));
-    co_await rpc("content.commit", std::move(payload));
-}
-
-// ---- lookup
-
-Task<std::string> Kvs::load(std::string blobref)
-{
-    faults_++;
-    auto parts = value_or_throw(parse_blobref(blobref));
-    auto payload = Payload::raw(parts.digest);
-    Message answer = co_await rpc("content.load", std::move(payload));
-    co_return std::string(answer.payload.bytes());
-}
-
-Task<> Kvs::fetch_directory(std::string blobref)
-{
-    auto bytes = co_await load(blobref);
-    cache_.add(blobref, decode_directory(bytes));
-}
-
-Task<std::string> Kvs::load_value(std::shared_ptr<const std::vector<std::string>> blobrefs)
-{
-    std::string value;
-    for (const auto &blobref : *blobrefs)
-        value += co_await load(blobref);
-    co_return value;
-}
-
-Task<Kvs::View> Kvs::look(std::string space, std::string rootref, Path path, int flags,
-                          Credentials credentials)
-{
-    View view;
-    auto root_of = [&](const std::string &name) {
-        return namespace_for(name, credentials)->rootref;
-    };
-    while (true) {
-        std::optional<NeedBlob> need;
-        Answer answer;
-        try {
-            auto found = find(cache_, root_of, space, rootref, path, follows_last(flags));
-            view.trail = found.trail;
-            answer = interpret(cache_, found, flags);
-        } catch (const NeedBlob &missing) {
-            need = missing;
-        } catch (const Error &error) {
-            view.error = error;
-            co_return view;
-        }
-        if (need) {
-            co_await fetch_directory(need->blobref);
-            continue;
-        }
-        view.object = answer.object;
-        if (answer.blobrefs) {
-            auto value = co_await load_value(answer.blobrefs);
-            view.object = treeobj::make_val(value);
-        }
-        co_return view;
-    }
-}
-
-Task<Json> Kvs::lookup(Request request)
-{
-    auto path = value_or_throw(parse_key(request.get<std::string>("key")));
-    int flags = request.find<int>("flags").value_or(0);
-    std::string name = request.find<std::string>("namespace").value_or(primary);
-    std::string rootref;
-    if (Json rootdir = request.json()["rootdir"]) {
-        // A snapshot belongs to no namespace, so that only the owner's reach can be granted to it.
-        if (!request.credentials().is_owner())
-            throw Error(EPERM, "only the instance owner may look up in a snapshot");
-        if (auto valid = treeobj::validate(rootdir); !valid || !treeobj::is_dirref(rootdir))
-            throw Error(EINVAL, "rootdir is no dirref");
-        rootref = treeobj::blobrefs(rootdir).at(0);
-    } else {
-        rootref = namespace_for(name, request.credentials())->rootref;
-    }
-    auto view = co_await look(name, rootref, path, flags, request.credentials());
-    if (view.error)
-        throw *view.error;
-    co_return Json {{"val", view.object}};
-}
-
-// ---- namespaces and versions
-
-Json Kvs::getroot(Request &request)
-{
-    auto space = namespace_of(request);
-    return Json {{"owner", space->owner},
-                 {"rootseq", space->rootseq},
-                 {"rootref", space->rootref},
-                 {"flags", 0},
-                 {"namespace", space->name}};
+    auto name = request.find<std::string>("namespace").value_or(primary);
+    auto space = co_await find_namespace(name, request.credentials());
+    co_return Json {{"owner", space->owner},
+                    {"rootseq", space->rootseq},
+                    {"rootref", space->rootref},
+                    {"flags", 0},
+                    {"namespace", space->name}};
 }
 
 Task<Json> Kvs::wait_version(Request request)
 {
-    auto space = namespace_of(request);
+    auto name = request.find<std::string>("namespace").value_or(primary);
     auto wanted = request.get<int64_t>("rootseq");
+    auto space = co_await find_namespace(name, request.credentials());
+    struct Count {
+        size_t &waiters;
+        explicit Count(size_t &waiters) : waiters(++waiters) {}
+        ~Count() { waiters--; }
+    } count(space->version_waiters);
     while (space->rootseq < wanted && !space->removed)
         co_await space->changed.wait();
     if (space->removed)
@@ -312,7 +115,23 @@ Task<Json> Kvs::wait_version(Request request)
     co_return Json {{"rootseq", space->rootseq}, {"rootref", space->rootref}};
 }
 
-Task<Json> Kvs::namespace_create(Request request)
+// The first version after the one that the asking rank has.
+Task<Json> Kvs::follow(Request request)
+{
+    auto name = request.get<std::string>("namespace");
+    auto seen = request.get<int64_t>("rootseq");
+    auto id = request.find<uint64_t>("id");
+    auto space = co_await find_namespace(name, request.credentials());
+    while (space->rootseq <= seen && !space->removed && space->id == id.value_or(space->id))
+        co_await space->changed.wait();
+    if (space->removed || space->id != id.value_or(space->id))
+        throw Error(ENOTSUP, "KVS namespace {} was removed", name);
+    space->used = true;
+    co_return Json {
+        {"id", space->id}, {"owner", space->owner}, {"rootref", space->rootref}, {"rootseq", space->rootseq}};
+}
+
+Json Kvs::namespace_create(Request &request)
 {
     auto name = request.get<std::string>("namespace");
     auto rootref = request.find<std::string>("rootref").value_or(empty_root_);
@@ -326,8 +145,8 @@ Task<Json> Kvs::namespace_create(Request request)
     if (namespaces_.contains(name))
         throw Error(EEXIST, "KVS namespace {} exists", name);
     bool nobody = owner < 0 || owner == userid_unknown;
-    add_namespace(name, nobody ? request.credentials().userid : uint32_t(owner), rootref, 0);
-    co_return Json();
+    add_namespace(name, next_id_++, nobody ? request.credentials().userid : uint32_t(owner), rootref, 0);
+    return {};
 }
 
 Json Kvs::namespace_remove(Request &request)
@@ -341,6 +160,14 @@ Json Kvs::namespace_remove(Request &request)
     auto space = found->second;
     namespaces_.erase(found);
     space->remove();
+    for (auto fence = fences_.begin(); fence != fences_.end();) {
+        auto next = std::next(fence);
+        if (fence->second.space == name) {
+            fence->second.transaction.fail(Error(ENOTSUP, "KVS namespace {} was removed", name));
+            fences_.erase(fence);
+        }
+        fence = next;
+    }
     return {};
 }
 
@@ -353,53 +180,42 @@ Json Kvs::namespace_list(Request &request)
     return Json {{"namespaces", list}};
 }
 
+Json Kvs::drop_cache(Request &)
+{
+    cache_.clear();
+    return {};
+}
+
+Json Kvs::clear_stats(Request &)
+{
+    faults_ = 0;
+    for (auto &[name, space] : namespaces_)
+        space->transactions = space->unchanged_versions = 0;
+    return {};
+}
+
 Json Kvs::stats() const
 {
+    constexpr double kib = 1024;
     Json spaces = Json::object();
     for (const auto &[name, space] : namespaces_)
-        spaces.set(name, Json {{"#transactions", int64_t(space->transactions)},
-                               {"#readytransactions", int64_t(space->queue.size())},
-                               {"#watchedkeys", int64_t(space->exact.size())},
-                               {"#versions", int64_t(space->versions)},
+        spaces.set(name, Json {{"#versionwaiters", space->version_waiters},
+                               {"#no-op stores", space->unchanged_versions},
+                               {"#transactions", space->transactions},
+                               {"#readytransactions", space->queue.size()},
                                {"store revision", space->rootseq}});
-    Json cache {{"obj size total (MiB)", double(cache_.bytes()) / (1 << 20)},
-                {"#obj", int64_t(cache_.size())},
-                {"#faults", int64_t(faults_)}};
+    auto sizes = cache_.size_statistics();
+    Json object_sizes {{"count", sizes.count},
+                       {"min", sizes.min / kib},
+                       {"mean", sizes.mean / kib},
+                       {"stddev", sizes.deviation / kib},
+                       {"max", sizes.max / kib}};
+    Json cache {{"obj size total (MiB)", double(cache_.bytes()) / (kib * kib)},
+                {"obj size (KiB)", object_sizes},
+                {"#obj dirty", 0},
+                {"#obj incomplete", 0},
+                {"#faults", faults_}};
     return Json {{"cache", cache}, {"namespace", spaces}};
-}
-
-// ---- on other ranks
-
-void Kvs::relay_requests()
-{
-    for (auto method : {"commit", "lookup", "getroot", "wait-version", "namespace-create", "namespace-remove",
-                        "namespace-list"})
-        serve(method, role::any, &Kvs::relay);
-    serve_topic("kvs-watch.lookup", role::any, &Kvs::relay_stream);
-}
-
-// The request goes on with the credentials of the one who made it.
-Task<> Kvs::relay(Request request)
-{
-    Message copy = Message::request(request.message().topic, request.message().payload);
-    copy.credentials = request.credentials();
-    RpcOptions to_root {.nodeid = 0};
-    Message answer = co_await Rpc(handle(), std::move(copy), to_root);
-    request.respond(answer.payload);
-}
-
-Task<> Kvs::relay_stream(Request request)
-{
-    Message copy = Message::request(request.message().topic, request.message().payload);
-    copy.credentials = request.credentials();
-    if (request.is_streaming())
-        copy.flags |= message_flag::streaming;
-    Stream stream(handle(), std::move(copy), {.nodeid = 0}, "kvs-watch.cancel");
-    while (auto answer = co_await stream.next()) {
-        request.respond(answer->payload);
-        if (!request.is_streaming())
-            break;
-    }
 }
 
 } // namespace flux::kvs

@@ -22,7 +22,7 @@ void Namespace::notify(const Mentions &mentions)
             tell(below, key.substr(0, end), mention.replaced);
     }
     for (auto &[watcher, replaced] : told)
-        watcher->push(*this, replaced);
+        watcher->push(replaced);
     changed.notify_all();
 }
 
@@ -35,7 +35,7 @@ void Namespace::remove()
                 if (watcher->home.get() == this)
                     watcher->versions.close();
     for (auto &transaction : queue)
-        transaction.request.fail(Error(ENOTSUP, "KVS namespace {} was removed", name));
+        transaction.fail(Error(ENOTSUP, "KVS namespace {} was removed", name));
     queue.clear();
     changed.notify_all();
 }
@@ -72,11 +72,6 @@ void Watcher::forget()
     places_.clear();
 }
 
-void Watcher::push(Namespace &from, bool replaced)
-{
-    versions.push({home->rootref, replaced});
-}
-
 // ---- kvs-watch.lookup
 
 // Watches what the lookup just depended on: also what its symlinks led to.
@@ -89,15 +84,45 @@ void Kvs::track(Watcher &watcher, const View &view, int flags)
             watcher.add(found->second, place.path, ancestors, full);
 }
 
-void Kvs::answer_value(Request &request, const Json &object, int flags)
+void Kvs::answer_value(Request &request, const Version &version, const Json &object, int flags)
 {
-    if (!(flags & flag::stream) || !request.is_streaming() || !treeobj::is_val(object)) {
-        request.respond(Json {{"val", object}});
-        return;
-    }
+    // Another rank's kvs learns the version with the value.
+    bool relayed = request.json().contains("relayed");
+    auto answer = [&](Json value) {
+        Json out {{"val", std::move(value)}};
+        if (relayed)
+            out.set("rootref", version.rootref).set("rootseq", version.rootseq);
+        request.respond(std::move(out));
+    };
+    if (!(flags & flag::stream) || !request.is_streaming() || !treeobj::is_val(object))
+        return answer(object);
     auto bytes = value_or_throw(treeobj::decode_val(object));
     for (size_t at = 0; at == 0 || at < bytes.size(); at += stream_chunk)
-        request.respond(Json {{"val", treeobj::make_val(std::string_view(bytes).substr(at, stream_chunk))}});
+        answer(treeobj::make_val(std::string_view(bytes).substr(at, stream_chunk)));
+}
+
+// What was added to a value since it was last sent; nullopt: it is not a longer form of that.
+Task<std::optional<std::string>> Kvs::newly_appended(const View &view, Appended &sent)
+{
+    std::string fresh;
+    if (!view.blobrefs) {
+        auto bytes = value_or_throw(treeobj::decode_val(view.object));
+        if (bytes.size() < sent.bytes || !sent.blobrefs.empty())
+            co_return std::nullopt;
+        fresh = bytes.substr(sent.bytes);
+    } else {
+        const auto &now = *view.blobrefs;
+        if (now.size() < sent.blobrefs.size() ||
+            !std::equal(sent.blobrefs.begin(), sent.blobrefs.end(), now.begin()))
+            co_return std::nullopt;
+        fresh = co_await load_value(view.blobrefs, sent.blobrefs.size());
+        // A value outgrew its directory: the first blobs are what stood there.
+        if (sent.blobrefs.empty() && fresh.size() >= sent.bytes)
+            fresh.erase(0, sent.bytes);
+        sent.blobrefs = now;
+    }
+    sent.bytes += fresh.size();
+    co_return fresh;
 }
 
 Task<> Kvs::watch(Request request)
@@ -106,18 +131,19 @@ Task<> Kvs::watch(Request request)
     int flags = request.find<int>("flags").value_or(0);
     if (flags & (flag::watch | flag::stream))
         request.require_streaming();
+    bool ancestors = flags & (flag::waitcreate | flag::watch_full), descendants = flags & flag::watch_full;
     Watcher watcher(loop());
-    watcher.home = namespace_of(request);
-    watcher.add(watcher.home, path, flags & (flag::waitcreate | flag::watch_full), flags & flag::watch_full);
-    std::optional<Version> version = Version {watcher.home->rootref};
-    std::optional<Json> last;
-    size_t offset = 0; // what an append watcher has been sent
+    watcher.home =
+        namespace_for(request.find<std::string>("namespace").value_or(primary), request.credentials());
+    watcher.add(watcher.home, path, ancestors, descendants);
+    std::optional<Version> version = Version {watcher.home->rootref, watcher.home->rootseq};
+    Json last; // absent: nothing was sent yet
+    Appended sent;
     for (; version; version = co_await watcher.versions.next()) {
         auto view = co_await look(watcher.home->name, version->rootref, path, flags, request.credentials());
         if (view.trail.size() > 1) {
             watcher.forget();
-            watcher.add(watcher.home, path, flags & (flag::waitcreate | flag::watch_full),
-                        flags & flag::watch_full);
+            watcher.add(watcher.home, path, ancestors, descendants);
             track(watcher, view, flags);
         }
         if (view.error) {
@@ -125,21 +151,22 @@ Task<> Kvs::watch(Request request)
                 continue;
             throw *view.error;
         }
-        if (last && (flags & (flag::watch_uniq | flag::watch_full)) && *last == view.object)
-            continue;
         if (flags & flag::watch_append) {
-            auto bytes = value_or_throw(treeobj::decode_val(view.object));
-            if (last && (version->replaced || bytes.size() < offset))
+            auto fresh = co_await newly_appended(view, sent);
+            if (!fresh || (last && version->replaced))
                 throw Error(EINVAL, "{} was overwritten while its appends were watched", join(path));
-            if (!last || bytes.size() > offset)
-                answer_value(request, treeobj::make_val(std::string_view(bytes).substr(offset)), flags);
+            if (!last || !fresh->empty())
+                answer_value(request, *version, treeobj::make_val(*fresh), flags);
             if (!last && (flags & flag::initial_sentinel))
-                request.respond(Json {{"val", treeobj::make_val("")}});
-            offset = bytes.size();
+                answer_value(request, *version, treeobj::make_val(""), flags);
+            last = Json(true);
         } else {
-            answer_value(request, view.object, flags);
+            co_await complete(view);
+            if (last && (flags & (flag::watch_uniq | flag::watch_full)) && last == view.object)
+                continue;
+            answer_value(request, *version, view.object, flags);
+            last = view.object;
         }
-        last = view.object;
         if (!(flags & flag::watch))
             co_return;
     }

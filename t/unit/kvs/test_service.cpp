@@ -5,134 +5,14 @@
 #include "common/base/hash.hpp"
 #include "common/kvs/lookup.hpp"
 #include "common/runtime/ev_loop.hpp"
-#include "common/runtime/sim_loop.hpp"
 #include "common/store/blob_frame.hpp"
-#include "common/store/memory_store.hpp"
 #include "common/store/sqlite_store.hpp"
-#include "modules/content/content.hpp"
-#include "modules/kvs/kvs.hpp"
+#include "unit/kvs/kvs_tree.hpp"
 
 using namespace flux;
+using flux::test::Instance;
 
 namespace {
-
-class Broker;
-
-// One module or client of a pretended broker, on a handle of its own.
-class Party : public Context {
-public:
-    Party(Broker &broker, std::string name);
-    Handle &handle() override { return handle_; }
-    const Platform &platform() const override;
-    const std::string &name() const override { return name_; }
-    const std::vector<std::string> &arguments() const override { return arguments_; }
-    uint32_t rank() const override { return 0; }
-    uint32_t size() const override { return 1; }
-    std::optional<std::string> attribute(std::string_view name) const override;
-    const Json &config() const override { return config_; }
-    void log(LogLevel, std::string text) override { logged.push_back(std::move(text)); }
-
-    std::vector<std::string> logged;
-    Credentials credentials {1000, role::owner};
-
-private:
-    Broker &broker_;
-    std::string name_;
-    std::vector<std::string> arguments_;
-    Json config_ = Json::object();
-    Handle handle_;
-};
-
-// Content, kvs and a client, joined by nothing but the loop.
-class Broker {
-public:
-    Broker(Loop &loop, StoreFactory &stores, std::string statedir)
-        : statedir(std::move(statedir)), platform {.loop = &loop, .stores = &stores}
-    {
-        content = std::make_unique<Content>(content_party);
-        kvs = std::make_unique<kvs::Kvs>(kvs_party);
-    }
-    Task<> start()
-    {
-        co_await content->start();
-        co_await kvs->start();
-    }
-    // Requests carry their sender as the only hop; responses find it there.
-    void send(Party &from, Message message)
-    {
-        if (message.is_request()) {
-            message.route.push_back(RouteId(from.name()));
-            message.credentials = from.credentials;
-        }
-        platform.loop->post([this, message = std::move(message)]() mutable { deliver(std::move(message)); });
-    }
-    void deliver(Message message)
-    {
-        if (message.is_response()) {
-            auto sender = message.sender();
-            auto to = sender.text();
-            auto &party = to == "kvs" ? kvs_party : to == "content" ? content_party : client;
-            return party.handle().receive(std::move(message));
-        }
-        auto service = message.service();
-        if (service == "service" || service == "broker" || message.topic == "service.add") {
-            Message answer = Message::response_to(message);
-            return deliver(std::move(answer));
-        }
-        (service == "content" ? content_party : kvs_party).handle().receive(std::move(message));
-    }
-
-    std::string statedir;
-    Platform platform;
-    Party content_party {*this, "content"};
-    Party kvs_party {*this, "kvs"};
-    Party client {*this, "client"};
-    std::unique_ptr<Content> content;
-    std::unique_ptr<kvs::Kvs> kvs;
-};
-
-Party::Party(Broker &broker, std::string name)
-    : broker_(broker), name_(std::move(name)),
-      handle_(*broker.platform.loop, [this](Message message) { broker_.send(*this, std::move(message)); })
-{
-}
-const Platform &Party::platform() const
-{
-    return broker_.platform;
-}
-std::optional<std::string> Party::attribute(std::string_view name) const
-{
-    if (name == "statedir" && !broker_.statedir.empty())
-        return broker_.statedir;
-    return std::nullopt;
-}
-
-struct Instance {
-    SimClock clock;
-    SimLoop loop {clock};
-    MemoryStoreFactory stores {loop, std::chrono::milliseconds(1)};
-    std::unique_ptr<Broker> broker;
-
-    void boot(std::string statedir = "state")
-    {
-        broker.reset();
-        broker = std::make_unique<Broker>(loop, stores, std::move(statedir));
-        run(broker->start());
-    }
-    // Until nothing is left to happen.
-    void run(Task<> task)
-    {
-        std::string failure;
-        {
-            Gate gate(loop, [&](const Error &error) { failure = error.text(); });
-            gate.spawn(std::move(task));
-            loop.run();
-            EXPECT_EQ(gate.size(), 0u) << "the task never ended";
-        }
-        EXPECT_EQ(failure, "");
-    }
-    Handle &client() { return broker->client.handle(); }
-};
 
 Task<> put(Handle &handle, std::string key, std::string value)
 {
@@ -322,8 +202,7 @@ TEST(KvsService, what_was_committed_is_there_after_a_crash)
     run.boot();
     run.run(put(run.client(), "a.b", "42"));
     run.run(put(run.client(), "big", std::string(5000, 'x')));
-    run.broker.reset();
-    run.stores.crash();
+    run.crash();
     run.boot();
     run.run(expect_value(run.client(), "a.b", "42"));
     run.run(expect_value(run.client(), "big", std::string(5000, 'x')));
@@ -385,7 +264,7 @@ TEST(KvsService, a_guest_reaches_no_namespace_of_another)
     Instance run;
     run.boot();
     run.run(put(run.client(), "a", "1"));
-    run.broker->client.credentials = {2000, role::user};
+    run.ranks[0]->client.credentials = {2000, role::user};
     Json key {{"namespace", "primary"}, {"key", "a"}, {"flags", 0}};
     run.run(expect_error(run.client(), "kvs.lookup", key, EPERM));
     run.run(expect_error(run.client(), "content.load", Json {{"x", 1}}, EPERM));

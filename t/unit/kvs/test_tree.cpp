@@ -29,7 +29,7 @@ struct World {
             try {
                 return fn();
             } catch (const NeedBlob &need) {
-                cache.add(need.blobref, decode_directory(blobs.at(need.blobref)));
+                cache.add(need.blobref, decode_directory(blobs.at(need.blobref)), true);
             }
         }
     }
@@ -40,8 +40,10 @@ struct World {
     Batch::Result end(Batch &batch)
     {
         auto result = batch.finish();
-        for (auto &blob : result.blobs)
+        for (auto &blob : result.blobs) {
             blobs[blob.blobref] = blob.bytes;
+            cache.mark_stored(blob.blobref);
+        }
         root = result.rootref;
         return result;
     }
@@ -211,6 +213,64 @@ TEST(KvsBatch, what_is_no_transaction_is_refused)
     EXPECT_EQ(world.commit_error(Txn().put_treeobj("a", dotted)), EPROTO);
 }
 
+TEST(KvsBatch, a_large_directory_costs_little_to_change)
+{
+    World world;
+    constexpr int count = 20000;
+    Txn fill;
+    for (int i = 0; i < count; i++)
+        fill.put(fmt::format("job.{:04x}", i), std::to_string(i));
+    world.commit(fill);
+    auto large = std::get<DirRef>(world.cache.get(world.root)->entries.at("job")).blobref;
+    EXPECT_TRUE(world.cache.get(large)->is_hdir());
+    EXPECT_EQ(encode(*decode_directory(world.blobs.at(large))), world.blobs.at(large));
+    for (int i : {0, 1, 255, 4711, count - 1})
+        EXPECT_EQ(world.get(fmt::format("job.{:04x}", i)), std::to_string(i));
+    size_t bytes = 0;
+    for (auto &blob : world.commit(Txn().put("job.4e20", "new").unlink("job.0001")).blobs)
+        bytes += blob.bytes.size();
+    EXPECT_LT(bytes, 64u << 10);
+    EXPECT_EQ(world.get("job.4e20"), "new");
+    EXPECT_EQ(world.look_error("job.0001", 0), ENOENT);
+    EXPECT_EQ(world.look_error("job.not", 0), ENOENT);
+    auto before = world.root;
+    EXPECT_EQ(world.commit_error(Txn().put("job.0002", "x").put("job.new", "y").append("job", "no")), EISDIR);
+    EXPECT_EQ(world.commit(Txn().unlink("job.ffff")).rootref, before) << "what failed left nothing";
+    Txn empty;
+    for (int i = 0; i <= count; i++)
+        empty.unlink(fmt::format("job.{:04x}", i));
+    world.commit(empty);
+    EXPECT_EQ(world.look("job", flag::readdir).directory->entries.size(), 0u);
+    EXPECT_EQ(world.look_error("job.0002", 0), ENOENT);
+}
+
+TEST(KvsBatch, equal_directories_have_one_blobref_however_they_were_filled)
+{
+    World one, two;
+    Txn all;
+    for (int i = 0; i < 3000; i++)
+        all.put(fmt::format("d.{}", i), "x");
+    one.commit(all);
+    for (int part = 0; part < 10; part++) {
+        Txn some;
+        for (int i = part; i < 3000; i += 10)
+            some.put(fmt::format("d.{}", i), "x");
+        two.commit(some);
+        two.cache.clear();
+    }
+    EXPECT_EQ(one.root, two.root);
+}
+
+TEST(KvsTree, an_hdir_that_is_not_ours_is_refused)
+{
+    EXPECT_THROW(decode_directory(R"({"data":{"bucket":[],"func":"city32","size":8},"type":"hdir","ver":1})"),
+                 Error);
+    EXPECT_THROW(decode_directory(R"({"data":{},"type":"hdir","ver":1})"), Error);
+    World world;
+    Json hdir {{"ver", 1}, {"type", "hdir"}, {"data", Json::object()}};
+    EXPECT_EQ(world.commit_error(Txn().put_treeobj("a", hdir)), EPROTO);
+}
+
 TEST(KvsWalk, flags_decide_what_a_lookup_may_find)
 {
     World world;
@@ -221,7 +281,7 @@ TEST(KvsWalk, flags_decide_what_a_lookup_may_find)
     EXPECT_EQ(world.look_error("none", 0), ENOENT);
     EXPECT_TRUE(treeobj::is_dirref(world.look("d", flag::treeobj).object));
     EXPECT_TRUE(treeobj::is_dirref(world.look(".", flag::treeobj).object));
-    EXPECT_EQ(world.look("d", flag::readdir).object["data"].size(), 1u);
+    EXPECT_EQ(world.look("d", flag::readdir).directory->entries.size(), 1u);
 }
 
 TEST(KvsWalk, a_cache_that_forgets_everything_changes_no_answer)

@@ -1,0 +1,166 @@
+// Commits and fences, on rank 0.
+#include "common/kvs/flags.hpp"
+#include "common/store/blob_frame.hpp"
+#include "modules/kvs/kvs.hpp"
+
+namespace flux::kvs {
+
+void Kvs::commit(Request request)
+{
+    try {
+        auto name = request.find<std::string>("namespace").value_or(primary);
+        auto space = namespace_for(name, request.credentials());
+        Transaction transaction;
+        transaction.ops.push_back(request.get<Json>("ops"));
+        transaction.flags = request.find<int>("flags").value_or(0);
+        transaction.requests.push_back(std::move(request));
+        enqueue(space, std::move(transaction));
+    } catch (const Error &error) {
+        request.fail(error);
+    }
+}
+
+// "nprocs" requests of one name make one transaction, answered together.
+void Kvs::fence(Request request)
+{
+    try {
+        auto name = request.get<std::string>("name");
+        auto nprocs = request.get<uint32_t>("nprocs");
+        auto space_name = request.find<std::string>("namespace").value_or(primary);
+        auto ops = request.get<Json>("ops");
+        auto space = namespace_for(space_name, request.credentials());
+        if (nprocs == 0 || nprocs > max_fence_parts)
+            throw Error(EINVAL, "fence {}: nprocs is {}, expected 1 to {}", name, nprocs, max_fence_parts);
+        auto [at, fresh] = fences_.try_emplace(name);
+        auto &fence = at->second;
+        if (!fresh && (fence.wanted != nprocs || fence.space != space_name))
+            throw Error(EINVAL,
+                        "fence {} is under way for {} transactions in namespace {}: this one says {} in {}",
+                        name, fence.wanted, fence.space, nprocs, space_name);
+        fence.space = space_name;
+        fence.wanted = nprocs;
+        fence.transaction.flags |= request.find<int>("flags").value_or(0);
+        fence.transaction.ops.push_back(std::move(ops));
+        fence.transaction.requests.push_back(std::move(request));
+        if (fence.transaction.requests.size() < nprocs)
+            return;
+        auto transaction = std::move(fence.transaction);
+        fences_.erase(at);
+        enqueue(space, std::move(transaction));
+    } catch (const Error &error) {
+        request.fail(error);
+    }
+}
+
+void Kvs::enqueue(const std::shared_ptr<Namespace> &space, Transaction transaction)
+{
+    space->queue.push_back(std::move(transaction));
+    if (!std::exchange(space->committing, true))
+        spawn(run_commits(space));
+}
+
+Task<> Kvs::run_commits(std::shared_ptr<Namespace> space)
+{
+    // Let what has already arrived join the first batch.
+    co_await yield_to(loop());
+    while (!space->queue.empty() && !space->removed) {
+        std::vector<Transaction> transactions;
+        while (!space->queue.empty() && transactions.size() < max_batch) {
+            bool alone = space->queue.front().flags & commit_no_merge;
+            if (alone && !transactions.empty())
+                break;
+            transactions.push_back(std::move(space->queue.front()));
+            space->queue.pop_front();
+            if (alone)
+                break;
+        }
+        co_await commit_batch(space, std::move(transactions));
+        cache_.trim();
+    }
+    space->committing = false;
+}
+
+// All of its operations or none.
+Task<> Kvs::apply(Batch &batch, Transaction &transaction)
+{
+    while (true) {
+        std::optional<NeedBlob> need;
+        try {
+            batch.apply(transaction.ops);
+            co_return;
+        } catch (const NeedBlob &missing) {
+            need = missing;
+        }
+        co_await fetch_directory(need->blobref);
+    }
+}
+
+Task<> Kvs::commit_batch(std::shared_ptr<Namespace> space, std::vector<Transaction> transactions)
+{
+    std::optional<Error> failed;
+    Batch::Result result;
+    std::vector<std::string> stored;
+    try {
+        if (!cache_.find(space->rootref))
+            co_await fetch_directory(space->rootref);
+        Batch batch(cache_, space->rootref, hash_);
+        for (auto &transaction : transactions) {
+            std::optional<Error> refused;
+            try {
+                co_await apply(batch, transaction);
+            } catch (const Error &error) {
+                refused = error;
+            }
+            if (refused)
+                transaction.fail(*refused);
+        }
+        result = batch.finish();
+        for (const auto &blob : result.blobs)
+            stored.push_back(blob.blobref);
+        Json checkpoints;
+        if (space->name == primary) {
+            Json value {{"version", 1},
+                        {"rootref", result.rootref},
+                        {"sequence", space->rootseq + 1},
+                        {"timestamp", wall_time()}};
+            checkpoints = Json {{checkpoint_key, value}};
+        }
+        co_await persist(std::move(result.blobs), checkpoints);
+    } catch (const Error &error) {
+        failed = error;
+    }
+    if (!failed && space->removed)
+        failed = Error(ENOTSUP, "KVS namespace {} was removed", space->name);
+    if (failed) {
+        for (const auto &blobref : stored)
+            cache_.remove(blobref); // it is not stored
+        for (auto &transaction : transactions)
+            transaction.fail(*failed);
+        co_return;
+    }
+    for (const auto &blobref : stored)
+        cache_.mark_stored(blobref);
+    space->unchanged_versions += space->rootref == result.rootref;
+    space->rootref = result.rootref;
+    space->rootseq++;
+    Payload answer(Json {{"rootref", space->rootref}, {"rootseq", space->rootseq}});
+    for (auto &transaction : transactions) {
+        for (auto &request : transaction.requests) {
+            request.respond(answer);
+            space->transactions++;
+        }
+        transaction.requests.clear();
+    }
+    space->notify(result.mentions);
+}
+
+Task<> Kvs::persist(std::vector<Batch::Blob> blobs, Json checkpoints)
+{
+    std::vector<std::string_view> views;
+    for (const auto &blob : blobs)
+        views.push_back(blob.bytes);
+    auto payload = Payload::raw(encode_blob_frame(views, checkpoints));
+    co_await rpc("content.commit", std::move(payload));
+}
+
+} // namespace flux::kvs
