@@ -35,7 +35,7 @@ Broker::Broker(BrokerSetup setup)
       modules_(*this)
 {
     router_.add_peer({id_, PeerKind::module, [this](Message message) {
-                          platform().loop->post([this, message = std::move(message)]() mutable {
+                          handle_.post([this, message = std::move(message)]() mutable {
                               handle_.receive(std::move(message));
                           });
                       }});

@@ -112,6 +112,14 @@ public:
 
     Loop &loop() const { return loop_; }
     Gate &gate() { return gate_; } // request handlers run here
+    // Runs fn from the top of the loop, unless this handle is gone by then.
+    void post(Callback fn)
+    {
+        loop_.post([self = self_, fn = std::move(fn)]() mutable {
+            if (*self)
+                fn();
+        });
+    }
 
     // --- as a client
     Rpc rpc(std::string topic, Payload payload = {}, RpcOptions options = {});

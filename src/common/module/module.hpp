@@ -79,6 +79,8 @@ protected:
     }
     // Starts a task that lives at most as long as the module; an Error that escapes it is logged.
     void spawn(Task<> task) { handle().gate().spawn(std::move(task)); }
+    // Runs fn from the top of the loop, if the module is still there.
+    void post(Callback fn) { handle().post(std::move(fn)); }
     template <class... Args>
     void log(LogLevel level, fmt::format_string<Args...> format, Args &&...args)
     {

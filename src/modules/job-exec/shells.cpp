@@ -42,7 +42,7 @@ void JobExec::launch(Request request)
             return;
         found->second.request.respond(Json {{"type", "exit"}, {"status", status}});
         found->second.request.finish();
-        loop().post([this, id] { shells_.erase(id); });
+        post([this, id] { shells_.erase(id); });
     };
     auto process = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
     process->write(channel, job.dump() + "\n");

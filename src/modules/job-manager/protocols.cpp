@@ -29,7 +29,7 @@ Json JobManager::sched_ready(Request &request)
         throw Error(EPROTO, "sched-ready: mode {} is neither limited nor unlimited", mode);
     sched_ready_ = true;
     // The answer goes out before the first alloc request.
-    loop().post([this] {
+    handle().post([this] {
         std::vector<JobId> ids;
         for (const auto &[id, job] : active_)
             if (job->state == JobState::sched)
@@ -134,7 +134,7 @@ Task<> JobManager::free_job(JobId id)
 Json JobManager::exec_hello(Request &request)
 {
     exec_service_ = request.get<std::string>("service");
-    loop().post([this] {
+    handle().post([this] {
         std::vector<JobId> ids;
         for (const auto &[id, job] : active_)
             if (job->has_resources)

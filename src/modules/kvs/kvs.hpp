@@ -31,6 +31,10 @@ constexpr const char *primary = "primary";
 constexpr const char *checkpoint_key = "kvs-primary"; // of its root, in the content store
 
 class Watcher;
+// Watchers are told in the order in which they came, not in that of their addresses: a run can be repeated.
+struct Older {
+    bool operator()(const Watcher *a, const Watcher *b) const;
+};
 
 // One commit's worth of operations and who waits for it (several when it is a fence).
 struct Transaction {
@@ -62,8 +66,8 @@ struct Namespace {
     size_t version_waiters = 0;
     size_t unchanged_versions = 0; // commits that changed nothing
     // Watchers by key: of the key itself, and of everything below it.
-    std::unordered_map<std::string, std::set<Watcher *>> exact;
-    std::unordered_map<std::string, std::set<Watcher *>> below;
+    std::unordered_map<std::string, std::set<Watcher *, Older>> exact;
+    std::unordered_map<std::string, std::set<Watcher *, Older>> below;
 
     void notify(const Mentions &mentions);
     void remove();
@@ -79,7 +83,7 @@ struct Version {
 // Registered with the keys that its lookup depends on, as long as it lives.
 class Watcher {
 public:
-    explicit Watcher(Loop &loop) : versions(loop) {}
+    Watcher(Loop &loop, uint64_t number) : versions(loop), number_(number) {}
     ~Watcher();
     void add(const std::shared_ptr<Namespace> &space, const Path &path, bool ancestors, bool descendants);
     void forget();
@@ -94,8 +98,15 @@ private:
         std::string key;
         bool below;
     };
+    friend struct Older;
+    uint64_t number_; // counts the module's watchers
     std::vector<Place> places_;
 };
+
+inline bool Older::operator()(const Watcher *a, const Watcher *b) const
+{
+    return a->number_ < b->number_;
+}
 
 class Kvs : public Module {
 public:
@@ -178,6 +189,7 @@ private:
     uint64_t next_id_ = 1;
     std::string empty_root_;
     size_t faults_ = 0;
+    uint64_t next_watcher_ = 1;
 };
 
 } // namespace flux::kvs

@@ -7,7 +7,7 @@ namespace flux::kvs {
 
 void Namespace::notify(const Mentions &mentions)
 {
-    std::map<Watcher *, bool> told; // replaced
+    std::map<Watcher *, bool, Older> told; // replaced
     auto tell = [&](const auto &index, const std::string &key, bool replaced) {
         if (auto found = index.find(key); found != index.end())
             for (auto *watcher : found->second)
@@ -132,7 +132,7 @@ Task<> Kvs::watch(Request request)
     if (flags & (flag::watch | flag::stream))
         request.require_streaming();
     bool ancestors = flags & (flag::waitcreate | flag::watch_full), descendants = flags & flag::watch_full;
-    Watcher watcher(loop());
+    Watcher watcher(loop(), next_watcher_++);
     watcher.home =
         namespace_for(request.find<std::string>("namespace").value_or(primary), request.credentials());
     watcher.add(watcher.home, path, ancestors, descendants);

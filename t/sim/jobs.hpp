@@ -1,0 +1,45 @@
+// Jobs from a client's side, and what must hold of them: submitting random ones, following them, and judging
+// what the instance has written about them.
+#pragma once
+#include <map>
+#include <set>
+
+#include "common/job/eventlog.hpp"
+#include "common/types/job_id.hpp"
+#include "sim/world.hpp"
+
+namespace flux::sim {
+
+struct JobPlan {
+    std::vector<std::string> command {"true"};
+    std::optional<double> mock_duration; // seconds: no shell
+    uint64_t nnodes = 0;                 // 0: not asked for
+    uint64_t ntasks = 1;
+    uint64_t cores_per_task = 1;
+    double duration = 0; // time limit in seconds; 0: none
+    int urgency = 16;
+    bool waitable = false;
+};
+
+// Mostly small, now and then wide, long, failing, deaf or held; all end by themselves, when held ones are
+// released.
+JobPlan random_plan(World &world);
+
+// Answers once the job is acknowledged.
+Task<JobId> submit(ClientPtr client, JobPlan plan);
+
+// The whole event log up to "clean", as job-info tells it.
+Task<std::vector<Event>> follow_job(ClientPtr client, JobId id);
+
+// RFC 21: nullopt when the log is that of a job that came to rest in order; else what is wrong with it.
+std::optional<std::string> check_eventlog(const std::vector<Event> &events);
+
+// Reads every job of the KVS and checks: each acknowledged one is there, every one is inactive, its log in
+// order, no core of the instance given to two jobs at a time. Then that nothing is left: no active job, no
+// allocation, no process.
+Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged);
+
+// Retries what fails because its broker or service is away for a while.
+bool is_transient(const Error &error);
+
+} // namespace flux::sim

@@ -1,0 +1,119 @@
+#include "sim/spawner.hpp"
+
+#include <csignal>
+
+#include "common/job/job_exit.hpp"
+#include "sim/shell.hpp"
+
+namespace flux::sim {
+
+bool CoreLedger::take(uint32_t rank, const Idset &cores, uint64_t job, uint64_t &holder)
+{
+    for (auto core : cores)
+        if (auto found = held_.find({rank, core}); found != held_.end()) {
+            holder = found->second;
+            return false;
+        }
+    for (auto core : cores)
+        held_[{rank, core}] = job;
+    return true;
+}
+
+void CoreLedger::release(uint32_t rank, const Idset &cores, uint64_t job)
+{
+    for (auto core : cores)
+        if (auto found = held_.find({rank, core}); found != held_.end() && found->second == job)
+            held_.erase(found);
+}
+
+SimProcess::SimProcess(ProcessWorld &world, ProcessCallbacks callbacks)
+    : world_(world), callbacks_(std::move(callbacks)), pid_(world.next_pid++)
+{
+    world_.started++;
+    world_.running++;
+}
+
+SimProcess::~SimProcess()
+{
+    *alive_ = false;
+    if (!exited_)
+        world_.running--;
+}
+
+void SimProcess::signal(int signum)
+{
+    if (exited_)
+        throw Error(ESRCH, "process {} has exited", pid_);
+    later(Duration::zero(), [this, signum] { on_signal(signum); });
+}
+
+void SimProcess::on_signal(int signum)
+{
+    if (signum != SIGCONT && signum != SIGCHLD && signum != SIGWINCH && signum != SIGURG)
+        exit(wait_status_of_signal(signum));
+}
+
+void SimProcess::later(Duration delay, std::function<void()> fn)
+{
+    loop().after(delay, [this, alive = alive_, fn = std::move(fn)] {
+        if (*alive && !exited_)
+            fn();
+    });
+}
+
+void SimProcess::output(std::string_view stream, std::string_view bytes)
+{
+    if (!exited_ && callbacks_.on_output)
+        callbacks_.on_output(stream, bytes);
+}
+
+void SimProcess::exit(int wait_status)
+{
+    if (std::exchange(exited_, true))
+        return;
+    world_.running--;
+    on_end();
+    if (callbacks_.on_exit)
+        callbacks_.on_exit(wait_status);
+}
+
+namespace {
+
+// A program without input and output that ends by itself.
+class Timed : public SimProcess {
+public:
+    Timed(ProcessWorld &world, ProcessCallbacks callbacks, Duration how_long, int code)
+        : SimProcess(world, std::move(callbacks))
+    {
+        later(how_long, [this, code] {
+            output("stdout", "");
+            output("stderr", "");
+            exit(wait_status_of_exit(code));
+        });
+    }
+};
+
+constexpr Delay start_time {std::chrono::microseconds(500), std::chrono::milliseconds(10), 0.02,
+                            std::chrono::seconds(2)};
+
+} // namespace
+
+std::unique_ptr<Process> SimSpawner::spawn(ProcessSpec spec, ProcessCallbacks callbacks)
+{
+    auto name = spec.argv.at(0).substr(spec.argv[0].rfind('/') + 1);
+    auto argument = [&] {
+        return spec.argv.size() > 1 ? std::atof(spec.argv[1].c_str()) : 0.0;
+    };
+    auto start = start_time.draw(world_.physics.random);
+    if (name == "flux-shell")
+        return std::make_unique<SimShell>(world_, std::move(spec), std::move(callbacks), start);
+    if (name == "true" || name == "false")
+        return std::make_unique<Timed>(world_, std::move(callbacks), start, name == "false");
+    if (name == "exit")
+        return std::make_unique<Timed>(world_, std::move(callbacks), start, int(argument()));
+    if (name == "sleep")
+        return std::make_unique<Timed>(world_, std::move(callbacks), start + seconds(argument()), 0);
+    throw Error(ENOENT, "{}: there is no such program in a simulation", name);
+}
+
+} // namespace flux::sim

@@ -1,0 +1,73 @@
+// SimSpawner: processes as actors that take the time they are told. flux-shell is a SimShell (sim/shell.hpp),
+// a few small programs are here: true, false, exit N, sleep SECONDS. Others do not exist (ENOENT).
+#pragma once
+#include <map>
+#include <set>
+
+#include "common/runtime/spawner.hpp"
+#include "common/types/idset.hpp"
+#include "sim/pipe.hpp"
+
+namespace flux::sim {
+
+// Which job holds which core of which rank, as the running shells see it: the truth that schedulers must
+// respect.
+class CoreLedger {
+public:
+    // False when somebody else holds one of them; `holder` is then the job that does.
+    bool take(uint32_t rank, const Idset &cores, uint64_t job, uint64_t &holder);
+    void release(uint32_t rank, const Idset &cores, uint64_t job);
+    size_t held() const { return held_.size(); }
+
+private:
+    std::map<std::pair<uint32_t, uint32_t>, uint64_t> held_;
+};
+
+// What processes need of the run.
+struct ProcessWorld {
+    Physics physics;
+    CoreLedger &cores;
+    std::function<void(std::string)> violated;
+    int next_pid = 1000;
+    uint64_t started = 0;
+    size_t running = 0;
+};
+
+class SimProcess : public Process {
+public:
+    SimProcess(ProcessWorld &world, ProcessCallbacks callbacks);
+    ~SimProcess() override;
+    int pid() const override { return pid_; }
+    void signal(int signum) override;
+    void write(std::string_view, std::string_view) override {}
+    void close(std::string_view) override {}
+
+protected:
+    Loop &loop() { return world_.physics.loop; }
+    Random &random() { return world_.physics.random; }
+    bool exited() const { return exited_; }
+    void output(std::string_view stream, std::string_view bytes);
+    // What is to happen later, if the process still lives then.
+    void later(Duration delay, std::function<void()> fn);
+    virtual void on_signal(int signum);
+    virtual void on_end() {} // it exits, or is forgotten while it runs
+    void exit(int wait_status);
+    ProcessWorld &world_;
+
+private:
+    ProcessCallbacks callbacks_;
+    int pid_;
+    bool exited_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+class SimSpawner : public Spawner {
+public:
+    explicit SimSpawner(ProcessWorld &world) : world_(world) {}
+    std::unique_ptr<Process> spawn(ProcessSpec spec, ProcessCallbacks callbacks) override;
+
+private:
+    ProcessWorld &world_;
+};
+
+} // namespace flux::sim
