@@ -22,6 +22,7 @@ Kvs::Kvs(Context &context) : Module(context)
     serve("namespace-remove", role::owner, &Kvs::namespace_remove);
     serve("namespace-list", role::any, &Kvs::namespace_list);
     serve_topic("kvs-watch.lookup", role::any, &Kvs::watch);
+    serve_topic("kvs-watch.stats-get", role::any, &Kvs::watch_stats);
 }
 
 Task<> Kvs::start()

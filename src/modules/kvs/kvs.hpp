@@ -108,6 +108,14 @@ inline bool Older::operator()(const Watcher *a, const Watcher *b) const
     return a->number_ < b->number_;
 }
 
+// Counts what is under way, however it ends.
+struct Counted {
+    explicit Counted(size_t &count) : count(count) { ++count; }
+    ~Counted() { --count; }
+    Counted(const Counted &) = delete;
+    size_t &count;
+};
+
 class Kvs : public Module {
 public:
     explicit Kvs(Context &context);
@@ -169,6 +177,7 @@ private:
 
     // watch.cpp: rank 0
     Task<> watch(Request request);
+    Json watch_stats(Request &request);
     void track(Watcher &watcher, const View &view, int flags);
     void answer_value(Request &request, const Version &version, const Json &object, int flags);
     Task<std::optional<std::string>> newly_appended(const View &view, Appended &sent);
@@ -190,6 +199,7 @@ private:
     std::string empty_root_;
     size_t faults_ = 0;
     uint64_t next_watcher_ = 1;
+    size_t watchers_ = 0; // under way
 };
 
 } // namespace flux::kvs

@@ -72,7 +72,12 @@ void Watcher::forget()
     places_.clear();
 }
 
-// ---- kvs-watch.lookup
+// ---- kvs-watch
+
+Json Kvs::watch_stats(Request &)
+{
+    return Json {{"watchers", watchers_}, {"namespace-count", namespaces_.size()}};
+}
 
 // Watches what the lookup just depended on: also what its symlinks led to.
 void Kvs::track(Watcher &watcher, const View &view, int flags)
@@ -132,6 +137,7 @@ Task<> Kvs::watch(Request request)
     if (flags & (flag::watch | flag::stream))
         request.require_streaming();
     bool ancestors = flags & (flag::waitcreate | flag::watch_full), descendants = flags & flag::watch_full;
+    Counted counted(watchers_);
     Watcher watcher(loop(), next_watcher_++);
     watcher.home =
         namespace_for(request.find<std::string>("namespace").value_or(primary), request.credentials());

@@ -110,10 +110,11 @@ Task<> check_kvs(Ledger &ledger)
 
 Task<> check_no_watchers(World &world, ClientPtr client)
 {
+    auto watching = co_await client->handle().rpc("kvs-watch.stats-get");
+    world.expect(watching.json().get<int>("watchers") == 0, "{} watchers are left",
+                 watching.json().get<int>("watchers"));
     auto stats = co_await client->handle().rpc("kvs.stats-get");
     auto primary = stats.json().at("namespace", "primary");
-    world.expect(primary.get<int>("#watchedkeys") == 0, "{} keys are still watched",
-                 primary.get<int>("#watchedkeys"));
     world.expect(primary.get<int>("#readytransactions") == 0, "transactions are left");
 }
 
