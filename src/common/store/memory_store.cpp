@@ -20,6 +20,8 @@ public:
     Task<> commit(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints) override
     {
         co_await sleep_for(loop_, delay_);
+        if (disk_->full)
+            throw Error(ENOSPC, "the content store is full: make room");
         for (auto &blob : blobs)
             disk_->blobs.insert_or_assign(std::move(blob.digest), std::move(blob.bytes));
         for (auto &checkpoint : checkpoints)
@@ -46,6 +48,12 @@ std::unique_ptr<Store> MemoryStoreFactory::open(std::string directory, bool dura
         disk = std::make_shared<Disk>();
     disk->durable = durable;
     return std::make_unique<MemoryStore>(loop_, delay_, disk);
+}
+
+void MemoryStoreFactory::set_full(bool full)
+{
+    for (auto &[directory, disk] : disks_)
+        disk->full = full;
 }
 
 void MemoryStoreFactory::crash()

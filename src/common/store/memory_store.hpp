@@ -14,9 +14,12 @@ public:
     std::unique_ptr<Store> open(std::string directory, bool durable) override;
     // The machine dies: stores that are not durable are gone, commits under way never happen.
     void crash();
+    // Whether there is room on the disks that are open.
+    void set_full(bool full);
 
     struct Disk {
         bool durable = false;
+        bool full = false; // commits fail
         std::map<std::string, std::string> blobs;
         std::map<std::string, Json> checkpoints;
     };

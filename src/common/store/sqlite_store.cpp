@@ -13,13 +13,40 @@ namespace flux {
 
 namespace {
 
+// What went wrong and what to do about it.
+Error sqlite_error(sqlite3 *db, int result)
+{
+    const char *path = sqlite3_db_filename(db, "main");
+    switch (result & 0xff) {
+    case SQLITE_FULL:
+        return Error(ENOSPC,
+                     "the content store {} cannot grow, its file system is full: make room there; what was "
+                     "stored before is safe",
+                     path);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return Error(
+            EBUSY,
+            "the content store {} is in use by another broker: give this instance a statedir of its own",
+            path);
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return Error(
+            EIO,
+            "the content store {} is damaged ({}): restore it from a dump, or move it away to start anew",
+            path, sqlite3_errmsg(db));
+    default:
+        return Error(EIO, "the content store {} failed: {}", path, sqlite3_errmsg(db));
+    }
+}
+
 // A prepared statement, reset after each use.
 class Statement {
 public:
     Statement(sqlite3 *db, const char *sql) : db_(db)
     {
         if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr) != SQLITE_OK)
-            throw Error(EIO, "content store: {}", sqlite3_errmsg(db));
+            throw sqlite_error(db, sqlite3_errcode(db));
     }
     Statement(const Statement &) = delete;
     ~Statement() { sqlite3_finalize(statement_); }
@@ -42,7 +69,7 @@ public:
             return true;
         if (result == SQLITE_DONE)
             return false;
-        Error error(result == SQLITE_FULL ? ENOSPC : EIO, "content store: {}", sqlite3_errmsg(db_));
+        Error error = sqlite_error(db_, result);
         reset();
         throw error;
     }
@@ -126,7 +153,7 @@ private:
     {
         int result = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
         if (result != SQLITE_OK)
-            throw Error(result == SQLITE_FULL ? ENOSPC : EIO, "content store: {}", sqlite3_errmsg(db_));
+            throw sqlite_error(db_, result);
     }
     void prepare(bool durable)
     {
@@ -200,7 +227,9 @@ public:
     }
     Task<std::optional<std::string>> load(std::string digest) override
     {
-        auto job = [digest](Database &database) { return database.load(digest); };
+        auto job = [digest](Database &database) {
+            return database.load(digest);
+        };
         co_return co_await submit(std::move(job));
     }
     Task<> commit(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints) override
@@ -213,7 +242,9 @@ public:
     }
     Task<std::optional<Json>> checkpoint(std::string key) override
     {
-        auto job = [key](Database &database) { return database.checkpoint(key); };
+        auto job = [key](Database &database) {
+            return database.checkpoint(key);
+        };
         co_return co_await submit(std::move(job));
     }
 
@@ -232,12 +263,13 @@ private:
                 } catch (const Error &error) {
                     result = std::unexpected(error);
                 }
-                loop_.post_from_any_thread([promise = std::move(promise), result = std::move(result)]() mutable {
-                    if (result)
-                        promise->set(std::move(*result));
-                    else
-                        promise->fail(result.error());
-                });
+                loop_.post_from_any_thread(
+                    [promise = std::move(promise), result = std::move(result)]() mutable {
+                        if (result)
+                            promise->set(std::move(*result));
+                        else
+                            promise->fail(result.error());
+                    });
             });
         }
         wakeup_.notify_one();

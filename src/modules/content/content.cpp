@@ -14,14 +14,16 @@ struct Content::Group {
     Condition done;
 };
 
-Content::Content(Context &context) : Module(context)
+Content::Content(Context &context) : Module(context), idle_(loop())
 {
     serve("load", role::owner, &Content::load);
+    serve("validate", role::owner, &Content::validate);
     serve("store", role::owner, &Content::store);
     serve("flush", role::owner, &Content::flush);
     serve("dropcache", role::owner, &Content::drop_cache);
     serve("checkpoint-get", role::owner, &Content::checkpoint_get);
     serve("checkpoint-put", role::owner, &Content::checkpoint_put);
+    serve("stats-clear", role::owner, &Content::clear_stats);
     if (rank() == 0)
         serve("commit", role::owner, &Content::commit);
 }
@@ -40,19 +42,30 @@ Task<> Content::start()
 Task<> Content::stop()
 {
     while (committing_)
-        co_await sleep_for(loop(), std::chrono::milliseconds(1));
+        co_await idle_.wait();
 }
 
 // ---- requests
 
-Task<> Content::load(Request request)
+std::string Content::digest_of(const Request &request) const
 {
     std::string digest(request.message().payload.bytes());
     if (digest.size() != digest_size(hash_))
-        throw Error(EPROTO, "content.load: a {} digest has {} bytes, not {}", hash_type_name(hash_),
-                    digest_size(hash_), digest.size());
-    auto bytes = co_await find(std::move(digest));
+        throw Error(EPROTO, "{}: a {} digest has {} bytes, not {}", request.message().topic,
+                    hash_type_name(hash_), digest_size(hash_), digest.size());
+    return digest;
+}
+
+Task<> Content::load(Request request)
+{
+    auto bytes = co_await find(digest_of(request));
     request.respond(bytes.empty() ? Payload() : Payload::raw(std::move(bytes)));
+}
+
+Task<> Content::validate(Request request)
+{
+    co_await find(digest_of(request));
+    request.respond();
 }
 
 Task<> Content::store(Request request)
@@ -96,17 +109,16 @@ Task<> Content::flush(Request request)
     co_return;
 }
 
-Json Content::drop_cache(Request &request)
+Json Content::drop_cache(Request &)
 {
-    for (auto entry = entries_.begin(); entry != entries_.end();) {
-        if (entry->dirty) {
-            ++entry;
-            continue;
-        }
-        bytes_ -= entry->bytes.size();
-        index_.erase(entry->digest);
-        entry = entries_.erase(entry);
-    }
+    while (!clean_.empty())
+        erase(clean_.begin());
+    return {};
+}
+
+Json Content::clear_stats(Request &)
+{
+    misses_ = commits_ = failures_ = 0;
     return {};
 }
 
@@ -143,29 +155,58 @@ Task<Json> Content::checkpoint_put(Request request)
 
 Task<std::string> Content::find(std::string digest)
 {
-    if (auto found = index_.find(digest); found != index_.end()) {
-        entries_.splice(entries_.begin(), entries_, found->second);
-        co_return found->second->bytes;
+    while (true) {
+        if (auto found = index_.find(digest); found != index_.end()) {
+            auto entry = found->second;
+            auto &list = entry->dirty ? dirty_ : clean_;
+            if (!entry->dirty)
+                list.splice(list.begin(), list, entry);
+            co_return entry->bytes;
+        }
+        auto under_way = loading_.find(digest);
+        if (under_way == loading_.end())
+            break;
+        auto done = under_way->second;
+        co_await done->wait();
     }
+    // Ends the loading however this ends, so that the next of those who wait tries itself.
+    struct Loading {
+        Content &content;
+        std::string digest;
+        std::shared_ptr<Condition> done;
+        Loading(Content &content, std::string name)
+            : content(content), digest(std::move(name)), done(std::make_shared<Condition>(content.loop()))
+        {
+            content.loading_.emplace(digest, done);
+        }
+        ~Loading()
+        {
+            content.loading_.erase(digest);
+            done->notify_all();
+        }
+    } loading(*this, digest);
     misses_++;
-    std::string bytes;
-    if (rank() > 0) {
-        auto payload = Payload::raw(digest);
-        Message answer = co_await upstream("content.load", std::move(payload));
-        bytes = answer.payload.bytes();
-    } else {
-        std::optional<std::string> stored;
-        if (store_)
-            stored = co_await store_->load(digest);
-        if (!stored)
-            throw Error(ENOENT, "there is no blob {}-{}", hash_type_name(hash_), hex_encode(digest));
-        bytes = std::move(*stored);
-    }
+    auto bytes = co_await fetch(digest);
     if (flux::digest(hash_, bytes) != digest)
         throw Error(EIO, "the content of blob {}-{} is damaged", hash_type_name(hash_), hex_encode(digest));
     insert({std::move(digest), bytes}, false);
     evict();
     co_return bytes;
+}
+
+Task<std::string> Content::fetch(std::string digest)
+{
+    if (rank() > 0) {
+        auto payload = Payload::raw(digest);
+        Message answer = co_await upstream("content.load", std::move(payload));
+        co_return std::string(answer.payload.bytes());
+    }
+    std::optional<std::string> stored;
+    if (store_)
+        stored = co_await store_->load(digest);
+    if (!stored)
+        throw Error(ENOENT, "there is no blob {}-{}", hash_type_name(hash_), hex_encode(digest));
+    co_return std::move(*stored);
 }
 
 // Rank 0: returns when all of it is as safe as this instance promises. One transaction is under way at a
@@ -207,10 +248,23 @@ Task<> Content::run_groups()
         } catch (const Error &error) {
             group->failed = error;
         }
+        if (group->failed)
+            note_failure(*group->failed);
+        else if (std::exchange(failing_, false))
+            log(LogLevel::notice, "the content store takes writes again");
         group->finished = true;
         group->done.notify_all();
     }
     committing_ = false;
+    idle_.notify_all();
+}
+
+// Said once, however many transactions fail in a row.
+void Content::note_failure(const Error &error)
+{
+    failures_++;
+    if (!std::exchange(failing_, true))
+        log(LogLevel::crit, "{}", error.text());
 }
 
 void Content::insert(StoredBlob blob, bool dirty)
@@ -218,50 +272,59 @@ void Content::insert(StoredBlob blob, bool dirty)
     if (index_.contains(blob.digest))
         return;
     bytes_ += blob.bytes.size();
-    dirty_ += dirty ? 1 : 0;
-    entries_.push_front({std::move(blob.digest), std::move(blob.bytes), dirty});
-    index_.emplace(entries_.front().digest, entries_.begin());
+    auto &list = dirty ? dirty_ : clean_;
+    list.push_front({std::move(blob.digest), std::move(blob.bytes), dirty});
+    index_.emplace(list.front().digest, list.begin());
+}
+
+void Content::erase(Entries::iterator entry)
+{
+    bytes_ -= entry->bytes.size();
+    index_.erase(entry->digest);
+    (entry->dirty ? dirty_ : clean_).erase(entry);
 }
 
 // Forgets clean entries beyond the limit, the least recently used first; dirty ones go to the overflow.
 void Content::evict()
 {
-    for (auto entry = entries_.end(); bytes_ > content_cache_limit && entry != entries_.begin();) {
-        --entry;
-        if (entry->dirty)
-            continue;
-        bytes_ -= entry->bytes.size();
-        index_.erase(entry->digest);
-        entry = entries_.erase(entry);
-    }
-    if (bytes_ > content_cache_limit && dirty_ > 0 && !std::exchange(spilling_, true))
+    while (bytes_ > content_cache_limit && !clean_.empty())
+        erase(std::prev(clean_.end()));
+    if (bytes_ > content_cache_limit && !dirty_.empty() && !std::exchange(spilling_, true))
         spawn(spill());
 }
 
 Task<> Content::spill()
 {
-    constexpr size_t keep_free = 4; // a quarter of the limit is written out at a time
-    std::vector<StoredBlob> blobs;
-    size_t bytes = 0;
-    for (auto entry = entries_.rbegin(); entry != entries_.rend() && bytes < content_cache_limit / keep_free;
-         ++entry)
-        if (entry->dirty) {
+    while (bytes_ > content_cache_limit && !dirty_.empty()) {
+        std::vector<StoredBlob> blobs;
+        size_t bytes = 0;
+        for (auto entry = dirty_.rbegin();
+             entry != dirty_.rend() && bytes < content_cache_limit / content_spill_part; ++entry) {
             blobs.push_back({entry->digest, entry->bytes});
             bytes += entry->bytes.size();
         }
-    try {
-        co_await overflow().commit(blobs, {});
+        std::optional<Error> failed;
+        try {
+            co_await overflow().commit(blobs, {});
+        } catch (const Error &error) {
+            failed = error;
+        }
+        if (failed) {
+            // Memory is all there is until there is room.
+            note_failure(*failed);
+            co_await sleep_for(loop(), seconds(content_spill_retry_s));
+            continue;
+        }
+        failing_ = false;
         for (const auto &blob : blobs)
-            if (auto found = index_.find(blob.digest); found != index_.end()) {
+            if (auto found = index_.find(blob.digest); found != index_.end() && found->second->dirty) {
                 found->second->dirty = false;
-                dirty_--;
+                clean_.splice(clean_.end(), dirty_, found->second);
             }
-    } catch (const Error &error) {
-        log(LogLevel::err, "cannot write to the overflow of the content cache: {}", error.text());
-        co_return; // spilling_ stays set: memory is all there is
+        while (bytes_ > content_cache_limit && !clean_.empty())
+            erase(std::prev(clean_.end()));
     }
     spilling_ = false;
-    evict();
 }
 
 Store &Content::overflow()
@@ -273,9 +336,9 @@ Store &Content::overflow()
 
 Json Content::stats() const
 {
-    return Json {{"count", int64_t(entries_.size())}, {"size", int64_t(bytes_)},
-                 {"dirty", int64_t(dirty_)},          {"misses", int64_t(misses_)},
-                 {"commits", int64_t(commits_)},      {"durable", durable_}};
+    return Json {{"count", index_.size()}, {"size", bytes_},      {"dirty", dirty_.size()},
+                 {"misses", misses_},      {"commits", commits_}, {"failures", failures_},
+                 {"durable", durable_}};
 }
 
 } // namespace flux

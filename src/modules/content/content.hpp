@@ -4,6 +4,9 @@
 //
 // content.commit (rank 0, payload: common/store/blob_frame.hpp) stores blobs and checkpoints in one
 // transaction; so the store is part of this module and there is no backing module to load.
+//
+// A store without room, or with another error, fails what it was asked for and keeps what it has: everything
+// that was acknowledged is there, and all goes on when there is room again.
 #pragma once
 #include <list>
 #include <unordered_map>
@@ -14,8 +17,10 @@
 
 namespace flux {
 
-constexpr size_t content_cache_limit = 64 << 20;        // bytes of blobs in memory
+constexpr size_t content_cache_limit = 16 << 20;        // bytes of blobs in memory
 constexpr size_t content_max_blob = size_t(1024) << 20; // bytes (RFC 10)
+constexpr size_t content_spill_part = 4;    // one part in so many of the limit is written out at a time
+constexpr double content_spill_retry_s = 5; // after the overflow could not be written
 
 class Content : public Module {
 public:
@@ -30,21 +35,27 @@ private:
         std::string bytes;
         bool dirty = false; // nowhere but here (rank 0 without a durable store)
     };
-    using Entries = std::list<Entry>; // the most recently used first
-    struct Group;                     // what the next transaction will store
+    using Entries = std::list<Entry>;
+    struct Group; // what the next transaction will store
 
     Task<> load(Request request);
+    Task<> validate(Request request);
     Task<> store(Request request);
     Task<> commit(Request request);
     Task<> flush(Request request);
     Json drop_cache(Request &request);
     Task<Json> checkpoint_get(Request request);
     Task<Json> checkpoint_put(Request request);
+    Json clear_stats(Request &request);
 
+    std::string digest_of(const Request &request) const;
     Task<std::string> find(std::string digest);
+    Task<std::string> fetch(std::string digest);
     Task<> keep(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints);
     Task<> run_groups();
+    void note_failure(const Error &error);
     void insert(StoredBlob blob, bool dirty);
+    void erase(Entries::iterator entry);
     void evict();
     Task<> spill();
     Store &overflow();
@@ -52,16 +63,20 @@ private:
     HashType hash_ = HashType::sha1;
     bool durable_ = false;
     std::unique_ptr<Store> store_;
-    Entries entries_;
+    Entries clean_, dirty_; // the most recently used, or made, first
     std::unordered_map<std::string, Entries::iterator> index_;
     std::map<std::string, Json> checkpoints_; // without a durable store
+    // Loads under way, so that many who want one blob ask once.
+    std::map<std::string, std::shared_ptr<Condition>> loading_;
     size_t bytes_ = 0;
-    size_t dirty_ = 0;
     size_t misses_ = 0;
     size_t commits_ = 0;
+    size_t failures_ = 0;
+    bool failing_ = false; // the last transaction failed
     bool committing_ = false;
     bool spilling_ = false;
     std::shared_ptr<Group> next_group_;
+    Condition idle_;
 };
 
 } // namespace flux

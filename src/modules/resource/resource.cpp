@@ -1,304 +1,229 @@
-// resource: what this instance has and what of it can be used now. Rank 0 is the authority (RFC 28); the
-// other ranks tell it what hwloc finds on their node, each passing on what came from below in one message.
-#include <hwloc.h>
+#include "modules/resource/resource.hpp"
+
 #include <unistd.h>
 
-#include <list>
+#include <filesystem>
 
-#include "common/job/resource_set.hpp"
-#include "common/kvs/treeobj.hpp"
-#include "common/module/module.hpp"
+#include "common/kvs/lookup.hpp"
 
 namespace flux {
 
-namespace {
-
-Json discover(uint32_t rank, const std::string &host)
+Resource::Resource(Context &context)
+    : Module(context), verification_(context.config(), context.attribute("resource.R").has_value()),
+      restrict_(context.config()["resource"]["norestrict"] != Json(true)), changed_(loop()),
+      journal_(context.config()["resource"]
+                   ? context.config()["resource"].value<size_t>("journal-max", default_journal_max)
+                   : default_journal_max),
+      journal_grew_(loop()), saved_some_(loop())
 {
-    hwloc_topology_t topology;
-    if (hwloc_topology_init(&topology) < 0)
-        throw Error(errno, "hwloc cannot be initialised");
-    hwloc_topology_set_io_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
-    if (hwloc_topology_load(topology) < 0) {
-        hwloc_topology_destroy(topology);
-        throw Error(EIO, "hwloc cannot read this node's topology");
-    }
-    int cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-    if (cores <= 0)
-        cores = std::max(1, hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU));
-    int gpus = 0;
-    for (hwloc_obj_t device = nullptr; (device = hwloc_get_next_osdev(topology, device));) {
-        std::string_view subtype = device->subtype ? device->subtype : "";
-        if (device->attr->osdev.type ==
-                HWLOC_OBJ_OSDEV_COPROC && // one name for each device, not for each driver view
-            (subtype == "CUDA" || subtype == "RSMI" || subtype == "LevelZero"))
-            ++gpus;
-    }
-    hwloc_topology_destroy(topology);
-    return Json {{"rank", rank}, {"host", host}, {"cores", cores}, {"gpus", gpus}};
+    serve("topo-reduce", role::owner, &Resource::topo_reduce);
+    serve("topo-get", role::any, &Resource::topo_get);
+    if (rank() != 0)
+        return;
+    serve("acquire", role::owner, &Resource::acquire);
+    serve("acquire-mute", role::owner, &Resource::mute);
+    serve("drain", role::owner, &Resource::drain);
+    serve("undrain", role::owner, &Resource::undrain);
+    serve("reload", role::owner, &Resource::reload);
+    serve("get", role::owner, &Resource::get);
+    serve("expiration-update", role::owner, &Resource::expiration_update);
+    serve("status", role::any, &Resource::status);
+    serve("sched-status", role::any, &Resource::sched_status);
+    serve("journal", role::owner, &Resource::journal);
+    serve("monitor-waitup", role::owner, &Resource::wait_up);
+    serve("monitor-force-down", role::owner, &Resource::force_down);
+    handle().on_cancel([this](const RouteId &sender, uint32_t) { forget(sender); });
+    handle().on_disconnect([this](const RouteId &sender) { forget(sender); });
 }
 
-} // namespace
-
-class Resource : public Module {
-public:
-    explicit Resource(Context &context) : Module(context), known_(loop())
-    {
-        serve("topo-reduce", role::owner, &Resource::topo_reduce);
-        if (rank() != 0)
-            return;
-        serve("acquire", role::owner, &Resource::acquire);
-        serve("drain", role::owner, &Resource::drain);
-        serve("undrain", role::owner, &Resource::undrain);
-        serve("status", role::any, &Resource::status);
-        serve("sched-status", role::any, &Resource::sched_status);
-        handle().on_cancel([this](const RouteId &sender, uint32_t) { forget(sender); });
-        handle().on_disconnect([this](const RouteId &sender) { forget(sender); });
+Task<> Resource::start()
+{
+    bool fake = context().config().contains("fake-resources");
+    bool given = fake || context().config().at("resource", "config") ||
+                 context().config().at("resource", "path") || context().attribute("resource.R");
+    if (rank() == 0) {
+        co_await replay_eventlog();
+        co_await take_stock();
+        spawn(follow_online());
+        spawn(follow_torpid());
     }
-    Task<> start() override
-    {
-        if (auto given = configured()) {
-            if (rank() == 0)
-                set_inventory(std::move(*given));
-        } else {
-            Json found = discover(rank(), host_of(rank()));
-            if (rank() == 0)
-                reported(found);
-            else {
-                upward_.append(found);
-                spawn(pass_on());
-            }
-        }
-        if (rank() == 0)
-            spawn(follow_online());
+    if (fake || (given && !verification_.enabled()))
         co_return;
-    }
-    Json stats() const override
-    {
-        return Json {
-            {"nnodes", all_.nnodes()}, {"online", online_.format()}, {"drained", drained_ranks().format()}};
-    }
-
-private:
-    struct Drain {
-        double timestamp;
-        std::string reason;
-    };
-
-    std::string host_of(uint32_t node) const
-    {
-        if (auto text = context().attribute("hostlist"))
-            if (auto hosts = Hostlist::parse(*text); hosts && node < hosts->size())
-                return hosts->nth(node);
-        char name[256] = "localhost";
-        gethostname(name, sizeof(name) - 1);
-        return name;
-    }
-    // R as given: attribute resource.R, [resource] R, or a table [fake-resources] nnodes, cores-per-node,
-    // gpus-per-node.
-    std::optional<ResourceSet> configured() const
-    {
-        if (auto text = context().attribute("resource.R"))
-            return value_or_throw(ResourceSet::parse(std::string_view(*text)));
-        if (Json R = context().config()["resource"]["R"])
-            return value_or_throw(R.is_string() ? ResourceSet::parse(R.string_view())
-                                                : ResourceSet::from_json(R));
-        Json fake = context().config()["fake-resources"];
-        if (!fake)
-            return std::nullopt;
-        ResourceSet out;
-        auto cores = fake.value<uint32_t>("cores-per-node", 1);
-        auto gpus = fake.value<uint32_t>("gpus-per-node", 0);
-        auto nnodes = fake.value<uint32_t>("nnodes", size());
-        for (uint32_t node = 0; node < nnodes; node++)
-            out.add_node(node, nnodes == size() ? host_of(node) : fmt::format("fake{}", node),
-                         Idset::iota(cores), Idset::iota(gpus));
-        fake_ = true;
-        return out;
-    }
-
-    // --- discovery
-    void reported(const Json &node)
-    {
-        discovered_.merge_node(node.get<uint32_t>("rank"), node.get<std::string>("host"),
-                               Idset::iota(node.get<uint32_t>("cores")),
-                               Idset::iota(node.get<uint32_t>("gpus")));
-        if (discovered_.nnodes() == size())
-            set_inventory(std::move(discovered_));
-    }
-    Json topo_reduce(Request &request)
-    {
-        bool idle = upward_.empty();
-        for (auto node : request.get<Json>("nodes").elements()) {
-            if (rank() == 0)
-                reported(node);
-            else
-                upward_.append(node);
-        }
-        if (rank() != 0 && idle && !passing_)
+    auto found = discover_node(restrict_);
+    Json node {{"rank", rank()}, {"host", host_of(rank())}, {"cores", found.cores}, {"gpus", found.gpus}};
+    if (rank() == 0) {
+        node_found(node);
+    } else {
+        upward_.append(node);
+        if (!passing_)
             spawn(pass_on());
-        return {};
     }
-    Task<> pass_on()
-    {
-        passing_ = true;
-        while (!upward_.empty()) {
-            Json args {{"nodes", std::exchange(upward_, Json::array())}};
-            co_await upstream("resource.topo-reduce", args);
-        }
-        passing_ = false;
-    }
-    void set_inventory(ResourceSet all)
-    {
-        all_ = std::move(all);
-        have_all_ = true;
-        Json op {{"key", "resource.R"}, {"flags", 0}, {"dirent", treeobj::make_val(all_.encode())}};
-        handle().notify("kvs.commit",
-                        Json {{"namespace", "primary"}, {"flags", 0}, {"ops", Json::array().append(op)}});
-        known_.notify_all();
-        changed();
-    }
+}
 
-    // --- up and down
-    Task<> follow_online()
-    {
-        Json name {{"name", "broker.online"}};
-        auto online = handle().stream("groups.get", name);
-        while (auto members = co_await online.next()) {
-            online_ = value_or_throw(Idset::parse(members->json().get<std::string>("members")));
-            changed();
-        }
-    }
-    Idset drained_ranks() const
-    {
-        Idset out;
-        for (const auto &[node, unused] : drained_)
-            out.add(node);
-        return out;
-    }
-    Idset usable() const
-    {
-        // Fake nodes beyond the instance's brokers are always there.
-        return (fake_ ? all_.ranks() : online_ & all_.ranks()) - drained_ranks();
-    }
-    void changed()
-    {
-        Idset now = usable();
-        Idset up = now - told_;
-        Idset down = told_ - now;
-        if (!acquired_ || (up.empty() && down.empty()))
-            return;
-        Json out = Json::object();
-        if (!up.empty())
-            out.set("up", up.format());
-        if (!down.empty())
-            out.set("down", down.format());
-        told_ = now;
-        acquired_->respond(out);
-    }
+Json Resource::stats() const
+{
+    return Json {{"nnodes", inventory_.R.nnodes()},
+                 {"online", online_.format()},
+                 {"drained", drained_.ranks().format()},
+                 {"events", journal_.end()}};
+}
 
-    // --- requests
-    void acquire(Request request)
-    {
-        request.require_streaming();
-        if (acquired_ || acquiring_)
-            throw Error(EBUSY, "the resources are acquired by another scheduler");
-        acquiring_ = true;
-        spawn(begin_acquire(std::move(request)));
-    }
-    Task<> begin_acquire(Request request)
-    {
-        while (!have_all_)
-            co_await known_.wait();
-        acquiring_ = false;
-        acquired_ = std::move(request);
-        told_ = usable();
-        acquired_->respond(Json {{"resources", all_.to_json()}, {"up", told_.format()}});
-    }
-    void forget(const RouteId &sender)
-    {
-        if (acquired_ && acquired_->sender() == sender)
-            acquired_.reset();
-    }
-    Idset targets(const Request &request) const
-    {
-        auto text = request.get<std::string>("targets");
-        auto ids = Idset::parse(text);
-        Idset out = ids ? *ids : all_.ranks_of(value_or_throw(Hostlist::parse(text)));
-        if (out.empty() || !all_.ranks().contains(out))
-            throw Error(EINVAL, "{}: these are not all ranks or hosts of this instance", text);
-        return out;
-    }
-    Json drain(Request &request)
-    {
-        auto reason = request.find<std::string>("reason").value_or("");
-        auto mode = request.find<std::string>("mode").value_or("");
-        Idset ranks = targets(request);
-        for (uint32_t node : ranks)
-            if (drained_.contains(node) && mode.empty() && !drained_[node].reason.empty())
-                throw Error(EEXIST, "rank {} is drained already, because: {}", node, drained_[node].reason);
-        for (uint32_t node : ranks) {
-            auto [at, fresh] = drained_.try_emplace(node, Drain {wall_time(), reason});
-            if (!fresh && (mode == "overwrite" || at->second.reason.empty()))
-                at->second.reason = reason;
-        }
-        changed();
-        return {};
-    }
-    Json undrain(Request &request)
-    {
-        Idset ranks = targets(request);
-        for (uint32_t node : ranks)
-            if (!drained_.contains(node) && request.find<std::string>("mode").value_or("") != "force")
-                throw Error(EINVAL, "rank {} is not drained", node);
-        for (uint32_t node : ranks)
-            drained_.erase(node);
-        changed();
-        return {};
-    }
-    Json status(Request &)
-    {
-        std::map<std::pair<double, std::string>, Idset> groups;
-        for (const auto &[node, drain] : drained_)
-            groups[{drain.timestamp, drain.reason}].add(node);
-        Json drain = Json::object();
-        for (const auto &[why, ranks] : groups)
-            drain.set(ranks.format(), Json {{"timestamp", why.first}, {"reason", why.second}});
-        Idset online = fake_ ? all_.ranks() : online_ & all_.ranks();
-        return Json {{"R", all_.to_json()},
-                     {"drain", drain},
-                     {"online", online.format()},
-                     {"offline", (all_.ranks() - online).format()},
-                     {"exclude", ""},
-                     {"torpid", ""}};
-    }
-    Task<Json> sched_status(Request)
-    {
-        Json allocated = ResourceSet().to_json();
-        try {
-            auto answer = co_await rpc("sched.resource-status");
-            allocated = answer.json()["allocated"];
-        } catch (const Error &error) {
-            if (error.errnum() != ENOSYS) // no scheduler: nothing is allocated
-                throw;
-        }
-        co_return Json {
-            {"all", all_.to_json()}, {"down", all_.without(usable()).to_json()}, {"allocated", allocated}};
-    }
+std::string Resource::host_of(uint32_t node) const
+{
+    if (auto list = hosts(); node < list.size())
+        return list.nth(node);
+    char name[256] = "localhost";
+    gethostname(name, sizeof name - 1);
+    return name;
+}
 
-    ResourceSet all_;
-    ResourceSet discovered_;
-    Condition known_;
-    bool have_all_ = false;
-    mutable bool fake_ = false;
-    Json upward_ = Json::array(); // to go to rank 0
-    bool passing_ = false;
-    Idset online_;
-    std::map<uint32_t, Drain> drained_;
-    std::optional<Request> acquired_;
-    bool acquiring_ = false;
-    Idset told_; // what the scheduler believes to be up
-};
+Hostlist Resource::hosts() const
+{
+    if (auto text = context().attribute("hostlist"))
+        if (auto list = Hostlist::parse(*text))
+            return *list;
+    return {};
+}
+
+// ---- what is found on the nodes
+
+void Resource::topo_get(Request request)
+{
+    try {
+        if (xml_.empty())
+            xml_ = topology_xml(restrict_);
+        request.respond(Payload::text(xml_));
+    } catch (const Error &error) {
+        request.fail(error);
+    }
+}
+
+Task<Json> Resource::topo_reduce(Request request)
+{
+    for (auto node : request.get<Json>("nodes").elements()) {
+        if (rank() == 0)
+            node_found(node);
+        else
+            upward_.append(node);
+    }
+    if (rank() != 0 && !passing_)
+        spawn(pass_on());
+    co_return Json();
+}
+
+Task<> Resource::pass_on()
+{
+    passing_ = true;
+    co_await yield_to(loop());
+    while (!upward_.empty()) {
+        Json args {{"nodes", std::exchange(upward_, Json::array())}};
+        co_await upstream("resource.topo-reduce", args);
+    }
+    passing_ = false;
+}
+
+void Resource::node_found(const Json &node)
+{
+    auto node_rank = node.get<uint32_t>("rank");
+    auto host = node.get<std::string>("host");
+    NodeInventory found {node.get<uint32_t>("cores"), node.get<uint32_t>("gpus")};
+    if (reported_.contains(node_rank))
+        return; // a broker that came back
+    reported_.add(node_rank);
+    if (have_inventory_) {
+        auto reason = verification_.mismatch(inventory_.R, node_rank, host, found);
+        if (!reason.empty() && inventory_.method != "dynamic-discovery" && !excluded_.contains(node_rank))
+            spawn(drain_rank(node_rank, std::move(reason)));
+        return;
+    }
+    discovered_.merge_node(node_rank, host, Idset::iota(found.cores), Idset::iota(found.gpus));
+    if (reported_.count() == size())
+        set_inventory({std::move(discovered_), "dynamic-discovery", false});
+}
+
+// ---- the inventory
+
+Task<> Resource::take_stock()
+{
+    InventorySources sources {context().config(), context().attribute("resource.R"), hosts()};
+    Json ranks_and_hosts {
+        {"ranks", Idset::iota(size()).format()}, {"online", ""}, {"nodelist", sources.hosts.encode()}};
+    post({wall_time(), "restart", ranks_and_hosts}, true);
+    if (auto given = given_inventory(sources)) {
+        if (!given->fake)
+            for (const auto &node : given->R.nodes())
+                if (node.rank >= size()) {
+                    log(LogLevel::warning,
+                        "R has rank {} and more, the instance {} brokers: those are left out", node.rank,
+                        size());
+                    given->R = given->R.subset(Idset::iota(size()));
+                    break;
+                }
+        set_inventory(std::move(*given));
+    }
+    co_return;
+}
+
+void Resource::set_inventory(Inventory inventory)
+{
+    inventory_ = std::move(inventory);
+    excluded_ = excluded_ranks(context().config(), inventory_.R);
+    have_inventory_ = true;
+    // Nodes cannot be both excluded and drained.
+    if (Idset both = drained_.ranks() & excluded_; !both.empty()) {
+        drained_.undrain(both);
+        post(undrain_event(wall_time(), both, inventory_.R.nodelist(), "excluded by configuration",
+                           Overwrite::nothing),
+             true);
+    }
+    Json op {{"key", "resource.R"}, {"flags", 0}, {"dirent", treeobj::make_val(inventory_.R.encode())}};
+    handle().notify("kvs.commit",
+                    Json {{"namespace", "primary"}, {"flags", 0}, {"ops", Json::array().append(op)}});
+    post({wall_time(), "resource-define", Json {{"method", inventory_.method}}}, true);
+    changed_.notify_all();
+    tell_scheduler();
+}
+
+Json Resource::get(Request &)
+{
+    if (!have_inventory_)
+        throw Error(ENOENT, "the resources of this instance are not known yet");
+    return inventory_.R.to_json();
+}
+
+// For tests: another R for the next scheduler that acquires.
+Task<Json> Resource::reload(Request request)
+{
+    auto path = request.get<std::string>("path");
+    bool xml = request.find<bool>("xml").value_or(false), force = request.find<bool>("force").value_or(false);
+    Inventory next {{}, "reload", inventory_.fake};
+    if (xml) {
+        for (uint32_t node = 0; std::filesystem::exists(fmt::format("{}/{}.xml", path, node)); node++) {
+            auto found = read_topology_xml(fmt::format("{}/{}.xml", path, node));
+            next.R.add_node(node, host_of(node), Idset::iota(found.cores), Idset::iota(found.gpus));
+        }
+        if (next.R.empty())
+            throw Error(ENOENT, "{} holds no 0.xml", path);
+    } else {
+        next.R = read_R(path, hosts());
+    }
+    if (Idset unknown = next.R.ranks() - Idset::iota(size()); !unknown.empty() && !force)
+        throw Error(EOVERFLOW, "{} has rank {}, this instance has {} brokers: force leaves them out", path,
+                    unknown.format(), size());
+    next.R = next.R.subset(Idset::iota(size()));
+    set_inventory(std::move(next));
+    co_await saved();
+    co_return Json();
+}
+
+Json Resource::expiration_update(Request &request)
+{
+    auto expiration = request.get<double>("expiration");
+    inventory_.R.set_expiration(expiration);
+    post({wall_time(), "resource-update", Json {{"expiration", expiration}}}, true);
+    tell_scheduler(Json {{"expiration", expiration}});
+    return {};
+}
 
 FLUX_MODULE(resource, "resource", Resource)
 

@@ -208,6 +208,41 @@ TEST(KvsService, what_was_committed_is_there_after_a_crash)
     run.run(expect_value(run.client(), "big", std::string(5000, 'x')));
 }
 
+TEST(KvsService, a_full_disk_refuses_what_comes_and_keeps_what_was)
+{
+    Instance run;
+    run.boot();
+    run.run(put(run.client(), "a", "1"));
+    run.stores.set_full(true);
+    Json ops {
+        {"namespace", "primary"}, {"flags", 0}, {"ops", kvs::Txn().put("a", "2").put("d.b", "2").ops()}};
+    run.run(expect_error(run.client(), "kvs.commit", ops, ENOSPC));
+    run.run(expect_error(run.client(), "kvs.commit", ops, ENOSPC));
+    run.run(expect_value(run.client(), "a", "1"));
+    EXPECT_EQ(run.ranks[0]->content_party.logged.size(), 1u) << "one sentence, not one for each commit";
+    run.stores.set_full(false);
+    run.run(put(run.client(), "d.c", "3"));
+    run.crash();
+    run.boot();
+    run.run(expect_value(run.client(), "a", "1"));
+    run.run(expect_value(run.client(), "d.c", "3"));
+    Json gone {{"namespace", "primary"}, {"key", "d.b"}, {"flags", 0}};
+    run.run(expect_error(run.client(), "kvs.lookup", gone, ENOENT));
+}
+
+TEST(KvsService, what_does_not_fit_into_memory_comes_back_from_the_overflow)
+{
+    Instance run;
+    run.boot("");
+    for (int i = 0; i < 6; i++)
+        run.run(
+            put(run.client(), fmt::format("big.{}", i), std::string(content_cache_limit / 4, char('a' + i))));
+    EXPECT_LE(run.ranks[0]->content->stats().get<size_t>("size"), content_cache_limit);
+    for (int i = 0; i < 6; i++)
+        run.run(expect_value(run.client(), fmt::format("big.{}", i),
+                             std::string(content_cache_limit / 4, char('a' + i))));
+}
+
 TEST(KvsService, without_a_statedir_nothing_survives_and_everything_works)
 {
     Instance run;

@@ -1,0 +1,155 @@
+// What of the inventory is up, and the scheduler that is told (RFC 28). Rank 0.
+#include "modules/resource/resource.hpp"
+
+namespace flux {
+
+// A broker that is lost leaves the group at once.
+Task<> Resource::follow_online()
+{
+    Json name {{"name", "broker.online"}};
+    auto online = handle().stream("groups.get", name);
+    while (auto members = co_await online.next())
+        set_online(value_or_throw(Idset::parse(members->json().get<std::string>("members"))));
+}
+
+void Resource::set_online(const Idset &now)
+{
+    Idset came = now - online_, went = online_ - now;
+    online_ = now;
+    if (!came.empty())
+        post({wall_time(), "online", Json {{"idset", came.format()}}}, false);
+    if (!went.empty())
+        post({wall_time(), "offline", Json {{"idset", went.format()}}}, false);
+    changed_.notify_all();
+    tell_scheduler();
+}
+
+Task<> Resource::follow_torpid()
+{
+    Json name {{"name", "broker.torpid"}};
+    auto torpid = handle().stream("groups.get", name);
+    try {
+        while (auto members = co_await torpid.next()) {
+            auto now = value_or_throw(Idset::parse(members->json().get<std::string>("members")));
+            Idset came = now - torpid_, went = torpid_ - now;
+            torpid_ = now;
+            if (!came.empty())
+                post({wall_time(), "torpid", Json {{"idset", came.format()}}}, false);
+            if (!went.empty())
+                post({wall_time(), "lively", Json {{"idset", went.format()}}}, false);
+            changed_.notify_all();
+            tell_scheduler();
+        }
+    } catch (const Error &error) {
+        if (error.errnum() != ENOENT) // no such group: nobody watches for it
+            throw;
+    }
+}
+
+Idset Resource::usable() const
+{
+    Idset all = inventory_.R.ranks();
+    Idset up = inventory_.fake ? all : online_ & all;
+    return up - drained_.ranks() - excluded_ - torpid_ - forced_down_;
+}
+
+// With what else there is to say.
+void Resource::tell_scheduler(Json out)
+{
+    if (!acquired_ || muted_)
+        return;
+    Idset now = usable();
+    Idset up = now - told_, down = told_ - now;
+    if (!up.empty())
+        out.set("up", up.format());
+    if (!down.empty())
+        out.set("down", down.format());
+    told_ = now;
+    if (!out.empty())
+        acquired_->respond(out);
+}
+
+void Resource::acquire(Request request)
+{
+    try {
+        request.require_streaming();
+        if (acquired_ || acquiring_)
+            throw Error(EBUSY, "the resources are acquired by another scheduler");
+        acquiring_ = true;
+        spawn(begin_acquire(std::move(request)));
+    } catch (const Error &error) {
+        request.fail(error);
+    }
+}
+
+Task<> Resource::begin_acquire(Request request)
+{
+    while (!have_inventory_)
+        co_await changed_.wait();
+    acquiring_ = false;
+    acquired_ = std::move(request);
+    told_ = usable();
+    acquired_->respond(
+        Json {{"resources", inventory_.R.without(excluded_).to_json()}, {"up", told_.format()}});
+}
+
+Json Resource::mute(Request &)
+{
+    muted_ = true;
+    return {};
+}
+
+void Resource::forget(const RouteId &sender)
+{
+    if (!acquired_ || acquired_->sender() != sender)
+        return;
+    acquired_->finish();
+    acquired_.reset();
+    muted_ = false;
+}
+
+Json Resource::status(Request &)
+{
+    Idset all = inventory_.R.ranks();
+    Idset online = (inventory_.fake ? all : online_ & all) - forced_down_;
+    return Json {{"R", inventory_.R.to_json()},   {"drain", drained_.to_json()},
+                 {"online", online.format()},     {"offline", (all - online).format()},
+                 {"exclude", excluded_.format()}, {"torpid", (torpid_ & all).format()}};
+}
+
+Task<Json> Resource::sched_status(Request)
+{
+    Json allocated = ResourceSet().to_json();
+    try {
+        auto answer = co_await rpc("sched.resource-status");
+        allocated = answer.json()["allocated"];
+    } catch (const Error &error) {
+        if (error.errnum() != ENOSYS) // no scheduler: nothing is allocated
+            throw;
+    }
+    auto schedulable = inventory_.R.without(excluded_);
+    co_return Json {{"all", schedulable.to_json()},
+                    {"down", schedulable.without(usable()).to_json()},
+                    {"allocated", allocated}};
+}
+
+// For tests: answered when so many nodes are up.
+Task<> Resource::wait_up(Request request)
+{
+    auto wanted = request.get<uint32_t>("up");
+    if (wanted > size())
+        throw Error(EINVAL, "cannot wait for {} nodes to be up: this instance has {} brokers", wanted,
+                    size());
+    while (usable().count() < wanted)
+        co_await changed_.wait();
+}
+
+Json Resource::force_down(Request &request)
+{
+    forced_down_ = value_or_throw(Idset::parse(request.get<std::string>("ranks")));
+    changed_.notify_all();
+    tell_scheduler();
+    return {};
+}
+
+} // namespace flux

@@ -1,0 +1,90 @@
+// resource: what this instance has and what of it can be used now (RFC 28, RFC 44). Rank 0 is the authority;
+// the other ranks tell it what is found on their nodes, each passing on what came from below in one message.
+#pragma once
+#include "common/module/module.hpp"
+#include "common/runtime/sync.hpp"
+#include "modules/resource/eventlog.hpp"
+#include "modules/resource/inventory.hpp"
+
+namespace flux {
+
+constexpr const char *default_history = "90d"; // of resource.eventlog that a restart keeps
+
+class Resource : public Module {
+public:
+    explicit Resource(Context &context);
+    Task<> start() override;
+    Json stats() const override;
+
+private:
+    // resource.cpp: every rank
+    Task<Json> topo_reduce(Request request);
+    void topo_get(Request request);
+    Task<> pass_on();
+    std::string host_of(uint32_t node) const;
+    Hostlist hosts() const;
+
+    // resource.cpp: rank 0, the inventory
+    Task<> take_stock();
+    void node_found(const Json &node);
+    void set_inventory(Inventory inventory);
+    Task<Json> reload(Request request);
+    Json expiration_update(Request &request);
+    Json get(Request &request);
+
+    // availability.cpp: rank 0, up and down
+    Task<> follow_online();
+    Task<> follow_torpid();
+    void set_online(const Idset &now);
+    Idset usable() const;
+    void tell_scheduler(Json out = Json::object());
+    void acquire(Request request);
+    Task<> begin_acquire(Request request);
+    Json mute(Request &request);
+    void forget(const RouteId &sender);
+    Json status(Request &request);
+    Task<Json> sched_status(Request request);
+    Task<> wait_up(Request request);
+    Json force_down(Request &request);
+
+    // drain.cpp: rank 0
+    Task<Json> drain(Request request);
+    Task<Json> undrain(Request request);
+    Task<> drain_rank(uint32_t rank, std::string reason);
+    Task<> replay_eventlog();
+    void post(const Event &event, bool lasting);
+    Task<> save();
+    Task<> saved();
+    Task<> journal(Request request);
+
+    Verification verification_;
+    bool restrict_;
+    std::string xml_;             // the node's topology, once somebody asked
+    Json upward_ = Json::array(); // to go to rank 0
+    bool passing_ = false;
+
+    Inventory inventory_;
+    bool have_inventory_ = false;
+    ResourceSet discovered_;
+    Idset reported_;
+    Idset excluded_;
+    Idset online_;
+    Idset torpid_;
+    Idset forced_down_;
+    DrainedNodes drained_;
+    Condition changed_; // the inventory or what is up
+    std::optional<Request> acquired_;
+    bool acquiring_ = false;
+    bool muted_ = false;
+    Idset told_; // what the scheduler believes to be up
+
+    Journal journal_;
+    Condition journal_grew_;
+    std::string unsaved_; // lines for resource.eventlog
+    uint64_t saving_ = 0, saved_ = 0;
+    bool saver_runs_ = false;
+    std::optional<Error> save_failed_;
+    Condition saved_some_;
+};
+
+} // namespace flux
