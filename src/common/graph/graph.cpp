@@ -1,0 +1,427 @@
+#include "common/graph/graph.hpp"
+
+#include <algorithm>
+
+namespace flux::graph {
+
+uint32_t Names::intern(std::string_view text)
+{
+    if (auto found = index_.find(text); found != index_.end())
+        return found->second;
+    auto [at, added] = index_.emplace(std::string(text), uint32_t(texts_.size()));
+    texts_.push_back(&at->first);
+    return at->second;
+}
+
+std::optional<uint32_t> Names::find(std::string_view text) const
+{
+    auto found = index_.find(text);
+    return found == index_.end() ? std::nullopt : std::optional(found->second);
+}
+
+Graph::Graph()
+    : roots_(1, no_vertex), subsystem_names_ {"containment"}, property_sets_ {
+                                                                  std::make_shared<const Properties>()}
+{
+    node_type_ = type("node");
+    storage_node_type_ = type("storage_node");
+    type("slot");
+}
+
+TypeId Graph::type(std::string_view name)
+{
+    uint32_t found = types_.intern(name);
+    if (found > max_types)
+        throw Error(EOVERFLOW, "more than {} resource types", max_types);
+    if (column_of_.size() <= found) {
+        column_of_.resize(found + 1, -1);
+        kinds_.resize(found + 1);
+    }
+    return TypeId(found);
+}
+
+std::optional<TypeId> Graph::find_type(std::string_view name) const
+{
+    auto found = types_.find(name);
+    return found ? std::optional(TypeId(*found)) : std::nullopt;
+}
+
+uint8_t Graph::subsystem(std::string_view name)
+{
+    auto found = std::ranges::find(subsystem_names_, name);
+    if (found != subsystem_names_.end())
+        return uint8_t(found - subsystem_names_.begin());
+    if (subsystem_names_.size() >= max_subsystems)
+        throw Error(EOVERFLOW, "more than {} subsystems", max_subsystems);
+    subsystem_names_.emplace_back(name);
+    roots_.push_back(no_vertex);
+    return uint8_t(subsystem_names_.size() - 1);
+}
+
+void Graph::reserve(size_t vertices)
+{
+    vertices_.reserve(vertices);
+    child_pool_.reserve(vertices);
+}
+
+// The children of a vertex are one range of the pool. A range that is not the last one moves to the end when
+// it grows, unless there is room behind it: ranges have a capacity of a power of two once they have moved.
+void Graph::append_child(VertexId parent, VertexId child)
+{
+    Vertex &above = vertices_[parent];
+    edges_++;
+    if (above.child_count == 0) {
+        above.inner = uint32_t(inner_count_++);
+        above.children = uint32_t(child_pool_.size());
+    }
+    size_t end = size_t(above.children) + above.child_count;
+    if (end == child_pool_.size()) {
+        child_pool_.push_back(child);
+    } else if (child_pool_[end] == no_vertex) {
+        child_pool_[end] = child;
+    } else {
+        size_t count = above.child_count;
+        size_t at = child_pool_.size();
+        child_pool_.resize(at + 2 * count, no_vertex);
+        std::copy_n(child_pool_.begin() + above.children, count, child_pool_.begin() + long(at));
+        child_pool_[at + count] = child;
+        above.children = uint32_t(at);
+    }
+    above.child_count++;
+}
+
+VertexId Graph::add(VertexId parent, const NewVertex &vertex)
+{
+    return add_many(parent, vertex, 1, 1);
+}
+
+VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count, int64_t stride)
+{
+    if (vertices_.size() + count > max_vertices)
+        throw Error(EOVERFLOW, "more than {} vertices", max_vertices);
+    VertexId first = VertexId(vertices_.size());
+    Vertex made;
+    made.type = type(vertex.type);
+    made.basename = texts_.intern(vertex.basename.empty() ? vertex.type : vertex.basename);
+    uint32_t unit = texts_.intern(vertex.unit);
+    if (unit > UINT16_MAX)
+        throw Error(EOVERFLOW, "too many names before the unit {}", vertex.unit);
+    made.unit = uint16_t(unit);
+    made.size = vertex.size;
+    made.rank = vertex.rank;
+    made.subsystem = vertex.subsystem;
+    made.parent = parent;
+    made.id = vertex.id;
+    Kind &kind = kinds_[made.type];
+    kind.pooled = kind.pooled || vertex.size != 1;
+    kind.other_subsystem = kind.other_subsystem || vertex.subsystem != containment;
+    kind.unit = kind.unit == -2 || kind.unit == int64_t(unit) ? int64_t(unit) : -1;
+    if (!vertex.name.empty() && vertex.name != fmt::format("{}{}", texts_[made.basename], vertex.id))
+        made.name = texts_.intern(vertex.name);
+    for (size_t i = 0; i < count; i++, made.id += stride) {
+        VertexId v = VertexId(vertices_.size());
+        made.uniq_id = vertex.uniq_id.value_or(int64_t(v));
+        vertices_.push_back(made);
+        if (parent == no_vertex) {
+            if (roots_[vertex.subsystem] == no_vertex)
+                roots_[vertex.subsystem] = v;
+        } else {
+            append_child(parent, v);
+        }
+        if (made.rank >= 0 && is_host(made.type))
+            by_rank_[made.rank].push_back(v);
+    }
+    return first;
+}
+
+void Graph::link(VertexId from, VertexId to, uint8_t subsystem, std::string_view relation)
+{
+    uint32_t number = uint32_t(links_.size());
+    links_.push_back({from, to, subsystem, texts_.intern(relation)});
+    links_from_[from].push_back(number);
+    links_to_[to].push_back(number);
+}
+
+namespace {
+const std::vector<uint32_t> no_links;
+const std::vector<VertexId> no_vertices;
+} // namespace
+
+const std::vector<uint32_t> &Graph::links_from(VertexId v) const
+{
+    auto found = links_from_.find(v);
+    return found == links_from_.end() ? no_links : found->second;
+}
+
+const std::vector<uint32_t> &Graph::links_to(VertexId v) const
+{
+    auto found = links_to_.find(v);
+    return found == links_to_.end() ? no_links : found->second;
+}
+
+const std::vector<VertexId> &Graph::of_rank(int rank) const
+{
+    auto found = by_rank_.find(rank);
+    return found == by_rank_.end() ? no_vertices : found->second;
+}
+
+std::string Graph::name(VertexId v) const
+{
+    const Vertex &vertex = vertices_[v];
+    return vertex.name ? texts_[vertex.name] : fmt::format("{}{}", texts_[vertex.basename], vertex.id);
+}
+
+std::string Graph::path(VertexId v) const
+{
+    const Vertex &vertex = vertices_[v];
+    return (vertex.parent == no_vertex ? std::string() : path(vertex.parent)) + "/" + name(v);
+}
+
+std::optional<VertexId> Graph::find_path(std::string_view path) const
+{
+    if (!path.starts_with('/'))
+        return std::nullopt;
+    path.remove_prefix(1);
+    auto next = [&] {
+        std::string_view word = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(path.size(), word.size() + 1));
+        return word;
+    };
+    std::string_view word = next();
+    for (VertexId root : roots_) {
+        if (root == no_vertex || name(root) != word)
+            continue;
+        std::string_view saved = path;
+        VertexId at = root;
+        while (!path.empty() && at != no_vertex) {
+            std::string_view wanted = next();
+            VertexId found = no_vertex;
+            for (VertexId child : children(at))
+                if (name(child) == wanted) {
+                    found = child;
+                    break;
+                }
+            at = found;
+        }
+        if (at != no_vertex)
+            return at;
+        path = saved;
+    }
+    return std::nullopt;
+}
+
+bool Graph::is_ancestor(VertexId above, VertexId below) const
+{
+    for (VertexId at = below; at != no_vertex; at = vertices_[at].parent)
+        if (at == above)
+            return true;
+    return false;
+}
+
+VertexId Graph::above(VertexId v, TypeId type) const
+{
+    while (v != no_vertex && vertices_[v].type != type)
+        v = vertices_[v].parent;
+    return v;
+}
+
+const std::string *Graph::property(VertexId v, std::string_view key) const
+{
+    const auto &set = properties(v);
+    auto found = set.find(key);
+    return found == set.end() ? nullptr : &found->second;
+}
+
+void Graph::set_property(VertexId v, std::string_view key, std::string_view value)
+{
+    Properties changed = properties(v);
+    changed.insert_or_assign(std::string(key), std::string(value));
+    // Neighbours tend to have the same properties: the last few sets are looked at before a new one is made.
+    for (size_t i = property_sets_.size(), tries = 8; i-- > 1 && tries-- > 0;)
+        if (*property_sets_[i] == changed) {
+            vertices_[v].properties = uint32_t(i);
+            return;
+        }
+    vertices_[v].properties = uint32_t(property_sets_.size());
+    property_sets_.push_back(std::make_shared<const Properties>(std::move(changed)));
+}
+
+bool Graph::remove_property(VertexId v, std::string_view key)
+{
+    Properties changed = properties(v);
+    auto found = changed.find(key);
+    if (found == changed.end())
+        return false;
+    changed.erase(found);
+    vertices_[v].properties = changed.empty() ? 0 : uint32_t(property_sets_.size());
+    if (!changed.empty())
+        property_sets_.push_back(std::make_shared<const Properties>(std::move(changed)));
+    return true;
+}
+
+// The types with totals: those of the tree, nodes, cores and gpus first, then in the order in which they
+// came.
+void Graph::choose_tracked()
+{
+    std::vector<TypeId> wanted;
+    for (auto name : {"core", "node", "gpu"})
+        if (auto found = find_type(name))
+            wanted.push_back(*found);
+    std::vector<bool> used(types_.size());
+    for (const auto &vertex : vertices_)
+        used[vertex.type] = true;
+    for (size_t type = 1; type < used.size(); type++)
+        wanted.push_back(TypeId(type));
+    for (TypeId type : wanted)
+        if (used[type] && column_of_[type] < 0 && tracked_.size() < max_tracked) {
+            column_of_[type] = int(tracked_.size());
+            tracked_.push_back(type);
+        }
+}
+
+void Graph::finish(VertexId from)
+{
+    size_t columns_before = tracked_.size();
+    choose_tracked();
+    if (tracked_.size() != columns_before)
+        from = 0; // the rows have another width
+    size_t columns = tracked_.size();
+    if (from == 0) {
+        total_.assign(inner_count_ * columns, 0);
+        up_.assign(inner_count_ * columns, 0);
+    } else {
+        total_.resize(inner_count_ * columns, 0);
+        up_.resize(inner_count_ * columns, 0);
+    }
+    // Children have greater numbers than their parents: one sweep from the end adds everything up.
+    auto add_up = [&](std::vector<int64_t> &table, bool only_up) {
+        for (size_t v = vertices_.size(); v-- > from;) {
+            const Vertex &vertex = vertices_[v];
+            if (vertex.parent == no_vertex || vertex.removed || (only_up && vertex.down))
+                continue;
+            if (vertex.parent < from) {
+                count_up(VertexId(v), table, 1, only_up);
+                continue;
+            }
+            int64_t *above = &table[size_t(vertices_[vertex.parent].inner) * columns];
+            if (int column = column_of_[vertex.type]; column >= 0)
+                above[column] += vertex.size;
+            if (vertex.child_count > 0)
+                for (size_t column = 0; column < columns; column++)
+                    above[column] += table[size_t(vertex.inner) * columns + column];
+        }
+    };
+    add_up(total_, false);
+    add_up(up_, true);
+    check_order();
+}
+
+// Adds what v and all below it amount to to every vertex above (of those that are up: as far as they are).
+void Graph::count_up(VertexId v, std::vector<int64_t> &table, int sign, bool only_up)
+{
+    size_t columns = tracked_.size();
+    const Vertex vertex = vertices_[v];
+    for (VertexId above = vertex.parent; above != no_vertex; above = vertices_[above].parent) {
+        int64_t *sums = &table[size_t(vertices_[above].inner) * columns];
+        if (int column = column_of_[vertex.type]; column >= 0)
+            sums[column] += sign * vertex.size;
+        if (vertex.child_count > 0)
+            for (size_t column = 0; column < columns; column++)
+                sums[column] += sign * table[size_t(vertex.inner) * columns + column];
+        if (only_up && vertices_[above].down)
+            return;
+    }
+}
+
+void Graph::set_down(VertexId v, bool down)
+{
+    if (vertices_[v].down == down)
+        return;
+    vertices_[v].down = down;
+    count_up(v, up_, down ? -1 : 1, true);
+}
+
+void Graph::remove(VertexId v)
+{
+    if (vertices_[v].removed)
+        return;
+    if (!vertices_[v].down)
+        count_up(v, up_, -1, true);
+    count_up(v, total_, -1, false);
+    std::vector<VertexId> below {v};
+    while (!below.empty()) {
+        VertexId at = below.back();
+        below.pop_back();
+        Vertex &vertex = vertices_[at];
+        if (vertex.removed)
+            continue;
+        for (VertexId child : children(at))
+            below.push_back(child);
+        vertex.removed = vertex.down = true;
+        removed_++;
+        if (vertex.rank >= 0 && by_rank_.contains(vertex.rank)) {
+            std::erase(by_rank_[vertex.rank], at);
+            if (by_rank_[vertex.rank].empty())
+                by_rank_.erase(vertex.rank);
+        }
+    }
+    VertexId parent = vertices_[v].parent;
+    if (parent == no_vertex)
+        return;
+    edges_--;
+    auto first = child_pool_.begin() + vertices_[parent].children;
+    auto last = first + vertices_[parent].child_count;
+    auto found = std::find(first, last, v);
+    std::move(found + 1, last, found);
+    *(last - 1) = no_vertex;
+    vertices_[parent].child_count--;
+    if (vertices_[parent].child_count == 0)
+        vertices_[parent].inner = UINT32_MAX;
+}
+
+// Walks the tree once: are ids ascending in its order, and which types occur outside nodes?
+void Graph::check_order()
+{
+    if (empty())
+        return;
+    constexpr int64_t least = std::numeric_limits<int64_t>::min();
+    struct Last {
+        int64_t id = least;
+        int64_t id_in_node = least;
+        VertexId node = no_vertex;
+    };
+    std::vector<Last> last(types_.size());
+    for (auto &kind : kinds_)
+        kind.ascending = kind.ascending_in_nodes = true;
+    struct Step {
+        VertexId vertex;
+        VertexId node;
+    };
+    std::vector<Step> stack {{root(), no_vertex}};
+    while (!stack.empty()) {
+        auto [v, node] = stack.back();
+        stack.pop_back();
+        const Vertex &vertex = vertices_[v];
+        Kind &kind = kinds_[vertex.type];
+        Last &before = last[vertex.type];
+        if (before.node != node)
+            before.id_in_node = least;
+        kind.ascending = kind.ascending && vertex.id > before.id;
+        kind.ascending_in_nodes = kind.ascending_in_nodes && vertex.id > before.id_in_node;
+        kind.outside_node = kind.outside_node || node == no_vertex;
+        before = {vertex.id, vertex.id, node};
+        if (vertex.type == node_type_)
+            node = v;
+        auto below = children(v);
+        for (size_t i = below.size(); i-- > 0;)
+            stack.push_back({below[i], node});
+    }
+}
+
+size_t Graph::bytes() const
+{
+    return vertices_.capacity() * sizeof(Vertex) + child_pool_.capacity() * sizeof(VertexId) +
+           (total_.capacity() + up_.capacity()) * sizeof(int64_t) + links_.capacity() * sizeof(Link);
+}
+
+} // namespace flux::graph

@@ -1,0 +1,371 @@
+#include "common/graph/matcher.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace flux::graph {
+
+namespace {
+constexpr size_t max_future_tries = 100000; // times at which a reservation is tried
+}
+
+std::optional<MatchOp> parse_match_op(std::string_view name)
+{
+    constexpr std::pair<std::string_view, MatchOp> known[] = {
+        {"allocate", MatchOp::allocate},
+        {"allocate_orelse_reserve", MatchOp::allocate_orelse_reserve},
+        {"allocate_with_satisfiability", MatchOp::allocate_with_satisfiability},
+        {"satisfiability", MatchOp::satisfiability},
+        {"without_allocating", MatchOp::without_allocating},
+        {"without_allocating_future", MatchOp::without_allocating_future},
+    };
+    for (auto [text, op] : known)
+        if (text == name)
+            return op;
+    return std::nullopt;
+}
+
+Matcher::Matcher(Graph graph, MatcherOptions options)
+    : graph_(std::move(graph)), options_(std::move(options)), schedule_(graph_)
+{
+    divisible_.resize(graph_.type_count());
+    for (const auto &name : options_.divisible)
+        if (auto type = graph_.find_type(name))
+            divisible_[*type] = true;
+    subsystems_ = 0;
+    for (const auto &name : options_.subsystems) {
+        auto found = std::ranges::find(graph_.subsystems(), name);
+        if (found != graph_.subsystems().end() && found - graph_.subsystems().begin() < 64)
+            subsystems_ |= uint64_t(1) << (found - graph_.subsystems().begin());
+    }
+    subsystems_ |= 1;
+}
+
+Expected<void> Matcher::prepare(const JobRequest &request)
+{
+    constrained_ = bool(request.constraint) && request.constraint.size() > 0;
+    if (!constrained_)
+        return {};
+    auto compiled = compile_resource_constraint(request.constraint);
+    if (!compiled)
+        return std::unexpected(compiled.error());
+    constraint_ = std::move(*compiled);
+    return {};
+}
+
+bool Matcher::search(const JobRequest &request, Window window, bool ignore_use, std::vector<Pick> &picks)
+{
+    divisible_.resize(graph_.type_count());
+    Search search({.graph = graph_,
+                   .schedule = schedule_,
+                   .policy = options_.policy,
+                   .divisible = divisible_,
+                   .subsystems = subsystems_,
+                   .or_slots = options_.or_slots,
+                   .ignore_use = ignore_use,
+                   .window = window,
+                   .constraint = constrained_ ? &constraint_ : nullptr});
+    bool found = false;
+    for (const auto &variant : expand_variants(request, graph_)) {
+        found = search.run(variant);
+        visited_ += search.visited();
+        if (found)
+            break;
+    }
+    iterations_++;
+    if (found)
+        picks = search.picks();
+    return found;
+}
+
+// The times at which something that is in use becomes free, as far as the root's filter lets them be good
+// enough.
+std::optional<Time> Matcher::search_future(const JobRequest &request, Time now, Time duration,
+                                           std::vector<Pick> &picks)
+{
+    VertexId root = graph_.root();
+    Filter *filter = root == no_vertex ? nullptr : schedule_.filter(root);
+    if (!filter)
+        return std::nullopt; // nothing is in use: waiting does not help
+    Needs needs;
+    for (auto need : request.needs)
+        if (graph_.tracked_type(need.first) != graph_[root].type)
+            needs.push_back(need);
+    auto next = filter->next_change(now);
+    for (size_t tries = 0; next && tries < max_future_tries; tries++) {
+        auto at = filter->earliest(graph_.total(root), needs, *next, duration);
+        if (!at)
+            return std::nullopt;
+        if (search(request, {*at, *at + duration, false}, false, picks))
+            return at;
+        next = filter->next_change(*at);
+    }
+    return std::nullopt;
+}
+
+JobUse Matcher::make_use(int64_t id, const std::vector<Pick> &picks, Time start, Time duration, bool reserved)
+{
+    JobUse use;
+    use.id = id;
+    use.start = start;
+    use.end = start + duration;
+    use.reserved = reserved;
+    use.allocation = make_allocation(graph_, picks, options_.policy.node_exclusive);
+    return use;
+}
+
+void Matcher::keep(JobUse use)
+{
+    if (free_slots_.empty()) {
+        use.slot = next_slot_++;
+    } else {
+        use.slot = free_slots_.back();
+        free_slots_.pop_back();
+    }
+    commit(use);
+    jobs_.insert_or_assign(use.id, std::move(use));
+}
+
+Expected<Match> Matcher::match(MatchOp op, int64_t id, const JobRequest &request, Time now)
+{
+    auto begin = std::chrono::steady_clock::now();
+    visited_ = iterations_ = 0;
+    bool allocating = op == MatchOp::allocate || op == MatchOp::allocate_orelse_reserve ||
+                      op == MatchOp::allocate_with_satisfiability;
+    if (allocating && jobs_.contains(id))
+        return fail(EEXIST, "job {} has resources already", id);
+    if (auto ready = prepare(request); !ready)
+        return std::unexpected(ready.error());
+    Time left = std::max<Time>(options_.graph_end - now, 1);
+    Time duration = request.duration ? request.duration : left;
+    if (duration > left)
+        return fail(EINVAL, "a duration of {} s is longer than the {} s that are left of the graph's time",
+                    duration, left);
+    Match out;
+    std::vector<Pick> picks;
+    if (op == MatchOp::satisfiability) {
+        out.matched = search(request, {now, now + duration, true}, true, picks);
+        if (!out.matched)
+            return fail(ENODEV, "unsatisfiable");
+        return out;
+    }
+    Time start = now;
+    bool found = search(request, {now, now + duration, true}, false, picks);
+    if (!found && (op == MatchOp::allocate_orelse_reserve || op == MatchOp::without_allocating_future)) {
+        if (auto at = search_future(request, now, duration, picks)) {
+            start = *at;
+            found = true;
+        }
+    }
+    if (!found) {
+        if (op == MatchOp::allocate || op == MatchOp::without_allocating)
+            return fail(EBUSY, "the resources are not free now");
+        if (!search(request, {now, now + duration, true}, true, picks))
+            return fail(ENODEV, "unsatisfiable");
+        return fail(EBUSY, "the resources are not free now");
+    }
+    out.matched = true;
+    out.use = make_use(id, picks, start, duration, start > now);
+    out.use.overhead = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (allocating) {
+        keep(out.use);
+        out.use.slot = jobs_[id].slot;
+    }
+    return out;
+}
+
+const JobUse *Matcher::find(int64_t id) const
+{
+    auto found = jobs_.find(id);
+    return found == jobs_.end() ? nullptr : &found->second;
+}
+
+// Puts a job's use into the schedule or takes it out: what is exclusive at its vertex, and its amounts at
+// every inner vertex above. The allocation comes children first, so one row of sums per depth is enough.
+void Matcher::apply(const JobUse &use, bool add)
+{
+    size_t columns = graph_.tracked_count();
+    Span span {use.start, use.end, use.slot, use.reserved};
+    std::vector<std::vector<int64_t>> sums(1, std::vector<int64_t>(columns, 0));
+    for (const auto &one : use.allocation) {
+        if (one.covered)
+            continue;
+        size_t depth = one.depth;
+        while (sums.size() < depth + 2)
+            sums.emplace_back(columns, 0);
+        auto &below = sums[depth + 1];
+        auto &above = sums[depth];
+        const Vertex &vertex = graph_[one.vertex];
+        int column = graph_.column(vertex.type);
+        if (one.exclusive && !one.part) {
+            add ? schedule_.use_whole(one.vertex, span) : schedule_.release(one.vertex, use.slot);
+            if (vertex.child_count > 0) {
+                auto total = graph_.total(one.vertex);
+                for (size_t i = 0; i < columns; i++)
+                    above[i] += total[i];
+            }
+            if (column >= 0)
+                above[size_t(column)] += vertex.size;
+        } else if (vertex.child_count == 0 || one.part) {
+            int64_t amount = one.part ? one.amount : 0;
+            add ? schedule_.use_part(one.vertex, span, amount) : schedule_.release(one.vertex, use.slot);
+            if (column >= 0)
+                above[size_t(column)] += amount;
+        } else {
+            add ? schedule_.add_below(one.vertex, span, below)
+                : schedule_.remove_below(one.vertex, span, below);
+            for (size_t i = 0; i < columns; i++)
+                above[i] += below[i];
+        }
+        std::ranges::fill(below, 0);
+    }
+}
+
+Expected<void> Matcher::cancel(int64_t id)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        return fail(ENOENT, "there is no job {}", id);
+    withdraw(found->second);
+    free_slots_.push_back(found->second.slot);
+    jobs_.erase(found);
+    return {};
+}
+
+// The job has these vertices from now on. Its use was withdrawn before.
+void Matcher::replace(JobUse &use, const std::vector<Pick> &picks)
+{
+    use.allocation = make_allocation(graph_, picks, false);
+    commit(use);
+}
+
+Expected<bool> Matcher::release(int64_t id, const std::function<bool(VertexId)> &gone)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        return fail(ENOENT, "there is no job {}", id);
+    JobUse &use = found->second;
+    auto is_gone = [&](VertexId v) {
+        for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
+            if (gone(at))
+                return true;
+        return false;
+    };
+    auto picks = picks_of(use.allocation, [&](VertexId v) { return !is_gone(v); });
+    withdraw(use);
+    if (picks.empty()) {
+        free_slots_.push_back(use.slot);
+        jobs_.erase(found);
+        return true;
+    }
+    replace(use, picks);
+    return false;
+}
+
+Expected<void> Matcher::restore(int64_t id, const std::vector<Pick> &picks, Time start, Time end,
+                                bool reserved)
+{
+    if (jobs_.contains(id))
+        return fail(EEXIST, "job {} has resources already", id);
+    if (picks.empty())
+        return fail(EINVAL, "job {}: nothing exclusive is in the resources to be restored", id);
+    if (end <= start)
+        return fail(EINVAL, "job {}: its use would end at {}, not after its start at {}", id, end, start);
+    JobUse use = make_use(id, picks, start, end - start, reserved);
+    Window window {start, end, !reserved};
+    for (const auto &one : use.allocation) {
+        bool free = one.part                        ? schedule_.free_part(one.vertex, window) >= one.amount
+                    : one.exclusive && !one.covered ? schedule_.untouched(one.vertex, window)
+                                                    : schedule_.open(one.vertex, window);
+        if (!free)
+            return fail(EBUSY, "job {}: {} is in use by another job", id, graph_.path(one.vertex));
+    }
+    keep(std::move(use));
+    return {};
+}
+
+Expected<void> Matcher::set_end(int64_t id, Time end)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        return fail(ENOENT, "there is no job {}", id);
+    if (end <= found->second.start)
+        return fail(EINVAL, "job {}: its use would end at {}, not after its start at {}", id, end,
+                    found->second.start);
+    withdraw(found->second);
+    found->second.end = end;
+    commit(found->second);
+    return {};
+}
+
+// Jobs that have v, or something above it, as a whole.
+std::vector<int64_t> Matcher::jobs_covering(VertexId v) const
+{
+    std::vector<JobSlot> slots;
+    for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
+        if (!schedule_.has_parts(at))
+            for (const auto &span : schedule_.users(at))
+                slots.push_back(span.job);
+    std::vector<int64_t> out;
+    if (!slots.empty())
+        for (const auto &[id, use] : jobs_)
+            if (std::ranges::find(slots, use.slot) != slots.end())
+                out.push_back(id);
+    return out;
+}
+
+void Matcher::grow(VertexId parent, const std::function<void(Graph &)> &build)
+{
+    // Whole use of something counts with all that is below it, which is about to change.
+    auto covering = parent == no_vertex ? std::vector<int64_t>() : jobs_covering(parent);
+    bool was_leaf = parent != no_vertex && graph_[parent].child_count == 0;
+    if (was_leaf)
+        for (const auto &[id, use] : jobs_)
+            if (std::ranges::find(use.allocation, parent, &Assigned::vertex) != use.allocation.end() &&
+                std::ranges::find(covering, id) == covering.end())
+                covering.push_back(id);
+    for (int64_t id : covering)
+        withdraw(jobs_[id]);
+    VertexId from = VertexId(graph_.size());
+    size_t columns = graph_.tracked_count();
+    build(graph_);
+    graph_.finish(from);
+    if (graph_.tracked_count() != columns) {
+        // Filters know the old columns only: all use is entered anew. Rare: a type that the machine did not
+        // have.
+        Schedule fresh(graph_);
+        std::swap(schedule_, fresh);
+        for (auto &[id, use] : jobs_)
+            commit(use);
+        return;
+    }
+    for (int64_t id : covering)
+        commit(jobs_[id]);
+}
+
+void Matcher::shrink(VertexId v)
+{
+    std::vector<int64_t> losing;
+    for (const auto &[id, use] : jobs_)
+        if (std::ranges::any_of(use.allocation, [&](const Assigned &one) {
+                return graph_.is_ancestor(v, one.vertex) ||
+                       (one.exclusive && graph_.is_ancestor(one.vertex, v));
+            }))
+            losing.push_back(id);
+    for (int64_t id : losing)
+        withdraw(jobs_[id]);
+    std::map<int64_t, std::vector<Pick>> left;
+    for (int64_t id : losing)
+        left[id] = picks_of(jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
+    graph_.remove(v);
+    for (auto &[id, picks] : left) {
+        if (picks.empty()) {
+            free_slots_.push_back(jobs_[id].slot);
+            jobs_.erase(id);
+        } else {
+            replace(jobs_[id], picks);
+        }
+    }
+}
+
+} // namespace flux::graph

@@ -1,0 +1,110 @@
+// Matcher: a graph, who uses it, and the jobs: match, reserve, cancel, release in part, restore; grow and
+// shrink.
+//
+// The caller says what time it is; a job's use lasts until it is cancelled, whatever was planned.
+#pragma once
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "common/graph/allocation.hpp"
+#include "common/graph/graph.hpp"
+#include "common/graph/policy.hpp"
+#include "common/graph/request.hpp"
+#include "common/graph/schedule.hpp"
+
+namespace flux::graph {
+
+enum class MatchOp {
+    allocate,
+    allocate_orelse_reserve,
+    allocate_with_satisfiability,
+    satisfiability,
+    without_allocating,
+    without_allocating_future,
+};
+std::optional<MatchOp> parse_match_op(std::string_view name);
+
+struct MatcherOptions {
+    Policy policy;
+    std::vector<std::string> subsystems {"containment"};
+    std::set<std::string> divisible; // types whose pools are given out in parts
+    bool or_slots = false;
+    Time graph_end = Graph::max_duration; // of a job without duration
+};
+
+struct Match {
+    JobUse use;           // what was found (kept only by the allocating operations)
+    bool matched = false; // satisfiability: it could be
+};
+
+class Matcher {
+public:
+    Matcher(Graph graph, MatcherOptions options);
+    Matcher(const Matcher &) = delete; // the schedule refers to the graph
+    Matcher &operator=(const Matcher &) = delete;
+
+    const Graph &graph() const { return graph_; }
+    const MatcherOptions &options() const { return options_; }
+
+    // Errors: EBUSY not now; ENODEV never, where that was looked at; EEXIST the id is in use; EINVAL the
+    // request.
+    Expected<Match> match(MatchOp op, int64_t id, const JobRequest &request, Time now);
+    // Why it did not match now, or could never: a sentence. Looks at the whole machine.
+    std::string explain(const JobRequest &request, Time now) const;
+
+    const JobUse *find(int64_t id) const;
+    const std::map<int64_t, JobUse> &jobs() const { return jobs_; }
+    Expected<void> cancel(int64_t id);
+    // Gives back those vertices for which `gone` is true, with what is below them. True when nothing is left.
+    Expected<bool> release(int64_t id, const std::function<bool(VertexId)> &gone);
+    // Takes vertices for a job that has them already. EBUSY names one that somebody else has.
+    Expected<void> restore(int64_t id, const std::vector<Pick> &picks, Time start, Time end, bool reserved);
+    // The job's use is planned to end at another time.
+    Expected<void> set_end(int64_t id, Time end);
+
+    // Changes of the graph, with the jobs' use kept in step.
+    void set_down(VertexId v, bool down) { graph_.set_down(v, down); }
+    void set_property(VertexId v, std::string_view key, std::string_view value)
+    {
+        graph_.set_property(v, key, value);
+    }
+    bool remove_property(VertexId v, std::string_view key) { return graph_.remove_property(v, key); }
+    // Runs `build` on the graph, which adds vertices below `parent`.
+    void grow(VertexId parent, const std::function<void(Graph &)> &build);
+    void shrink(VertexId v); // jobs lose what they had there
+
+    size_t visited() const { return visited_; } // by the last match
+    size_t iterations() const { return iterations_; }
+    // Amount of the tracked column that is free (0 for a vertex without children) during the window.
+    const Schedule &schedule() const { return schedule_; }
+
+private:
+    bool search(const JobRequest &request, Window window, bool ignore_use, std::vector<Pick> &picks);
+    std::optional<Time> search_future(const JobRequest &request, Time now, Time duration,
+                                      std::vector<Pick> &picks);
+    Expected<void> prepare(const JobRequest &request);
+    JobUse make_use(int64_t id, const std::vector<Pick> &picks, Time start, Time duration, bool reserved);
+    void commit(JobUse &use) { apply(use, true); }
+    void withdraw(const JobUse &use) { apply(use, false); }
+    void apply(const JobUse &use, bool add);
+    void replace(JobUse &use, const std::vector<Pick> &picks);
+    void keep(JobUse use);
+    std::vector<int64_t> jobs_covering(VertexId v) const;
+
+    Graph graph_;
+    MatcherOptions options_;
+    Schedule schedule_;
+    std::vector<bool> divisible_;
+    uint64_t subsystems_ = 1;
+    std::map<int64_t, JobUse> jobs_;
+    std::vector<JobSlot> free_slots_;
+    JobSlot next_slot_ = 1;
+    ResourceConstraint constraint_;
+    bool constrained_ = false;
+    size_t visited_ = 0;
+    size_t iterations_ = 0;
+};
+
+} // namespace flux::graph

@@ -1,0 +1,476 @@
+#include "common/graph/search.hpp"
+
+#include <algorithm>
+
+#include "common/graph/search_candidates.hpp"
+#include "common/graph/units.hpp"
+
+namespace flux::graph {
+
+namespace {
+
+constexpr int64_t unlimited = std::numeric_limits<int64_t>::max() / 4;
+constexpr int64_t node_weight = 10000; // how much more a node's id counts than that of what is in it
+constexpr int64_t worst_performance = 9999;
+constexpr size_t max_mixtures = 1000; // of or-slots that are tried at one vertex
+
+int64_t as_limit(uint64_t count)
+{
+    return count > uint64_t(unlimited) ? unlimited : int64_t(count);
+}
+
+class HostTarget : public ConstraintTarget {
+public:
+    HostTarget(const Graph &graph, VertexId v) : graph_(graph), v_(v), name_(graph.name(v)) {}
+    bool has_property(std::string_view name) const override { return graph_.property(v_, name) != nullptr; }
+    std::string_view hostname() const override { return name_; }
+    uint32_t rank() const override { return uint32_t(graph_[v_].rank); }
+
+private:
+    const Graph &graph_;
+    VertexId v_;
+    std::string name_;
+};
+
+} // namespace
+
+bool satisfies(const Graph &graph, VertexId v, const ResourceConstraint &constraint)
+{
+    return constraint.match(HostTarget(graph, v));
+}
+
+bool Search::visible(VertexId v) const
+{
+    const Vertex &vertex = graph_[v];
+    return (scope_.subsystems >> vertex.subsystem & 1) && !vertex.removed &&
+           (scope_.ignore_use || !vertex.down);
+}
+
+bool Search::host_allowed(VertexId v)
+{
+    if (!scope_.constraint || !graph_.is_host(graph_[v].type))
+        return true;
+    auto [found, added] = allowed_.try_emplace(v, false);
+    if (added)
+        found->second = satisfies(graph_, v, *scope_.constraint);
+    return found->second;
+}
+
+bool Search::enough_below(VertexId v, const Needs &needs) const
+{
+    auto enough = [&](std::span<const int64_t> totals) {
+        return std::ranges::all_of(needs, [&](auto need) { return totals[need.first] >= need.second; });
+    };
+    if (scope_.ignore_use)
+        return enough(graph_.total(v));
+    return enough(graph_.total_up(v)) && scope_.schedule.enough_below(v, needs, scope_.window);
+}
+
+bool Search::passable(VertexId v, const Needs &needs)
+{
+    if (!enough_below(v, needs) || !host_allowed(v))
+        return false;
+    if (scope_.ignore_use)
+        return true;
+    bool whole = scope_.policy.node_exclusive && graph_[v].type == graph_.node_type();
+    return whole ? scope_.schedule.untouched(v, scope_.window) : scope_.schedule.open(v, scope_.window);
+}
+
+// May the candidates be taken as the tree has them, so that the search can end early?
+bool Search::in_tree_order(VertexId at, const Request &request, bool &reverse) const
+{
+    const Policy &policy = scope_.policy;
+    reverse = policy.order == Policy::Order::high;
+    if (policy.first_match)
+        return true;
+    if (policy.order != Policy::Order::high && policy.order != Policy::Order::low)
+        return false;
+    bool inside_node = graph_.above(at, graph_.node_type()) != no_vertex;
+    if (inside_node)
+        return graph_.ascending_in_nodes(request.type);
+    if (policy.node_centric && graph_.only_below_nodes(request.type))
+        return graph_.ascending(graph_.node_type()) && graph_.ascending_in_nodes(request.type);
+    return graph_.ascending(request.type);
+}
+
+int64_t Search::score(VertexId v) const
+{
+    int64_t score = graph_[v].id + 1;
+    if (!scope_.policy.node_centric || graph_[v].parent == no_vertex)
+        return score;
+    VertexId node = graph_.above(graph_[v].parent, graph_.node_type());
+    if (node != no_vertex)
+        score += (graph_[node].id + 2) * node_weight + std::abs(graph_[node].uniq_id % node_weight - 1);
+    return score;
+}
+
+void Search::order(std::vector<VertexId> &list, const Request &request, bool in_slot)
+{
+    const auto &policy = scope_.policy;
+    if (policy.order == Policy::Order::low || policy.order == Policy::Order::high) {
+        std::vector<std::pair<int64_t, VertexId>> scored;
+        scored.reserve(list.size());
+        for (VertexId v : list)
+            scored.emplace_back(policy.order == Policy::Order::low ? score(v) : -score(v), v);
+        std::ranges::stable_sort(scored, {}, &std::pair<int64_t, VertexId>::first);
+        std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
+        return;
+    }
+    // The other policies look at all that would do.
+    std::erase_if(list, [&](VertexId v) {
+        size_t mark = picks_.size();
+        bool useless = take(v, request, in_slot, 1) == 0;
+        undo(mark);
+        return useless;
+    });
+    if (policy.order == Policy::Order::locality) {
+        std::ranges::stable_sort(list, {}, [&](VertexId v) { return graph_[v].id; });
+        std::vector<std::pair<size_t, size_t>> runs; // length, first
+        for (size_t i = 0; i < list.size(); i++)
+            if (i > 0 && graph_[list[i]].id <= graph_[list[i - 1]].id + 1)
+                runs.back().first++;
+            else
+                runs.emplace_back(1, i);
+        std::ranges::stable_sort(runs, std::greater(), &std::pair<size_t, size_t>::first);
+        std::vector<VertexId> ordered;
+        for (auto [length, first] : runs)
+            ordered.insert(ordered.end(), list.begin() + long(first), list.begin() + long(first + length));
+        list = std::move(ordered);
+        return;
+    }
+    auto performance = [&](VertexId v) {
+        const std::string *text = graph_.property(v, "perf_class");
+        return text ? std::clamp<int64_t>(std::atoll(text->c_str()), 0, worst_performance)
+                    : worst_performance;
+    };
+    std::ranges::stable_sort(list, {}, [&](VertexId v) { return std::pair(performance(v), graph_[v].id); });
+    size_t wanted = size_t(std::clamp<uint64_t>(request.count.min(), 1, std::max<size_t>(list.size(), 1)));
+    size_t best = 0;
+    for (size_t first = 1; first + wanted <= list.size(); first++)
+        if (performance(list[first + wanted - 1]) - performance(list[first]) <
+            performance(list[best + wanted - 1]) - performance(list[best]))
+            best = first;
+    std::ranges::rotate(list, list.begin() + long(list.empty() ? 0 : best));
+}
+
+void Search::push(const Pick &pick)
+{
+    picks_.push_back(pick);
+    if (track_ && pick.exclusive)
+        taken_[pick.vertex] += pick.amount;
+    else if (pick.part)
+        taken_[pick.vertex] += pick.amount;
+}
+
+void Search::undo(size_t mark)
+{
+    for (; picks_.size() > mark; picks_.pop_back()) {
+        const Pick &pick = picks_.back();
+        if (!(track_ && pick.exclusive) && !pick.part)
+            continue;
+        auto found = taken_.find(pick.vertex);
+        if ((found->second -= pick.amount) == 0)
+            taken_.erase(found);
+    }
+}
+
+bool Search::conflicts(VertexId v, bool exclusive) const
+{
+    if (!track_ || taken_.empty())
+        return false;
+    for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
+        if ((at != v || exclusive) && taken_.contains(at))
+            return true;
+    return exclusive && graph_[v].child_count > 0 && std::ranges::any_of(picks_, [&](const Pick &pick) {
+               return pick.vertex != v && pick.exclusive && graph_.is_ancestor(v, pick.vertex);
+           });
+}
+
+// How much of `wanted`, in the request's unit, the vertex gives; what it and its children need is picked
+// then.
+int64_t Search::take(VertexId v, const Request &request, bool in_slot, int64_t wanted)
+{
+    const Vertex &vertex = graph_[v];
+    auto ratio = unit_ratio(graph_.unit_of(v), request.unit);
+    if (!ratio || !host_allowed(v))
+        return 0;
+    bool exclusive = request.exclusive.value_or(in_slot) ||
+                     (scope_.policy.node_exclusive && vertex.type == graph_.node_type());
+    bool part = exclusive && vertex.size > 1 && scope_.divisible[vertex.type] && request.with.empty();
+    int64_t amount = vertex.size;
+    if (part) {
+        int64_t left = scope_.ignore_use ? vertex.size : scope_.schedule.free_part(v, scope_.window);
+        if (auto found = taken_.find(v); found != taken_.end())
+            left -= found->second;
+        amount = std::min(left, ratio->to_vertex(wanted));
+        if (amount <= 0)
+            return 0;
+    } else {
+        if (conflicts(v, exclusive))
+            return 0;
+        if (!scope_.ignore_use && !(exclusive ? scope_.schedule.untouched(v, scope_.window)
+                                              : scope_.schedule.open(v, scope_.window)))
+            return 0;
+    }
+    if (!request.below.empty() && (vertex.child_count == 0 || !enough_below(v, request.below)))
+        return 0;
+    size_t mark = picks_.size();
+    push({v, amount, exclusive, part});
+    if (!request.with.empty() && !match_list(v, request.with, in_slot)) {
+        undo(mark);
+        return 0;
+    }
+    return std::max<int64_t>(1, ratio->to_request(amount));
+}
+
+bool Search::match_resource(VertexId at, const Request &request, List siblings, bool in_slot)
+{
+    size_t mark = picks_.size();
+    int64_t most = as_limit(request.count.max());
+    int64_t have = 0;
+    std::vector<Share> shares;
+    candidates(at, request, siblings, in_slot, [&](VertexId v) {
+        size_t first = picks_.size();
+        if (int64_t amount = take(v, request, in_slot, most - have); amount > 0) {
+            have += amount;
+            shares.push_back({first, amount});
+        }
+        return have >= most;
+    });
+    auto acceptable = request.count.floor(uint64_t(have));
+    if (!acceptable) {
+        undo(mark);
+        return false;
+    }
+    // What is too much goes back; of a pool that is taken whole the amount says what was asked for.
+    int64_t surplus = have - int64_t(*acceptable);
+    while (surplus > 0 && !shares.empty()) {
+        auto [first, amount] = shares.back();
+        if (amount > surplus) {
+            if (auto ratio = unit_ratio(graph_.unit_of(picks_[first].vertex), request.unit))
+                picks_[first].amount = std::min(picks_[first].amount, ratio->to_vertex(amount - surplus));
+            break;
+        }
+        undo(first);
+        surplus -= amount;
+        shares.pop_back();
+    }
+    return true;
+}
+
+bool Search::match_list(VertexId at, List list, bool in_slot)
+{
+    if (scope_.policy.compact && match_compact(at, list, in_slot))
+        return true;
+    size_t mark = picks_.size();
+    std::vector<const Request *> slots;
+    for (const auto &request : list)
+        if (request.kind == Request::Kind::slot)
+            slots.push_back(&request);
+    bool alternatives = scope_.or_slots && slots.size() > 1;
+    if (alternatives && !match_slots(at, slots))
+        return false;
+    for (const auto &request : list) {
+        const Request *one = &request;
+        bool matched = request.kind == Request::Kind::resource ? match_resource(at, request, list, in_slot)
+                       : alternatives                          ? true
+                                                               : match_slots(at, {&one, 1});
+        if (!matched) {
+            undo(mark);
+            return false;
+        }
+    }
+    return true;
+}
+
+// Tries to have everything below one of the children, the one with the least to spare first.
+bool Search::match_compact(VertexId at, List list, bool in_slot)
+{
+    if (at == no_vertex || graph_[at].child_count == 0)
+        return false;
+    Needs needs;
+    for (const auto &request : list)
+        needs.insert(needs.end(), request.all.begin(), request.all.end());
+    if (needs.empty())
+        return false;
+    std::vector<std::pair<int64_t, VertexId>> fitting;
+    for (VertexId child : graph_.children(at)) {
+        visited_++;
+        const Vertex &vertex = graph_[child];
+        bool asked_for = std::ranges::any_of(list, [&](const Request &request) {
+            return request.kind == Request::Kind::resource && request.type == vertex.type;
+        });
+        if (asked_for || vertex.child_count == 0 || !visible(child) || !passable(child, needs))
+            continue;
+        fitting.emplace_back(scope_.schedule.free_below(child, needs[0].first, scope_.window), child);
+    }
+    std::ranges::stable_sort(fitting, {}, &std::pair<int64_t, VertexId>::first);
+    for (auto [unused, child] : fitting)
+        if (match_list(child, list, in_slot))
+            return true;
+    return false;
+}
+
+bool Search::match_slots(VertexId at, std::span<const Request *const> slots)
+{
+    const Count &count = slots[0]->count;
+    size_t mark = picks_.size();
+    int64_t placed = distribute(at, slots, as_limit(count.max()));
+    auto acceptable = count.floor(uint64_t(placed));
+    if (acceptable && int64_t(*acceptable) < placed) { // for instance 7 where powers of two are wanted
+        undo(mark);
+        placed = distribute(at, slots, int64_t(*acceptable));
+        acceptable = count.floor(uint64_t(placed));
+    }
+    if (!acceptable)
+        undo(mark);
+    return acceptable.has_value();
+}
+
+// Slots whose resources belong together fill one node after the other.
+int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, int64_t limit)
+{
+    bool by_node = std::ranges::all_of(slots, [](const Request *slot) { return slot->colocated; }) &&
+                   graph_.above(at, graph_.node_type()) == no_vertex;
+    if (!by_node)
+        return place(at, slots, limit);
+    Request node;
+    node.type = graph_.node_type();
+    node.count = Count::range(1, Count::infinite);
+    if (slots.size() == 1)
+        node.below = node.one = slots[0]->below;
+    int64_t placed = 0;
+    candidates(at, node, {}, false, [&](VertexId v) {
+        if (graph_[v].child_count > 0 && passable(v, node.below) && !conflicts(v, false))
+            placed += place(v, slots, limit - placed);
+        return placed >= limit;
+    });
+    return placed;
+}
+
+// Alternatives are mixed so that as many slots as possible come out.
+int64_t Search::place(VertexId at, std::span<const Request *const> slots, int64_t limit)
+{
+    if (slots.size() == 1)
+        return place_slots(at, *slots[0], limit);
+    size_t mark = picks_.size();
+    int64_t best = 0, best_first = 0;
+    int64_t most = place_slots(at, *slots[0], limit);
+    undo(mark);
+    int64_t fewest = std::max<int64_t>(0, most - int64_t(max_mixtures));
+    for (int64_t first = most; first >= fewest && best < limit; first--) {
+        int64_t placed = first ? place_slots(at, *slots[0], first) : 0;
+        placed += place(at, slots.subspan(1), limit - placed);
+        undo(mark);
+        if (placed > best)
+            best = placed, best_first = first;
+    }
+    if (best == 0)
+        return 0;
+    int64_t placed = best_first ? place_slots(at, *slots[0], best_first) : 0;
+    return placed + place(at, slots.subspan(1), limit - placed);
+}
+
+int64_t Search::place_one_by_one(VertexId at, const Request &slot, int64_t limit)
+{
+    int64_t placed = 0;
+    while (placed < limit && match_list(at, slot.with, true))
+        placed++;
+    return placed;
+}
+
+// Fills slots with the child's vertices; ends[n] is where the picks of n+1 slots end. The number of whole
+// slots.
+int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, int64_t limit,
+                              std::vector<size_t> &ends)
+{
+    int64_t per_slot = as_limit(child.count.min());
+    int64_t have = 0;
+    candidates(at, child, siblings, true, [&](VertexId v) {
+        bool again = true;
+        while (again && int64_t(ends.size()) < limit) {
+            int64_t amount = take(v, child, true, per_slot - have);
+            if (amount == 0)
+                break;
+            again = picks_.back().part && picks_.back().vertex == v;
+            if (!picks_.back().part && have + amount > per_slot && child.with.empty())
+                if (auto ratio = unit_ratio(graph_.unit_of(v), child.unit))
+                    picks_.back().amount = std::min(picks_.back().amount, ratio->to_vertex(per_slot - have));
+            have += amount;
+            if (have >= per_slot) {
+                ends.push_back(picks_.size());
+                have = 0;
+            }
+        }
+        return int64_t(ends.size()) >= limit;
+    });
+    return int64_t(ends.size());
+}
+
+// A child whose count is a range gets as many as every slot can have.
+void Search::widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark)
+{
+    undo(mark);
+    int64_t most = child.count.bounded() ? as_limit(child.count.max()) : unlimited / slots;
+    Request wide = child;
+    wide.count = Count(1);
+    std::vector<size_t> ends;
+    int64_t have = gather_shares(at, wide, siblings, slots * most, ends);
+    auto each = child.count.floor(uint64_t(have / slots));
+    FLUX_ASSERT(each); // the least was there before
+    undo(ends[size_t(slots * int64_t(*each)) - 1]);
+}
+
+// As many slots as there is enough for of every child. What the children want differs in type: each is
+// gathered by itself and cut to the number of slots that all of them can fill.
+int64_t Search::place_slots(VertexId at, const Request &slot, int64_t limit)
+{
+    if (limit <= 0)
+        return 0;
+    bool simple = !scope_.policy.compact && std::ranges::all_of(slot.with, [](const auto &one) {
+        return one.kind == Request::Kind::resource;
+    });
+    for (size_t i = 0; simple && i < slot.with.size(); i++)
+        for (size_t j = 0; j < i; j++)
+            simple = simple && slot.with[i].type != slot.with[j].type;
+    if (!simple)
+        return place_one_by_one(at, slot, limit);
+    size_t mark = picks_.size();
+    int64_t slots = limit;
+    std::vector<std::vector<Pick>> gathered(slot.with.size());
+    std::vector<std::vector<size_t>> ends(slot.with.size());
+    for (size_t i = 0; i < slot.with.size() && slots > 0; i++) {
+        slots = std::min(slots, gather_shares(at, slot.with[i], slot.with, slots, ends[i]));
+        gathered[i].assign(picks_.begin() + long(mark), picks_.end());
+        undo(mark);
+    }
+    for (size_t i = 0; i < slot.with.size() && slots > 0; i++) {
+        if (!slot.with[i].count.fixed() && slot.with[i].with.empty()) {
+            widen(at, slot.with[i], slot.with, slots, picks_.size());
+            continue;
+        }
+        size_t count = ends[i][size_t(slots) - 1] - mark;
+        for (size_t pick = 0; pick < count; pick++)
+            push(gathered[i][pick]);
+    }
+    return slots;
+}
+
+bool Search::run(const JobRequest &request)
+{
+    picks_.clear();
+    taken_.clear();
+    track_ = request.rivals || scope_.policy.compact || scope_.or_slots;
+    VertexId root = graph_.root();
+    if (root == no_vertex || graph_[root].child_count == 0 || !visible(root))
+        return root != no_vertex && visible(root) && match_list(no_vertex, request.resources, false);
+    Needs below_root;
+    for (auto need : request.needs)
+        if (graph_.tracked_type(need.first) != graph_[root].type)
+            below_root.push_back(need);
+    if (!enough_below(root, below_root))
+        return false;
+    return match_list(no_vertex, request.resources, false);
+}
+
+} // namespace flux::graph

@@ -1,0 +1,100 @@
+// Search: finds the vertices for one job in one window of time. Changes nothing.
+//
+// A request's vertices are looked for below the vertex that was found for the request around it: children
+// whose type is asked for are candidates, others are passed through, unless they are down, taken, excluded by
+// the constraint, or their filter says that there cannot be enough below. What the containment tree does not
+// have below a vertex is looked for, in the other subsystems that are visible, at what supplies it.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "common/graph/policy.hpp"
+#include "common/graph/request.hpp"
+#include "common/graph/schedule.hpp"
+#include "common/types/constraint.hpp"
+
+namespace flux::graph {
+
+struct Pick {
+    VertexId vertex;
+    int64_t amount;
+    bool exclusive;
+    bool part; // of a divisible pool
+};
+
+struct SearchScope {
+    const Graph &graph;
+    const Schedule &schedule;
+    const Policy &policy;
+    const std::vector<bool> &divisible; // by type
+    uint64_t subsystems = 1;            // visible ones, one bit each
+    bool or_slots = false;              // slots beside each other are alternatives
+    bool ignore_use = false;            // could it ever be, whatever is taken or down?
+    Window window {0, 1, true};
+    const ResourceConstraint *constraint = nullptr;
+};
+
+// Does the vertex satisfy the constraint? Its own name, rank and properties count.
+bool satisfies(const Graph &graph, VertexId v, const ResourceConstraint &constraint);
+
+class Search {
+public:
+    explicit Search(const SearchScope &scope) : scope_(scope), graph_(scope.graph) {}
+    // The vertices in the order in which they were found, or false.
+    bool run(const JobRequest &request);
+    const std::vector<Pick> &picks() const { return picks_; }
+    size_t visited() const { return visited_; } // vertices that were looked at
+
+private:
+    using List = std::span<const Request>;
+    struct Share { // what one vertex brought to a request
+        size_t first_pick;
+        int64_t amount; // in the request's unit
+    };
+
+    // match.cpp of the search: requests
+    bool match_list(VertexId at, List list, bool in_slot);
+    bool match_compact(VertexId at, List list, bool in_slot);
+    bool match_resource(VertexId at, const Request &request, List siblings, bool in_slot);
+    int64_t take(VertexId v, const Request &request, bool in_slot, int64_t wanted);
+    bool match_slots(VertexId at, std::span<const Request *const> slots);
+    int64_t distribute(VertexId at, std::span<const Request *const> slots, int64_t limit);
+    int64_t place(VertexId at, std::span<const Request *const> slots, int64_t limit);
+    int64_t place_slots(VertexId at, const Request &slot, int64_t limit);
+    int64_t place_one_by_one(VertexId at, const Request &slot, int64_t limit);
+    int64_t gather_shares(VertexId at, const Request &child, List siblings, int64_t limit,
+                          std::vector<size_t> &ends);
+    void widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark);
+
+    // candidates
+    template <class Visit>
+    void candidates(VertexId at, const Request &request, List siblings, bool in_slot, Visit &&visit);
+    template <class Visit>
+    bool walk(VertexId at, const Request &request, List siblings, bool reverse, Visit &visit);
+    template <class Visit>
+    bool walk_suppliers(VertexId at, const Request &request, Visit &visit);
+    bool visible(VertexId v) const;
+    bool passable(VertexId v, const Needs &needs);
+    bool enough_below(VertexId v, const Needs &needs) const;
+    bool in_tree_order(VertexId at, const Request &request, bool &reverse) const;
+    int64_t score(VertexId v) const;
+    void order(std::vector<VertexId> &list, const Request &request, bool in_slot);
+    bool host_allowed(VertexId v);
+
+    // picks
+    void push(const Pick &pick);
+    void undo(size_t mark);
+    bool conflicts(VertexId v, bool exclusive) const;
+
+    const SearchScope scope_;
+    const Graph &graph_;
+    std::vector<Pick> picks_;
+    bool track_ = false; // could one vertex be taken twice?
+    std::unordered_map<VertexId, int64_t> taken_;
+    std::unordered_map<VertexId, bool> allowed_;
+    size_t visited_ = 0;
+};
+
+} // namespace flux::graph
