@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "common/graph/matcher.hpp"
+#include "common/graph/units.hpp"
 
 namespace flux::graph {
 
@@ -95,7 +96,12 @@ std::string Matcher::explain(const JobRequest &request, Time now) const
                 if (host != no_vertex && !satisfies(graph_, host, constraint))
                     continue;
             }
-            all += vertex.size;
+            auto converted = unit_ratio(graph_.unit_of(v), one->unit);
+            if (!converted)
+                continue;
+            UnitRatio ratio = *converted;
+            int64_t size = ratio.to_request(vertex.size);
+            all += size;
             const std::string *reason = nullptr;
             bool up = true;
             VertexId user = no_vertex;
@@ -108,18 +114,18 @@ std::string Matcher::explain(const JobRequest &request, Time now) const
                     user = at;
             }
             if (!up) {
-                down[reason ? *reason : ""] += vertex.size;
+                down[reason ? *reason : ""] += size;
                 continue;
             }
             bool busy = user != no_vertex || !schedule_.untouched(v, window);
             if (divisible_[vertex.type] && user == no_vertex) {
-                int64_t left = schedule_.free_part(v, window);
+                int64_t left = ratio.to_request(schedule_.free_part(v, window));
                 free += left;
-                allocated += vertex.size - left;
+                allocated += size - left;
                 continue;
             }
             if (!busy || (vertex.child_count > 0 && user == no_vertex && !one->with.empty())) {
-                free += vertex.size;
+                free += size;
                 continue;
             }
             bool running = false;
@@ -128,13 +134,14 @@ std::string Matcher::explain(const JobRequest &request, Time now) const
                 if (span.overlaps(window))
                     next_free = std::min(next_free, std::max(span.end, now));
             }
-            (running || user == no_vertex ? allocated : reserved) += vertex.size;
+            (running || user == no_vertex ? allocated : reserved) += size;
         }
         std::string word = one->unit.empty()
                                ? graph_.type_name(one->type)
                                : fmt::format("{} of {}", one->unit, graph_.type_name(one->type));
-        std::string needs =
-            fmt::format("needs {}{}", plural(count, word), constrained ? condition(request.constraint) : "");
+        std::string needs = fmt::format(
+            "needs {}{}", one->unit.empty() ? plural(count, word) : fmt::format("{} {}", count, word),
+            constrained ? condition(request.constraint) : "");
         if (all < count && one->exclusive != false)
             return fmt::format("{}: the machine has {}", needs, all);
         std::string text = fmt::format("{}: {} free", needs, free);

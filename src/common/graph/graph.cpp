@@ -97,8 +97,8 @@ VertexId Graph::add(VertexId parent, const NewVertex &vertex)
 
 VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count, int64_t stride)
 {
-    if (vertices_.size() + count > max_vertices)
-        throw Error(EOVERFLOW, "more than {} vertices", max_vertices);
+    if (count > limit_ || vertices_.size() + count > limit_)
+        throw Error(EOVERFLOW, "more than {} vertices", limit_);
     VertexId first = VertexId(vertices_.size());
     Vertex made;
     made.type = type(vertex.type);

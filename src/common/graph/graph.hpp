@@ -105,6 +105,7 @@ public:
     void link(VertexId from, VertexId to, uint8_t subsystem, std::string_view relation);
     uint8_t subsystem(std::string_view name); // made when it is new
     void reserve(size_t vertices);
+    void set_limit(size_t vertices) { limit_ = std::min(vertices, max_vertices); } // more is EOVERFLOW
     // Computes totals after building or growing; the vertices before `from` keep theirs.
     void finish(VertexId from = 0);
 
@@ -199,6 +200,7 @@ private:
     Names texts_;
     std::vector<std::shared_ptr<const Properties>> property_sets_;
     std::unordered_map<int, std::vector<VertexId>> by_rank_;
+    size_t limit_ = max_vertices;
     size_t removed_ = 0;
     size_t edges_ = 0;
     size_t inner_count_ = 0;

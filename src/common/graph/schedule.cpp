@@ -81,7 +81,7 @@ int64_t Filter::most(size_t place, const Window &window) const
     auto used_at = [&](Time at) {
         int64_t sum = 0;
         for (size_t i = 0; i < spans_.size(); i++)
-            if (spans_[i].start <= at && (spans_[i].end > at || (window.now && !spans_[i].reserved)))
+            if (spans_[i].uses(at, window))
                 sum += amounts_[i * width + place];
         return sum;
     };
@@ -259,8 +259,7 @@ int64_t Schedule::free_part(VertexId v, const Window &window) const
     auto used_at = [&](Time at) {
         int64_t sum = 0;
         for (size_t i = 0; i < use->parts.size(); i++)
-            if (const Span &span = use->parts[i];
-                span.start <= at && (span.end > at || (window.now && !span.reserved)))
+            if (use->parts[i].uses(at, window))
                 sum += use->amounts[i];
         return sum;
     };

@@ -35,6 +35,11 @@ struct Span {
     {
         return start < window.end && (end > window.start || (window.now && !reserved));
     }
+    // At one time in the window. What was to end before it and is still allocated counts at its beginning.
+    bool uses(Time at, const Window &window) const
+    {
+        return start <= at && (end > at || (window.now && !reserved && at == window.start));
+    }
 };
 
 // How much of some columns (of the graph's totals) is wanted.

@@ -179,7 +179,8 @@ bool Search::conflicts(VertexId v, bool exclusive) const
     if (!track_ || taken_.empty())
         return false;
     for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
-        if ((at != v || exclusive) && taken_.contains(at))
+        if ((at != v || exclusive) && taken_.contains(at) &&
+            std::ranges::find(enclosing_, at) == enclosing_.end())
             return true;
     return exclusive && graph_[v].child_count > 0 && std::ranges::any_of(picks_, [&](const Pick &pick) {
                return pick.vertex != v && pick.exclusive && graph_.is_ancestor(v, pick.vertex);
@@ -216,9 +217,14 @@ int64_t Search::take(VertexId v, const Request &request, bool in_slot, int64_t w
         return 0;
     size_t mark = picks_.size();
     push({v, amount, exclusive, part});
-    if (!request.with.empty() && !match_list(v, request.with, in_slot)) {
-        undo(mark);
-        return 0;
+    if (!request.with.empty()) {
+        enclosing_.push_back(v);
+        bool matched = match_list(v, request.with, in_slot);
+        enclosing_.pop_back();
+        if (!matched) {
+            undo(mark);
+            return 0;
+        }
     }
     return std::max<int64_t>(1, ratio->to_request(amount));
 }

@@ -93,6 +93,7 @@ private:
     std::vector<Pick> picks_;
     bool track_ = false; // could one vertex be taken twice?
     std::unordered_map<VertexId, int64_t> taken_;
+    std::vector<VertexId> enclosing_; // taken, and what is inside is being matched
     std::unordered_map<VertexId, bool> allowed_;
     size_t visited_ = 0;
 };

@@ -12,7 +12,8 @@ namespace flux::graph {
 
 // A recipe in GraphML that says how to generate a graph. EINVAL names the line, or the node or edge of the
 // recipe.
-Expected<Graph> read_grug(std::string_view text);
+// More than `limit` vertices are EOVERFLOW.
+Expected<Graph> read_grug(std::string_view text, size_t limit = Graph::max_vertices);
 
 // A node's topology as hwloc exports it. `only`: the types to keep (empty: all that are known).
 Expected<Graph> read_hwloc(const std::string &xml, const std::set<std::string> &only = {});

@@ -181,7 +181,10 @@ private:
 // Expands a recipe: depth first over its edges, each generating for every vertex that its source stands for.
 class Generator {
 public:
-    explicit Generator(RecipeParser &recipe) : recipe_(recipe) {}
+    Generator(RecipeParser &recipe, size_t limit) : recipe_(recipe), limit_(limit)
+    {
+        graph_.set_limit(limit);
+    }
 
     Graph run()
     {
@@ -201,6 +204,7 @@ public:
                 bad("node \"{}\" is a second root of the subsystem {}", node.key, node.data["subsystem"]);
             node.made.push_back(graph_.add(no_vertex, describe(node, 0)));
             scales_.assign(1, 1);
+            graph_.reserve(graph_.size() + count(root, 0));
             expand(root, 0);
         }
         graph_.finish();
@@ -218,6 +222,24 @@ private:
                 .size = number(node.data, "size", label(node), 0, INT64_MAX / 4),
                 .unit = node.data.find("unit")->second,
                 .subsystem = graph_.subsystem(node.data.find("subsystem")->second)};
+    }
+
+    // How many vertices will be made below one of a node's, as long as that is within the limit.
+    size_t count(size_t source, size_t depth) const
+    {
+        size_t sum = 0;
+        for (size_t index : recipe_.nodes[source].edges) {
+            const RecipeEdge &edge = recipe_.edges[index];
+            if (depth > Graph::max_depth || edge.data.find("gen_method")->second != "MULTIPLY")
+                continue;
+            auto scale = size_t(number(edge.data, "multi_scale", fmt::format("edge \"{}\"", edge.key), 0,
+                                       int64_t(Graph::max_vertices)));
+            size_t below = 1 + count(edge.target, depth + 1);
+            if (scale > 0 && below > limit_ / scale)
+                throw Error(EOVERFLOW, "GRUG: more than {} vertices", limit_);
+            sum += scale * below;
+        }
+        return sum;
     }
 
     void expand(size_t source, size_t depth)
@@ -320,6 +342,7 @@ private:
     }
 
     RecipeParser &recipe_;
+    size_t limit_;
     Graph graph_;
     std::vector<int64_t> scales_; // of the edges on the way to the present node
     int next_rank_ = 0;
@@ -327,13 +350,13 @@ private:
 
 } // namespace
 
-Expected<Graph> read_grug(std::string_view text)
+Expected<Graph> read_grug(std::string_view text, size_t limit)
 try {
     if (text.size() > INT32_MAX)
         bad("the recipe is larger than {} bytes", INT32_MAX);
     RecipeParser recipe;
     recipe.parse(text);
-    return Generator(recipe).run();
+    return Generator(recipe, limit).run();
 } catch (const Error &error) {
     return std::unexpected(error);
 }

@@ -1,0 +1,653 @@
+// The matcher: what the policies choose, and random jobs against a model that counts free cores on its
+// fingers.
+#include "unit/graph/graph_help.hpp"
+
+#include <random>
+#include <set>
+
+#include "common/graph/emit.hpp"
+#include "common/graph/find.hpp"
+#include "common/graph/matcher.hpp"
+#include "common/graph/readers.hpp"
+
+using namespace flux;
+using namespace flux::graph;
+
+namespace {
+
+Policy policy(std::string_view name)
+{
+    return value_or_throw(Policy::parse(name));
+}
+
+std::set<std::string> exclusive_names(const Matcher &matcher, const Match &match)
+{
+    std::set<std::string> out;
+    for (const auto &one : match.use.allocation)
+        if (one.exclusive)
+            out.insert(matcher.graph().path(one.vertex));
+    return out;
+}
+
+std::set<int64_t> nodes_of(const Matcher &matcher, const JobUse &use)
+{
+    std::set<int64_t> out;
+    for (const auto &one : use.allocation)
+        if (matcher.graph().type_name_of(one.vertex) == "node")
+            out.insert(matcher.graph()[one.vertex].id);
+    return out;
+}
+
+constexpr const char *one_core =
+    R"([{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}])";
+
+} // namespace
+
+TEST(Matcher, PrintsTheFormatsOfTheCatalogue)
+{
+    Matcher matcher(machine({.cores = 2, .memories = 0}), {.policy = policy("high")});
+    auto request = request_of(matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[
+        {"type":"socket","count":1,"with":[{"type":"core","count":1},{"type":"gpu","count":1}]}]}])",
+                              R"({"duration":3600})");
+    auto match = matcher.match(MatchOp::allocate, 1, request, 0);
+    ASSERT_TRUE(match) << match.error().text();
+    auto text = [&](MatchFormat format) {
+        return emit(matcher.graph(), match->use.allocation, match->use.start, match->use.end, format);
+    };
+    EXPECT_EQ(text(MatchFormat::simple), "      ---------------core3[1:x]\n"
+                                         "      ---------------gpu1[1:x]\n"
+                                         "      ------------socket1[1:x]\n"
+                                         "      ---------node1[1:s]\n"
+                                         "      ------rack0[1:s]\n"
+                                         "      ---cluster0[1:s]\n");
+    EXPECT_EQ(text(MatchFormat::pretty_simple), "      ---cluster0[1:shared]\n"
+                                                "      ------rack0[1:shared]\n"
+                                                "      ---------node1[1:shared]\n"
+                                                "      ------------socket1[1:exclusive]\n"
+                                                "      ---------------core3[1:exclusive]\n"
+                                                "      ---------------gpu1[1:exclusive]\n");
+    EXPECT_EQ(text(MatchFormat::rlite), R"([{"rank": "1", "children": {"core": "3", "gpu": "1"}}])"
+                                        "\n");
+    EXPECT_EQ(
+        text(MatchFormat::rv1_nosched),
+        R"({"version": 1, "execution": {"R_lite": [{"rank": "1", "children": {"core": "3", "gpu": "1"}}], )"
+        R"("nodelist": ["node1"], "starttime": 0, "expiration": 3600}})"
+        "\n");
+    Json jgf = Json::parse_or_throw(text(MatchFormat::jgf));
+    EXPECT_EQ(jgf.at("graph", "nodes").size(), 6u);
+    EXPECT_EQ(jgf.at("graph", "edges").size(), 5u);
+    EXPECT_EQ(jgf.at("graph", "nodes")[size_t(0)].dump(0),
+              R"({"id": "18", "metadata": {"type": "core", "id": 3, "rank": -1, "exclusive": true, )"
+              R"("paths": {"containment": "/cluster0/rack0/node1/socket1/core3"}}})");
+    Json shorthand = Json::parse_or_throw(text(MatchFormat::jgf_shorthand));
+    EXPECT_EQ(shorthand.at("graph", "nodes").size(), 4u);
+    EXPECT_EQ(shorthand["writer"].string_view(), "fluxion:jgf_shorthand");
+}
+
+TEST(Matcher, PoliciesChooseWhatTheyPrefer)
+{
+    auto chosen = [](const char *name, const char *resources) {
+        Matcher matcher(machine({.racks = 2, .nodes = 3}), {.policy = policy(name)});
+        auto match = matcher.match(MatchOp::allocate, 1, request_of(matcher.graph(), resources), 0);
+        EXPECT_TRUE(match) << name;
+        return match ? exclusive_names(matcher, *match) : std::set<std::string>();
+    };
+    constexpr const char *core_on_node =
+        R"([{"type":"node","count":1,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":2}]}]}])";
+    std::set<std::string> low {"/cluster0/rack0/node0/socket0/core0", "/cluster0/rack0/node0/socket0/core1"};
+    std::set<std::string> high {"/cluster0/rack1/node5/socket1/core6", "/cluster0/rack1/node5/socket1/core7"};
+    for (auto name : {"low", "lonode", "compact"})
+        EXPECT_EQ(chosen(name, core_on_node), low) << name;
+    for (auto name : {"high", "hinode", "first", "policy=high node_centric=true"})
+        EXPECT_EQ(chosen(name, core_on_node), high) << name;
+    // Node-exclusive policies take all of every node that they touch.
+    for (auto name : {"lonodex", "hinodex", "firstnodex"})
+        EXPECT_EQ(chosen(name, core_on_node).size(), 1u + 2 + 8 + 2 + 2) << name;
+}
+
+TEST(Matcher, LocalityTakesNeighboursAndVariationTakesEquals)
+{
+    Graph graph = machine({.nodes = 8});
+    auto node = [&](int i) {
+        return *graph.find_path(fmt::format("/cluster0/rack0/node{}", i));
+    };
+    graph.set_down(node(2), true); // runs: 0-1, 3-7
+    for (int i = 0; i < 8; i++)
+        graph.set_property(node(i), "perf_class", std::to_string(i == 0 || i == 5 || i == 7 ? 3 : i));
+    constexpr const char *three =
+        R"([{"type":"slot","count":3,"label":"s","with":[{"type":"node","count":1}]}])";
+    Matcher locality(std::move(graph), {.policy = policy("locality")});
+    auto match = locality.match(MatchOp::allocate, 1, request_of(locality.graph(), three), 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(nodes_of(locality, match->use), (std::set<int64_t> {3, 4, 5}));
+
+    graph = machine({.nodes = 8});
+    for (int i = 0; i < 8; i++)
+        graph.set_property(node(i), "perf_class",
+                           std::to_string(i == 1 || i == 5 || i == 7 ? 3 : 10 + 5 * i));
+    Matcher variation(std::move(graph), {.policy = policy("variation")});
+    constexpr const char *three_nodes =
+        R"([{"type":"node","count":3,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]}])";
+    match = variation.match(MatchOp::allocate, 1, request_of(variation.graph(), three_nodes), 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(nodes_of(variation, match->use), (std::set<int64_t> {1, 5, 7}));
+}
+
+TEST(Matcher, ExclusiveKeepsOthersOut)
+{
+    Matcher matcher(machine({}), {.policy = policy("low")});
+    auto exclusive = request_of(matcher.graph(), R"([{"type":"node","count":1,"exclusive":true,"with":[
+        {"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]}])");
+    auto core = request_of(matcher.graph(), one_core);
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, core, 0));
+    auto match = matcher.match(MatchOp::allocate, 2, exclusive, 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(nodes_of(matcher, match->use), (std::set<int64_t> {1}));
+    EXPECT_EQ(matcher.match(MatchOp::allocate, 3, exclusive, 0).error().errnum(), EBUSY);
+    for (int i = 0; i < 7; i++)
+        ASSERT_TRUE(matcher.match(MatchOp::allocate, 10 + i, core, 0));
+    EXPECT_FALSE(matcher.match(MatchOp::allocate, 20, core, 0));
+    ASSERT_TRUE(matcher.cancel(2));
+    EXPECT_TRUE(matcher.match(MatchOp::allocate, 20, core, 0));
+}
+
+TEST(Matcher, CountsMayBeRanges)
+{
+    Matcher matcher(machine({.nodes = 7}), {.policy = policy("low")});
+    auto with_count = [&](const char *count) {
+        auto match =
+            matcher.match(MatchOp::without_allocating, 1,
+                          request_of(matcher.graph(), fmt::format(R"([{{"type":"slot","count":{},"label":"s",
+                                       "with":[{{"type":"node","count":1}}]}}])",
+                                                                  count)),
+                          0);
+        return match ? int(nodes_of(matcher, match->use).size()) : 0;
+    };
+    EXPECT_EQ(with_count("3"), 3);
+    EXPECT_EQ(with_count("8"), 0);
+    EXPECT_EQ(with_count(R"({"min":2,"max":5,"operator":"+","operand":1})"), 5);
+    EXPECT_EQ(with_count(R"({"min":1,"max":64,"operator":"*","operand":2})"), 4);
+    EXPECT_EQ(with_count(R"({"min":2,"max":100,"operator":"^","operand":2})"), 4);
+    EXPECT_EQ(with_count(R"("3+")"), 7);
+    EXPECT_EQ(with_count(R"("2-16:2")"), 6);
+    EXPECT_EQ(with_count(R"("1,3,5,9")"), 5);
+    EXPECT_EQ(with_count(R"("9+")"), 0);
+    auto cores = matcher.match(MatchOp::without_allocating, 1,
+                               request_of(matcher.graph(), R"([{"type":"node","count":1,
+        "with":[{"type":"slot","count":2,"label":"s","with":[{"type":"core","count":"2-3"}]}]}])"),
+                               0);
+    ASSERT_TRUE(cores);
+    EXPECT_EQ(exclusive_names(matcher, *cores).size(), 6u);
+}
+
+TEST(Matcher, KeepsASlotOnOneNode)
+{
+    Matcher matcher(machine({.nodes = 3, .sockets = 1, .cores = 3}), {.policy = policy("low")});
+    auto two = request_of(matcher.graph(),
+                          R"([{"type":"slot","count":3,"label":"s","with":[{"type":"core","count":2}]}])");
+    auto match = matcher.match(MatchOp::allocate, 1, two, 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(nodes_of(matcher, match->use).size(), 3u); // 3 cores a node: one slot each
+    EXPECT_FALSE(matcher.match(MatchOp::allocate, 2, two, 0));
+}
+
+TEST(Matcher, ObeysConstraints)
+{
+    Graph graph = machine({.nodes = 4});
+    graph.set_property(*graph.find_path("/cluster0/rack0/node2"), "ssd", "");
+    Matcher matcher(std::move(graph), {.policy = policy("low")});
+    auto chosen = [&](const char *constraint) {
+        auto match = matcher.match(
+            MatchOp::without_allocating, 1,
+            request_of(matcher.graph(), one_core, fmt::format(R"({{"constraints":{}}})", constraint)), 0);
+        return match ? *nodes_of(matcher, match->use).begin() : -1;
+    };
+    EXPECT_EQ(chosen(R"({"properties":["ssd"]})"), 2);
+    EXPECT_EQ(chosen(R"({"properties":["^ssd"]})"), 0);
+    EXPECT_EQ(chosen(R"({"hostlist":["node[1-3]"]})"), 1);
+    EXPECT_EQ(chosen(R"({"and":[{"ranks":["2-3"]},{"not":[{"properties":["ssd"]}]}]})"), 3);
+    EXPECT_EQ(chosen(R"({"properties":["gold"]})"), -1);
+    auto none = request_of(matcher.graph(), one_core, R"({"constraints":{"properties":["gold"]}})");
+    EXPECT_EQ(matcher.match(MatchOp::satisfiability, 1, none, 0).error().errnum(), ENODEV);
+    EXPECT_EQ(matcher.explain(none, 0), "needs 1 core with property gold: the machine has 0");
+}
+
+TEST(Matcher, ReservesWhenItWillBeFree)
+{
+    Matcher matcher(machine({}), {.policy = policy("low")});
+    constexpr const char *nodes =
+        R"([{{"type":"slot","count":{},"label":"s","with":[{{"type":"node","count":1}}]}}])";
+    auto job = [&](int count, int duration) {
+        return request_of(matcher.graph(), fmt::format(nodes, count),
+                          fmt::format(R"({{"duration":{}}})", duration));
+    };
+    auto op = MatchOp::allocate_orelse_reserve;
+    EXPECT_EQ(matcher.match(op, 1, job(1, 100), 0)->use.start, 0);
+    EXPECT_EQ(matcher.match(op, 2, job(1, 50), 0)->use.start, 0);
+    EXPECT_EQ(matcher.match(op, 3, job(2, 100), 0)->use.start, 100);
+    EXPECT_EQ(matcher.match(op, 4, job(1, 50), 0)->use.start, 50);  // before the reservation
+    EXPECT_EQ(matcher.match(op, 5, job(1, 51), 0)->use.start, 200); // does not fit there
+    EXPECT_EQ(matcher.match(op, 6, job(3, 1), 0).error().errnum(), ENODEV);
+    ASSERT_TRUE(matcher.cancel(3));
+    EXPECT_EQ(matcher.match(op, 7, job(1, 51), 0)->use.start, 100);
+    // What is allocated stays so until it is cancelled, whatever was planned.
+    EXPECT_EQ(matcher.match(MatchOp::allocate, 8, job(2, 10), 1000).error().errnum(), EBUSY);
+}
+
+TEST(Matcher, GivesOutPartsOfDivisiblePools)
+{
+    Matcher whole(machine({.nodes = 1, .sockets = 1}), {.policy = policy("low")});
+    Matcher parts(machine({.nodes = 1, .sockets = 1}), {.policy = policy("low"), .divisible = {"memory"}});
+    constexpr const char *three = R"([{"type":"node","count":1,"with":[{"type":"slot","count":1,"label":"s",
+        "with":[{"type":"core","count":1},{"type":"memory","count":3000,"unit":"MB"}]}]}])";
+    auto request = request_of(whole.graph(), three);
+    EXPECT_TRUE(whole.match(MatchOp::allocate, 1, request, 0));
+    EXPECT_FALSE(whole.match(MatchOp::allocate, 2, request, 0));
+    request = request_of(parts.graph(), three);
+    EXPECT_TRUE(parts.match(MatchOp::allocate, 1, request, 0)); // 3 of 8 GB
+    EXPECT_TRUE(parts.match(MatchOp::allocate, 2, request, 0));
+    EXPECT_FALSE(parts.match(MatchOp::allocate, 3, request, 0));
+    EXPECT_EQ(parts.explain(request, 0), "needs 3000 MB of memory: 2000 free, 6000 allocated");
+    ASSERT_TRUE(parts.cancel(1));
+    EXPECT_TRUE(parts.match(MatchOp::allocate, 3, request, 0));
+}
+
+TEST(Matcher, DrawsPowerFromWhatSuppliesTheNode)
+{
+    Graph graph = machine({.nodes = 4});
+    uint8_t power = graph.subsystem("power");
+    VertexId pdu = graph.add(no_vertex, {.type = "pdu", .subsystem = power});
+    graph.add(pdu, {.type = "power", .size = 1000, .unit = "W", .subsystem = power});
+    for (int i = 0; i < 4; i++)
+        graph.link(pdu, *graph.find_path(fmt::format("/cluster0/rack0/node{}", i)), power, "supplies_to");
+    graph.finish();
+    Matcher matcher(
+        std::move(graph),
+        {.policy = policy("low"), .subsystems = {"containment", "power"}, .divisible = {"power"}});
+    auto request =
+        request_of(matcher.graph(), R"([{"type":"node","count":1,"with":[{"type":"slot","count":1,"label":"s",
+        "with":[{"type":"core","count":8},{"type":"power","count":400,"unit":"W"}]}]}])");
+    auto match = matcher.match(MatchOp::allocate, 1, request, 0);
+    ASSERT_TRUE(match) << match.error().text();
+    EXPECT_TRUE(exclusive_names(matcher, *match).contains("/pdu0/power0"));
+    EXPECT_TRUE(matcher.match(MatchOp::allocate, 2, request, 0));
+    EXPECT_FALSE(matcher.match(MatchOp::allocate, 3, request, 0)); // nodes are free, 200 W are left
+    EXPECT_NE(matcher.explain(request, 0).find("needs 400 W of power: 200 free, 800 allocated"),
+              std::string::npos)
+        << matcher.explain(request, 0);
+    ASSERT_TRUE(matcher.cancel(2));
+    EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0));
+}
+
+TEST(Matcher, CompactKeepsCpuAndGpuTogether)
+{
+    Matcher matcher(machine({.nodes = 1, .sockets = 4, .cores = 4}), {.policy = policy("compact")});
+    auto two_cores = request_of(
+        matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":3}]}])");
+    auto with_gpu =
+        request_of(matcher.graph(), R"([{"type":"node","count":1,"with":[{"type":"slot","count":2,"label":"s",
+        "with":[{"type":"core","count":2},{"type":"gpu","count":1}]}]}])");
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, two_cores, 0)); // socket0 has one core left
+    auto match = matcher.match(MatchOp::allocate, 2, with_gpu, 0);
+    ASSERT_TRUE(match);
+    std::map<VertexId, std::multiset<std::string>> by_socket;
+    for (const auto &one : match->use.allocation)
+        if (one.exclusive)
+            by_socket[matcher.graph()[one.vertex].parent].insert(matcher.graph().type_name_of(one.vertex));
+    EXPECT_EQ(by_socket.size(), 2u);
+    for (const auto &[socket, types] : by_socket)
+        EXPECT_EQ(types, (std::multiset<std::string> {"core", "core", "gpu"}));
+}
+
+TEST(Matcher, AlternativesOfSlots)
+{
+    Matcher flexible(machine({.nodes = 1}), {.policy = policy("low"), .or_slots = true});
+    // 8 cores, 2 gpus: two slots with a gpu, then three of two cores.
+    auto match = flexible.match(MatchOp::allocate, 1,
+                                request_of(flexible.graph(), R"([{"type":"node","count":1,"with":[
+        {"type":"slot","count":"1-10","label":"s","with":[{"type":"core","count":1},{"type":"gpu","count":1}]},
+        {"type":"slot","count":"1-10","label":"b","with":[{"type":"core","count":2}]}]}])"),
+                                0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(exclusive_names(flexible, *match).size(), 2u * 2 + 3 * 2);
+    // xor_slot: the first that matches.
+    constexpr const char *either = R"([{"type":"node","count":1,"with":[
+        {"type":"xor_slot","count":1,"label":"s","with":[{"type":"gpu","count":3}]},
+        {"type":"xor_slot","count":1,"label":"b","with":[{"type":"core","count":5}]}]}])";
+    Matcher matcher(machine({.nodes = 1}), {.policy = policy("low")});
+    match = matcher.match(MatchOp::allocate, 1, request_of(matcher.graph(), either), 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(exclusive_names(matcher, *match).size(), 5u);
+}
+
+TEST(Matcher, SiblingsOfOneTypeDoNotShare)
+{
+    Matcher matcher(machine({.nodes = 1, .sockets = 1, .cores = 5}), {.policy = policy("low")});
+    auto request = request_of(matcher.graph(), R"([{"type":"node","count":1,"with":[
+        {"type":"slot","count":1,"label":"s","with":[{"type":"core","count":2}]},
+        {"type":"slot","count":1,"label":"b","with":[{"type":"core","count":3}]}]}])");
+    auto match = matcher.match(MatchOp::allocate, 1, request, 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(exclusive_names(matcher, *match).size(), 5u);
+}
+
+TEST(Matcher, RestoresWhatItWrote)
+{
+    for (bool shorthand : {false, true}) {
+        Matcher matcher(machine({.racks = 2}), {.policy = policy("high")});
+        auto request = request_of(matcher.graph(),
+                                  R"([{"type":"slot","count":2,"label":"s","with":[{"type":"node","count":1,
+            "with":[{"type":"core","count":2}]}]}])");
+        auto match = matcher.match(MatchOp::allocate, 1, request, 0);
+        ASSERT_TRUE(match);
+        std::string before = emit(matcher.graph(), match->use.allocation, 0, 10, MatchFormat::simple);
+        Json jgf = emit_jgf(matcher.graph(), match->use.allocation, shorthand);
+        auto picks = jgf_picks(matcher.graph(), jgf);
+        ASSERT_TRUE(picks);
+        EXPECT_EQ(matcher.restore(2, *picks, 0, 10, false).error().errnum(), EBUSY);
+        ASSERT_TRUE(matcher.cancel(1));
+        ASSERT_TRUE(matcher.restore(2, *picks, 0, 10, false));
+        if (!shorthand)
+            EXPECT_EQ(emit(matcher.graph(), matcher.find(2)->allocation, 0, 10, MatchFormat::simple), before);
+        EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0)); // the other two nodes
+        EXPECT_FALSE(matcher.match(MatchOp::allocate, 4, request, 0));
+    }
+}
+
+TEST(Matcher, GrowsShrinksAndReleasesInPart)
+{
+    Matcher matcher(machine({.nodes = 2, .sockets = 1}), {.policy = policy("low")});
+    auto nodes = [&](int count) {
+        return request_of(
+            matcher.graph(),
+            fmt::format(R"([{{"type":"slot","count":{},"label":"s","with":[{{"type":"node","count":1}}]}}])",
+                        count));
+    };
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, nodes(2), 0));
+    EXPECT_FALSE(matcher.match(MatchOp::allocate, 2, nodes(1), 0));
+    VertexId rack = *matcher.graph().find_path("/cluster0/rack0");
+    matcher.grow(rack, [&](Graph &graph) {
+        VertexId node = graph.add(rack, {.type = "node", .id = 2, .rank = 2});
+        graph.add_many(node, {.type = "core"}, 4, 1);
+    });
+    auto match = matcher.match(MatchOp::allocate, 2, nodes(1), 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(nodes_of(matcher, match->use), (std::set<int64_t> {2}));
+    VertexId node0 = *matcher.graph().find_path("/cluster0/rack0/node0");
+    // Something new inside what a job has: it is not free, and goes with the rest.
+    matcher.grow(node0, [&](Graph &graph) { graph.add(node0, {.type = "gpu", .id = 9}); });
+    auto gpu = request_of(matcher.graph(),
+                          R"([{"type":"slot","count":3,"label":"s","with":[{"type":"gpu","count":1}]}])");
+    EXPECT_EQ(matcher.match(MatchOp::allocate, 5, gpu, 0).error().errnum(), EBUSY);
+    auto all_gone = matcher.release(1, [&](VertexId v) { return v == node0; });
+    ASSERT_TRUE(all_gone);
+    EXPECT_FALSE(*all_gone);
+    EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, nodes(1), 0));
+    EXPECT_EQ(nodes_of(matcher, *matcher.find(1)), (std::set<int64_t> {1}));
+    matcher.shrink(*matcher.graph().find_path("/cluster0/rack0/node1"));
+    EXPECT_FALSE(matcher.find(1)); // it had nothing else
+    EXPECT_EQ(matcher.match(MatchOp::satisfiability, 4, nodes(3), 0).error().errnum(), ENODEV);
+    EXPECT_TRUE(matcher.match(MatchOp::satisfiability, 4, nodes(2), 0));
+    ASSERT_TRUE(matcher.cancel(2));
+    ASSERT_TRUE(matcher.cancel(3));
+    EXPECT_TRUE(matcher.match(MatchOp::allocate, 4, nodes(2), 0));
+}
+
+TEST(Matcher, SaysWhyAJobWaits)
+{
+    Graph graph = machine({.nodes = 5});
+    auto node = [&](int i) {
+        return *graph.find_path(fmt::format("/cluster0/rack0/node{}", i));
+    };
+    for (int i = 0; i < 5; i++)
+        graph.set_property(node(i), "gpu", "");
+    graph.set_down(node(4), true);
+    graph.set_property(node(4), "drain_reason", "fan");
+    Matcher matcher(std::move(graph), {.policy = policy("low")});
+    auto nodes = [&](int count) {
+        return request_of(
+            matcher.graph(),
+            fmt::format(
+                R"([{{"type":"node","count":{},"exclusive":true,"with":[{{"type":"slot","count":1,"label":"s","with":[{{"type":"core","count":1}}]}}]}}])",
+                count),
+            R"({"duration":60,"constraints":{"properties":["gpu"]}})");
+    };
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, nodes(3), 0));
+    EXPECT_EQ(matcher.explain(nodes(2), 0),
+              "needs 2 nodes with property gpu: 1 free, 3 allocated (next free 60), 1 drained: \"fan\"");
+    EXPECT_EQ(matcher.explain(nodes(6), 0), "needs 6 nodes with property gpu: the machine has 5");
+}
+
+TEST(Matcher, FindsByStateAndProperty)
+{
+    Graph graph = machine({.nodes = 2, .sockets = 1});
+    graph.set_property(*graph.find_path("/cluster0/rack0/node1"), "ssd", "x");
+    graph.set_down(*graph.find_path("/cluster0/rack0/node0"), true);
+    Matcher matcher(std::move(graph), {.policy = policy("low")});
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 7, request_of(matcher.graph(), one_core), 0));
+    auto count = [&](const char *expression) {
+        auto found = find_vertices(matcher, expression);
+        return found ? int(found->size()) : -1;
+    };
+    EXPECT_EQ(count("status=down"), 1);
+    EXPECT_EQ(count("property=ssd"), 1);
+    EXPECT_EQ(count("names=node[0-1]"), 2);
+    EXPECT_EQ(count("sched-now=allocated"), 1);
+    EXPECT_EQ(count("jobid-alloc=7"), 1);
+    EXPECT_EQ(count("jobid-tag=7"), 5);
+    EXPECT_EQ(count("jobid-reserved=7"), 0);
+    EXPECT_EQ(count("(status=up and names=node0) or status=down"), 1);
+    EXPECT_EQ(count("status=up sched-now=free"), 2 + 2 * 8 - 1 - 1);
+    EXPECT_EQ(count("status=sideways"), -1);
+    EXPECT_EQ(count("(status=up"), -1);
+    EXPECT_EQ(find_vertices(matcher, "colour=red").error().text().substr(0, 33),
+              "find: unknown predicate \"colour\";");
+}
+
+// Jobs of nodes, slots and cores come and go on a random machine; the model knows each core's users.
+namespace {
+
+struct ModelJob {
+    int nodes, slots, cores, gpus;
+    bool exclusive;
+    Time start, end;
+    std::vector<std::pair<int, int>> core_ids; // node, core
+    std::vector<std::pair<int, int>> gpu_ids;
+    std::set<int> node_ids;
+};
+
+class Model {
+public:
+    Model(int nodes, int cores, int gpus) : nodes_(nodes), cores_(cores), gpus_(gpus) {}
+    std::map<int64_t, ModelJob> jobs;
+    std::set<int> down;
+
+    // The nodes that could take one node's share of the job from `start` on.
+    std::vector<int> able(const ModelJob &job, Time start, Time duration, bool now) const
+    {
+        std::vector<int> out;
+        for (int node = 0; node < nodes_; node++) {
+            if (down.contains(node))
+                continue;
+            std::set<int> cores, gpus;
+            bool blocked = false;
+            for (const auto &[id, other] : jobs) {
+                bool held = now && other.start <= start && other.start == 0;
+                if (!other.node_ids.contains(node) || other.start >= start + duration ||
+                    (other.end <= start && !held))
+                    continue;
+                blocked = blocked || other.exclusive || job.exclusive;
+                for (auto [n, core] : other.core_ids)
+                    if (n == node)
+                        cores.insert(core);
+                for (auto [n, gpu] : other.gpu_ids)
+                    if (n == node)
+                        gpus.insert(gpu);
+            }
+            if (!blocked && cores_ - int(cores.size()) >= job.slots * job.cores &&
+                gpus_ - int(gpus.size()) >= job.slots * job.gpus)
+                out.push_back(node);
+        }
+        return out;
+    }
+
+    std::optional<Time> earliest(const ModelJob &job, Time duration) const
+    {
+        std::set<Time> times;
+        for (const auto &[id, other] : jobs)
+            times.insert(other.end);
+        for (Time at : times)
+            if (int(able(job, at, duration, false).size()) >= job.nodes)
+                return at;
+        return std::nullopt;
+    }
+
+private:
+    int nodes_, cores_, gpus_;
+};
+
+void take_over(ModelJob &job, const Matcher &matcher, const JobUse &use)
+{
+    const Graph &graph = matcher.graph();
+    for (const auto &one : use.allocation) {
+        VertexId node = graph.above(one.vertex, graph.node_type());
+        if (node == no_vertex)
+            continue;
+        int node_id = int(graph[node].id);
+        job.node_ids.insert(node_id);
+        if (graph.type_name_of(one.vertex) == "core")
+            job.core_ids.emplace_back(node_id, int(graph[one.vertex].id));
+        if (graph.type_name_of(one.vertex) == "gpu")
+            job.gpu_ids.emplace_back(node_id, int(graph[one.vertex].id));
+    }
+    job.start = use.start;
+    job.end = use.end;
+}
+
+} // namespace
+
+TEST(Matcher, AgreesWithAModelThatCounts)
+{
+    std::mt19937 random(31);
+    auto upto = [&](int most) {
+        return int(random() % unsigned(most));
+    };
+    for (int round = 0; round < 40; round++) {
+        Size size {.racks = 1 + upto(3),
+                   .nodes = 1 + upto(4),
+                   .sockets = 1 + upto(2),
+                   .cores = 1 + upto(4),
+                   .gpus = upto(3)};
+        int node_count = size.racks * size.nodes, core_count = size.sockets * size.cores,
+            gpu_count = size.sockets * size.gpus;
+        const char *name =
+            std::array {"first", "low", "high", "lonode", "hinode", "compact"}[size_t(round) % 6];
+        Matcher matcher(machine(size), {.policy = policy(name)});
+        Model model(node_count, core_count, gpu_count);
+        int64_t next_id = 1;
+        for (int step = 0; step < 120; step++) {
+            int what = upto(10);
+            if (what < 2 && !model.jobs.empty()) {
+                auto victim = std::next(model.jobs.begin(), upto(int(model.jobs.size())));
+                ASSERT_TRUE(matcher.cancel(victim->first));
+                model.jobs.erase(victim);
+                continue;
+            }
+            if (what == 2) {
+                int node = upto(node_count);
+                bool down = !model.down.contains(node);
+                if (down)
+                    model.down.insert(node);
+                else
+                    model.down.erase(node);
+                for (VertexId v : matcher.graph().of_rank(node))
+                    matcher.set_down(v, down);
+                continue;
+            }
+            ModelJob job {1 + upto(node_count + 1),
+                          1 + upto(3),
+                          1 + upto(3),
+                          gpu_count ? upto(2) : 0,
+                          upto(4) == 0,
+                          0,
+                          0,
+                          {},
+                          {},
+                          {}};
+            Time duration = 1 + upto(50);
+            std::string gpu = job.gpus ? fmt::format(R"(,{{"type":"gpu","count":{}}})", job.gpus) : "";
+            auto request = request_of(
+                matcher.graph(),
+                fmt::format(
+                    R"([{{"type":"node","count":{},{}"with":[{{"type":"slot","count":{},"label":"s","with":[{{"type":"core","count":{}}}{}]}}]}}])",
+                    job.nodes, job.exclusive ? "\"exclusive\":true," : "", job.slots, job.cores, gpu),
+                fmt::format(R"({{"duration":{}}})", duration));
+            auto able = model.able(job, 0, duration, true);
+            bool now = int(able.size()) >= job.nodes;
+            bool reserve = upto(2) == 0;
+            auto later = reserve && !now ? model.earliest(job, duration) : std::nullopt;
+            auto match = matcher.match(reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate,
+                                       next_id, request, 0);
+            ASSERT_EQ(match.has_value(), now || later)
+                << "round " << round << " step " << step << " " << name << ": " << job.nodes << " nodes of "
+                << job.slots << " slots of " << job.cores << " cores, " << job.gpus << " gpus"
+                << (job.exclusive ? ", exclusive" : "") << " for " << duration << "; "
+                << matcher.explain(request, 0);
+            if (!match) {
+                ASSERT_FALSE(matcher.explain(request, 0).empty());
+                continue;
+            }
+            ASSERT_EQ(match->use.start, now ? 0 : *later)
+                << "round " << round << " step " << step << " " << name;
+            auto allowed = now ? able : model.able(job, *later, duration, false);
+            take_over(job, matcher, match->use);
+            ASSERT_EQ(int(job.node_ids.size()), job.nodes);
+            ASSERT_EQ(int(job.core_ids.size()), job.nodes * job.slots * job.cores);
+            for (int node : job.node_ids)
+                ASSERT_TRUE(std::ranges::find(allowed, node) != allowed.end()) << "node " << node;
+            std::set<int> expected;
+            if (std::string_view(name).starts_with("lo"))
+                expected = {allowed.begin(), allowed.begin() + job.nodes};
+            else if (std::string_view(name) != "compact")
+                expected = {allowed.end() - job.nodes, allowed.end()};
+            if (!expected.empty())
+                ASSERT_EQ(job.node_ids, expected) << name;
+            for (const auto &[id, other] : model.jobs) // nobody has what another has at the same time
+                if (other.start < job.end && job.start < other.end)
+                    for (auto core : job.core_ids)
+                        ASSERT_TRUE(std::ranges::find(other.core_ids, core) == other.core_ids.end());
+            model.jobs[next_id++] = job;
+        }
+        while (!model.jobs.empty()) {
+            ASSERT_TRUE(matcher.cancel(model.jobs.begin()->first));
+            model.jobs.erase(model.jobs.begin());
+        }
+        // All is as it was before.
+        for (VertexId v = 0; v < matcher.graph().size(); v++)
+            ASSERT_TRUE(matcher.schedule().untouched(v, {0, Planner::forever, true}));
+    }
+}
+
+TEST(Requests, OfTheRfcsCompile)
+{
+    Graph graph = machine({});
+    size_t seen = 0;
+    for (int i = 1; i <= 2; i++)
+        for (int j = 1; j <= 9; j++) {
+            std::string path = fmt::format("data/rfc/spec_14_use_case_{}.{}.json", i, j);
+            std::ifstream there(path);
+            if (!there)
+                continue;
+            auto jobspec = Jobspec::parse(Json::parse_or_throw(read_file(path)));
+            ASSERT_TRUE(jobspec) << path;
+            std::function<void(const ResourceVertex &)> know = [&](const ResourceVertex &vertex) {
+                graph.type(vertex.type);
+                std::ranges::for_each(vertex.with, know);
+            };
+            std::ranges::for_each(jobspec->resources(), know);
+            auto request = compile_request(*jobspec, graph);
+            EXPECT_TRUE(request) << path << ": " << request.error().text();
+            seen++;
+        }
+    EXPECT_EQ(seen, 17u);
+}
