@@ -4,28 +4,10 @@
 
 namespace flux {
 
-namespace {
-
-constexpr size_t default_log_ring_size = 1024; // lines
-
-size_t log_ring_size(const Attributes &attributes)
-{
-    auto text = attributes.get("log-ring-size");
-    size_t size = default_log_ring_size;
-    if (text) {
-        auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), size);
-        if (error != std::errc() || end != text->data() + text->size())
-            throw Error(EINVAL, "attribute log-ring-size is \"{}\": a number of lines was expected", *text);
-    }
-    return size;
-}
-
-} // namespace
-
 Broker::Broker(BrokerSetup setup)
-    : setup_(std::move(setup)), router_(setup_.topology), log_ring_(log_ring_size(setup_.attributes)),
-      state_since_(setup_.platform.loop->now()), online_changed_(*setup_.platform.loop),
-      id_(setup_.platform.random->uuid()),
+    : setup_(std::move(setup)), router_(setup_.topology), logger_(setup_.attributes),
+      state_since_(setup_.platform.loop->now()), state_changed_(*setup_.platform.loop),
+      id_(setup_.attributes.get_or_set("broker.uuid", setup_.platform.random->uuid())), groups_(*this),
       handle_(*setup_.platform.loop,
               [this](Message message) {
                   if (message.credentials.rolemask == role::none)
@@ -40,9 +22,8 @@ Broker::Broker(BrokerSetup setup)
                           });
                       }});
     for (auto *service :
-         {"broker", "attr", "event", "service", "module", "log", "state-machine", "shutdown", "groups"})
+         {"broker", "attr", "event", "service", "module", "log", "state-machine", "shutdown", "groups", "overlay"})
         router_.add_service(service, id_);
-    online_.add(rank());
     auto &attributes = setup_.attributes;
     attributes.set("rank", std::to_string(rank()), Attributes::immutable);
     attributes.set("size", std::to_string(size()), Attributes::immutable);
@@ -50,7 +31,7 @@ Broker::Broker(BrokerSetup setup)
     attributes.set("broker.uuid", std::string(id_.text()), Attributes::immutable);
     attributes.set("broker.pid", std::to_string(getpid()), Attributes::immutable);
     attributes.set("tbon.level", std::to_string(router_.topology().level_of(rank())), Attributes::immutable);
-    attributes.set("tbon.maxlevel", std::to_string(router_.topology().level_of(size() - 1)),
+    attributes.set("tbon.maxlevel", std::to_string(router_.topology().max_level()),
                    Attributes::immutable);
 
     handle_.serve("broker.ping", role::user,
@@ -61,14 +42,14 @@ Broker::Broker(BrokerSetup setup)
     serve_modules(*this);
     serve_log(*this);
     serve_state(*this);
-    serve_groups(*this);
+    groups_.serve();
 }
 
 Broker::~Broker() = default;
 
 void Broker::log(LogLevel level, std::string_view application, std::string text)
 {
-    log_ring_.append(
+    logger_.append(
         LogRing::format(level, platform().loop->clock().wall_time(), rank(), application, getpid(), text));
 }
 
@@ -91,6 +72,7 @@ void Broker::enter_state(std::string state)
     state_ = std::move(state);
     state_since_ = platform().loop->now();
     log(LogLevel::debug, "broker", "state " + state_);
+    state_changed_.notify_all();
 }
 
 } // namespace flux

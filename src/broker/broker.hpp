@@ -5,11 +5,11 @@
 #include <string>
 
 #include "broker/attributes.hpp"
-#include "broker/log_ring.hpp"
+#include "broker/groups.hpp"
+#include "broker/logger.hpp"
 #include "broker/module_host.hpp"
 #include "broker/router.hpp"
 #include "common/module/module.hpp"
-#include "common/types/idset.hpp"
 
 namespace flux {
 
@@ -37,7 +37,7 @@ public:
     const Json &config() const { return setup_.config; }
     const std::string &module_path() const { return setup_.module_path; }
     ModuleHost &modules() { return modules_; }
-    LogRing &log_ring() { return log_ring_; }
+    Logger &logger() { return logger_; }
     // The broker's own handle: its built-in services answer on it.
     Handle &handle() { return handle_; }
 
@@ -49,15 +49,8 @@ public:
     void enter_state(std::string state);
     const std::string &state() const { return state_; }
     Duration state_since() const { return state_since_; }
-    // The ranks that are connected, this one included (group broker.online), and who waits for a change of
-    // it.
-    const Idset &online() const { return online_; }
-    void set_online(Idset online)
-    {
-        online_ = std::move(online);
-        online_changed_.notify_all();
-    }
-    Condition &online_changed() { return online_changed_; }
+    Condition &state_changed() { return state_changed_; }
+    Groups &groups() { return groups_; }
 
     // Called when somebody asks the instance to end (flux shutdown, a signal).
     std::function<void()> on_shutdown_request;
@@ -65,12 +58,12 @@ public:
 private:
     BrokerSetup setup_;
     Router router_;
-    LogRing log_ring_;
+    Logger logger_;
     std::string state_ = "join";
     Duration state_since_;
-    Idset online_;
-    Condition online_changed_;
+    Condition state_changed_;
     RouteId id_;
+    Groups groups_; // outlives the handle's tasks: those refer to it
     Handle handle_;
     ModuleHost modules_;
 };
@@ -82,6 +75,5 @@ void serve_services(Broker &broker);
 void serve_modules(Broker &broker);
 void serve_log(Broker &broker);
 void serve_state(Broker &broker);
-void serve_groups(Broker &broker);
 
 } // namespace flux

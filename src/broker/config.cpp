@@ -100,4 +100,29 @@ Json load_config(const std::string &path)
     return config;
 }
 
+void merge_config(Json &config, const std::string &text)
+{
+    namespace fs = std::filesystem;
+    if (text.ends_with(".toml") || text.ends_with(".json"))
+        return merge(config, load_file(text));
+    if (text.starts_with('{')) {
+        auto json = Json::parse(text);
+        if (!json || !json->is_object())
+            throw Error(EINVAL, "--conf={}: {}", text, json ? "a JSON object was expected" : json.error().text());
+        return merge(config, *json);
+    }
+    if (text.contains('\n')) {
+        auto parsed = toml::parse(text);
+        if (!parsed)
+            throw Error(EINVAL, "--conf:{}: {}", parsed.error().source().begin.line, parsed.error().description());
+        return merge(config, to_json(parsed.table()));
+    }
+    auto equals = text.find('=');
+    if (equals == text.npos || equals == 0)
+        throw Error(EINVAL, "--conf={}: expected TABLE.KEY=VALUE, TOML, JSON, or the path of a file", text);
+    auto value = text.substr(equals + 1);
+    auto parsed = Json::parse("[" + value + "]"); // any JSON value
+    config.set_path(text.substr(0, equals), parsed && parsed->size() == 1 ? (*parsed)[size_t(0)] : Json(value));
+}
+
 } // namespace flux

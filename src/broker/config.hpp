@@ -11,4 +11,8 @@ namespace flux {
 // file:line:column.
 Json load_config(const std::string &path);
 
+// Adds what an option --conf says: the path of a .toml or .json file, a whole JSON object, TOML text (with a newline), or
+// TABLE.KEY=VALUE, whose value is JSON or else a string. EINVAL.
+void merge_config(Json &config, const std::string &text);
+
 } // namespace flux

@@ -1,8 +1,11 @@
 #include "broker/life_cycle.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <csignal>
-#include <cstdio>
 #include <sys/wait.h>
+
+#include "common/types/duration.hpp"
 
 namespace flux {
 
@@ -34,79 +37,312 @@ std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_vie
     return specs;
 }
 
-LifeCycle::LifeCycle(Broker &broker, Plan plan)
-    : broker_(broker), plan_(std::move(plan)), changed_(*broker.platform().loop)
+namespace {
+
+// The states in which a broker is not, or no longer, of use to the ones below it.
+constexpr std::string_view over_states[] = {"cleanup", "shutdown", "finalize"};
+
+int exit_status(int wait_status)
+{
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+} // namespace
+
+LifeCycle::LifeCycle(Broker &broker, Overlay &overlay, Plan plan)
+    : broker_(broker), overlay_(overlay), plan_(std::move(plan)), changed_(*broker.platform().loop),
+      gate_(*broker.platform().loop)
 {
     broker_.on_shutdown_request = [this] {
         stop(0);
     };
+    // What is wrong with these is said now and not when they are needed.
+    quorum_size();
+    for (auto name : {"broker.quorum-warn", "broker.cleanup-timeout", "broker.shutdown-warn", "broker.shutdown-timeout"})
+        duration_attribute(name, "none");
+    gate_.spawn(relay(overlay_.changed()));
+    gate_.spawn(relay(broker_.groups().changed()));
+}
+
+Task<> LifeCycle::relay(Condition &from)
+{
+    for (;;) {
+        co_await from.wait();
+        changed_.notify_all();
+    }
 }
 
 Task<int> LifeCycle::run()
 {
-    broker_.enter_state("init");
     int status = 1;
-    if (co_await load_modules()) {
-        broker_.enter_state("quorum");
-        broker_.enter_state("run");
-        if (!stopping_)
-            status = co_await run_initial_program();
+    broker_.enter_state("join");
+    bool joined = co_await join();
+    if (joined) {
+        broker_.enter_state("init");
+        if (co_await init()) {
+            broker_.enter_state("quorum");
+            co_await quorum();
+            if (!leaving()) {
+                broker_.enter_state("run");
+                status = co_await run_state();
+            } else if (!overlay_.parent_lost())
+                status = 0;
+        }
+        broker_.enter_state("cleanup");
+        co_await cleanup();
+        broker_.enter_state("shutdown");
+        co_await shutdown();
+        broker_.enter_state("finalize");
+        co_await finalize();
     }
-    broker_.enter_state("cleanup");
-    broker_.enter_state("shutdown");
-    co_await broker_.modules().remove_all();
-    broker_.enter_state("finalize");
+    overlay_.leave();
     co_return status;
 }
 
-Task<bool> LifeCycle::load_modules()
+void LifeCycle::complain(const std::string &text)
+{
+    broker_.log(LogLevel::crit, "broker", text);
+}
+
+Task<bool> LifeCycle::join()
+{
+    std::optional<Error> failure;
+    try {
+        co_await overlay_.join();
+    } catch (const Error &error) {
+        failure = error;
+    }
+    if (failure) {
+        complain(fmt::format("joining the instance: {}", failure->text()));
+        co_return false;
+    }
+    if (broker_.rank() != 0)
+        gate_.spawn(follow_parent());
+    co_return true;
+}
+
+Task<> LifeCycle::follow_parent()
+{
+    auto stream = broker_.handle().stream("state-machine.monitor", Json::object(),
+                                          {.nodeid = *broker_.router().topology().parent()});
+    try {
+        while (auto answer = co_await stream.next()) {
+            parent_state_ = answer->json().get<std::string>("state");
+            changed_.notify_all();
+        }
+    } catch (const Error &) {
+        // the link is lost: the overlay tells
+    }
+}
+
+bool LifeCycle::parent_says_over() const
+{
+    return std::ranges::find(over_states, parent_state_) != std::end(over_states);
+}
+
+Task<bool> LifeCycle::init()
+{
+    std::optional<Error> failure;
+    try {
+        co_await load_modules();
+        for (auto &command : plan_.rc1)
+            if (int status = co_await run_program(command); status != 0)
+                throw Error(EINVAL, "the rc1 script {} ended with status {}", command[0], exit_status(status));
+    } catch (const Error &error) {
+        failure = error;
+    }
+    if (failure) {
+        complain(failure->text());
+        co_return false;
+    }
+    overlay_.admit_children();
+    co_return true;
+}
+
+Task<> LifeCycle::load_modules()
 {
     for (auto &spec : plan_.modules) {
         if (spec.rank0_only && broker_.rank() != 0)
             continue;
+        std::optional<Error> failure;
         try {
             co_await broker_.modules().load(spec.name, "", spec.arguments);
         } catch (const Error &error) {
-            broker_.log(LogLevel::crit, "broker", fmt::format("loading {}: {}", spec.name, error.text()));
-            fmt::print(stderr, "flux-broker: module {} could not be loaded: {}\n", spec.name, error.text());
-            co_return false;
+            failure = error;
         }
+        if (failure)
+            throw Error(failure->errnum(), "module {} could not be loaded: {}", spec.name, failure->text());
     }
-    co_return true;
+}
+
+uint32_t LifeCycle::quorum_size() const
+{
+    auto text = broker_.attributes().get("broker.quorum");
+    if (!text)
+        return broker_.size();
+    uint32_t value = 0;
+    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (error != std::errc() || end != text->data() + text->size() || value > broker_.size())
+        throw Error(EINVAL, "attribute broker.quorum is \"{}\": a number of brokers from 0 to {} was expected",
+                    *text, broker_.size());
+    return value;
+}
+
+Duration LifeCycle::duration_attribute(const char *name, const char *fallback) const
+{
+    auto text = broker_.attributes().get(name).value_or(fallback);
+    if (text == "none")
+        return Duration::zero();
+    auto value = parse_duration(text);
+    if (!value)
+        throw Error(EINVAL, "attribute {} is \"{}\": {}", name, text, value.error().text());
+    return seconds(*value);
+}
+
+Task<> LifeCycle::quorum()
+{
+    broker_.groups().join("broker.online");
+    auto online = [this] { return broker_.groups().members("broker.online"); };
+    Timer slow;
+    if (broker_.rank() == 0)
+        if (auto warn = duration_attribute("broker.quorum-warn", "60s"); warn > Duration::zero())
+            slow = Timer(*broker_.platform().loop, warn, [this, online] {
+                auto missing = Idset::iota(broker_.size()) - online();
+                broker_.log(LogLevel::err, "broker",
+                            fmt::format("the quorum of {} brokers is not there yet: waiting for ranks {}",
+                                        quorum_size(), missing.format()));
+            });
+    auto complete = [&] { return broker_.rank() == 0 ? online().count() >= quorum_size() : parent_state_ == "run"; };
+    while (!leaving() && !complete())
+        co_await changed_.wait();
+}
+
+Task<int> LifeCycle::run_state()
+{
+    if (broker_.rank() == 0)
+        co_return co_await run_initial_program();
+    while (!leaving())
+        co_await changed_.wait();
+    co_return overlay_.parent_lost() ? 1 : 0;
 }
 
 Task<int> LifeCycle::run_initial_program()
 {
-    if (!plan_.initial_program.empty()) {
-        ProcessSpec spec;
-        spec.argv = plan_.initial_program;
-        spec.environment = plan_.environment;
-        spec.new_process_group = false;
-        spec.capture_output = false;
-        spec.inherit_stdin = true;
-        ProcessCallbacks callbacks;
-        callbacks.on_exit = [this](int status) {
-            wait_status_ = status;
-            changed_.notify_all();
-        };
-        try {
-            program_ = broker_.platform().spawner->spawn(std::move(spec), std::move(callbacks));
-        } catch (const Error &error) {
-            fmt::print(stderr, "flux-broker: {}\n", error.text());
-            co_return error.errnum() == ENOENT ? 127 : 126; // as a shell reports it
-        }
+    if (plan_.initial_program.empty()) {
+        while (!leaving())
+            co_await changed_.wait();
+        co_return 0;
     }
-    while (!wait_status_ && (program_ || !stopping_))
+    std::optional<Error> failure;
+    try {
+        int status = co_await run_program(plan_.initial_program);
+        co_return exit_status(status);
+    } catch (const Error &error) {
+        failure = error;
+    }
+    complain(failure->text());
+    co_return failure->errnum() == ENOENT ? 127 : 126; // as a shell reports it
+}
+
+Task<int> LifeCycle::run_program(CommandLine command)
+{
+    ProcessSpec spec;
+    spec.argv = std::move(command);
+    spec.environment = plan_.environment;
+    spec.new_process_group = false;
+    spec.capture_output = false;
+    spec.inherit_stdin = true;
+    ProcessCallbacks callbacks;
+    callbacks.on_exit = [this](int status) {
+        wait_status_ = status;
+        changed_.notify_all();
+    };
+    wait_status_.reset();
+    program_ = broker_.platform().spawner->spawn(std::move(spec), std::move(callbacks));
+    while (!wait_status_ && !impatient_)
         co_await changed_.wait();
     program_.reset();
-    int status = wait_status_.value_or(0);
-    co_return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    co_return wait_status_.value_or(SIGKILL);
+}
+
+Task<> LifeCycle::cleanup()
+{
+    if (broker_.rank() != 0 || !plan_.cancel_jobs)
+        co_return;
+    bool over = false;
+    auto jobs = gate_.spawn([](LifeCycle &self, bool &over) -> Task<> {
+        try {
+            co_await self.stop_jobs();
+        } catch (const Error &error) {
+            if (error.errnum() != ENOSYS) // no job manager, no jobs
+                self.broker_.log(LogLevel::err, "broker", fmt::format("stopping jobs: {}", error.text()));
+        }
+        over = true;
+        self.changed_.notify_all();
+    }(*this, over));
+    Timer timeout;
+    if (auto limit = duration_attribute("broker.cleanup-timeout", "none"); limit > Duration::zero())
+        timeout = Timer(*broker_.platform().loop, limit, [&over, this] {
+            over = true;
+            changed_.notify_all();
+        });
+    while (!over && !impatient_)
+        co_await changed_.wait();
+    gate_.cancel(jobs);
+}
+
+// No new jobs start, running ones are cancelled and awaited; pending ones stay, for an instance that starts again.
+Task<> LifeCycle::stop_jobs()
+{
+    constexpr uint32_t state_run = 16; // RFC 21 state bits, as job-manager.raiseall takes them
+    auto &handle = broker_.handle();
+    Json stop {{"start", false}, {"all", true}, {"nocheckpoint", true}};
+    co_await handle.rpc("job-manager.queue-start", stop);
+    Json cancel {{"dry_run", false}, {"userid", -1},      {"states", state_run},
+                 {"severity", 0},    {"type", "cancel"}, {"note", "the instance is shutting down"}};
+    co_await handle.rpc("job-manager.raiseall", cancel);
+    co_await handle.rpc("job-manager.idle", Json::object());
+}
+
+Task<> LifeCycle::shutdown()
+{
+    bool give_up = false;
+    auto &loop = *broker_.platform().loop;
+    Timer warn, timeout;
+    if (auto limit = duration_attribute("broker.shutdown-warn", "60s"); limit > Duration::zero())
+        warn = Timer(loop, limit, [this] {
+            broker_.log(LogLevel::err, "broker", "some children have not left yet: flux overlay status shows them");
+        });
+    if (auto limit = duration_attribute("broker.shutdown-timeout", "none"); limit > Duration::zero())
+        timeout = Timer(loop, limit, [&] {
+            give_up = true;
+            changed_.notify_all();
+        });
+    while (overlay_.has_children() && !give_up && !impatient_)
+        co_await changed_.wait();
+}
+
+Task<> LifeCycle::finalize()
+{
+    std::optional<Error> failure;
+    try {
+        for (auto &command : plan_.rc3)
+            if (int status = co_await run_program(command); status != 0)
+                broker_.log(LogLevel::err, "broker",
+                            fmt::format("the rc3 script {} ended with status {}", command[0], exit_status(status)));
+    } catch (const Error &error) {
+        failure = error;
+    }
+    if (failure)
+        broker_.log(LogLevel::err, "broker", failure->text());
+    co_await broker_.modules().remove_all();
 }
 
 void LifeCycle::stop(int signum)
 {
+    impatient_ = stopping_;
     stopping_ = true;
-    if (program_)
+    if (program_ && broker_.state() == "run")
         program_->signal(signum ? signum : SIGHUP);
     changed_.notify_all();
 }

@@ -1,11 +1,21 @@
-// LifeCycle: join -> init -> quorum -> run -> cleanup -> shutdown -> finalize, as one coroutine. Loads the
-// default modules, runs the initial program, whose exit status becomes the instance's, and takes everything
-// down again.
+// LifeCycle: join -> init -> quorum -> run -> cleanup -> shutdown -> finalize, as one coroutine.
+//
+//   join      below the root: the parent takes this broker in, once its own init is done
+//   init      the default modules are loaded, the rc1 scripts run
+//   quorum    the root: enough brokers are online (broker.quorum); below: the parent is in run
+//   run       the root: the initial program runs, its exit status becomes the instance's; below: until the parent
+//             leaves run
+//   cleanup   the root: running jobs are cancelled and awaited
+//   shutdown  the children leave
+//   finalize  the rc3 scripts run, the modules are unloaded
+//
+// A broker that loses its parent goes from where it is to shutdown, and its exit status is 1.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "broker/broker.hpp"
+#include "broker/overlay.hpp"
 
 namespace flux {
 
@@ -20,29 +30,55 @@ std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_vie
 
 class LifeCycle {
 public:
+    using CommandLine = std::vector<std::string>;
     struct Plan {
         std::vector<ModuleSpec> modules;
-        std::vector<std::string> initial_program; // empty: run until asked to stop
-        std::vector<std::string> environment;     // of the initial program
+        std::vector<CommandLine> rc1;         // run on every rank once the modules are loaded; a failure ends init
+        std::vector<CommandLine> rc3;         // run before the modules are unloaded
+        CommandLine initial_program;          // empty: run until asked to stop
+        std::vector<std::string> environment; // of all these programs
+        bool cancel_jobs = true;              // in cleanup
     };
-    LifeCycle(Broker &broker, Plan plan);
+    LifeCycle(Broker &broker, Overlay &overlay, Plan plan);
 
-    // The whole life; the value is the instance's exit status (128 + signal for a killed initial program, 1
-    // when the instance could not start).
+    // The whole life; the value is the exit status (128 + signal for a killed initial program, 1 when the broker could
+    // not start or lost its parent).
     Task<int> run();
-    // Ends the run state. A signal's number is forwarded to the initial program, 0 asks for a normal
-    // shutdown.
+    // Ends the run state. A signal's number is forwarded to the initial program, 0 asks for a normal shutdown. Asked
+    // once more after that, nothing is waited for any longer.
     void stop(int signum);
 
 private:
-    Task<bool> load_modules();
+    Task<bool> join();
+    Task<bool> init();
+    Task<> quorum();
+    Task<int> run_state();
+    Task<> cleanup();
+    Task<> shutdown();
+    Task<> finalize();
+
+    Task<> load_modules();
+    Task<> stop_jobs();
     Task<int> run_initial_program();
+    Task<int> run_program(CommandLine command); // the wait status
+    Task<> follow_parent();
+    Task<> relay(Condition &from);
+    bool parent_says_over() const;
+    bool leaving() const { return stopping_ || overlay_.parent_lost() || parent_says_over(); }
+    Duration duration_attribute(const char *name, const char *fallback) const; // zero: none
+    uint32_t quorum_size() const;
+    void complain(const std::string &text);
+
     Broker &broker_;
+    Overlay &overlay_;
     Plan plan_;
     std::unique_ptr<Process> program_;
     std::optional<int> wait_status_;
+    std::string parent_state_;
     bool stopping_ = false;
+    bool impatient_ = false; // asked to stop twice
     Condition changed_;
+    Gate gate_;
 };
 
 } // namespace flux

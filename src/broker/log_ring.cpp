@@ -1,5 +1,6 @@
 #include "broker/log_ring.hpp"
 
+#include <charconv>
 #include <cmath>
 #include <ctime>
 
@@ -16,15 +17,8 @@ void LogRing::append(std::string line)
     lines_.push_back(std::move(line));
     if (lines_.size() > capacity_)
         lines_.pop_front();
-    auto followers = followers_;
-    for (auto &[id, fn] : followers)
-        fn(lines_.back());
-}
-
-LogRing::FollowerId LogRing::follow(std::function<void(const std::string &)> fn)
-{
-    followers_[next_] = std::move(fn);
-    return next_++;
+    for (auto *follower : followers_)
+        follower->lines_.push(lines_.back());
 }
 
 std::string LogRing::format(LogLevel level, double wall_time, uint32_t rank, std::string_view application,
@@ -37,6 +31,25 @@ std::string LogRing::format(LogLevel level, double wall_time, uint32_t rank, std
     strftime(stamp, sizeof stamp, "%FT%T", &utc);
     return fmt::format("<{}>1 {}.{:06d}Z {} {} {} - - {}", facility_user * 8 + int(level), stamp,
                        int((wall_time - double(whole)) * 1e6), rank, application, pid, text);
+}
+
+std::optional<LogRing::Parts> LogRing::parse(std::string_view line)
+{
+    auto close = line.find('>');
+    int priority = 0;
+    if (!line.starts_with('<') || close == line.npos ||
+        std::from_chars(line.data() + 1, line.data() + close, priority).ptr != line.data() + close || priority < 0)
+        return std::nullopt;
+    std::array<std::string_view, 7> words; // version, timestamp, host, application, pid, message id, data
+    auto rest = line.substr(close + 1);
+    for (auto &word : words) {
+        auto blank = rest.find(' ');
+        if (blank == rest.npos)
+            return std::nullopt;
+        word = rest.substr(0, blank);
+        rest.remove_prefix(blank + 1);
+    }
+    return Parts {priority % 8, words[1], words[2], words[3], rest};
 }
 
 } // namespace flux

@@ -1,16 +1,18 @@
-// flux-broker: the program. Reads options and configuration, makes the real outside world, runs the life
-// cycle.
+// flux-broker: the program. Reads options and configuration, makes the real outside world, boots, runs the life cycle.
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/boot/boot.hpp"
 #include "broker/broker.hpp"
 #include "broker/config.hpp"
+#include "broker/directories.hpp"
 #include "broker/life_cycle.hpp"
 #include "broker/local_server.hpp"
+#include "broker/options.hpp"
+#include "broker/overlay.hpp"
 #include "common/runtime/ev_loop.hpp"
 #include "common/store/sqlite_store.hpp"
 #include "common/subprocess/posix_spawner.hpp"
@@ -21,109 +23,16 @@ namespace flux {
 
 namespace {
 
-constexpr const char *usage = R"(Usage: flux broker [OPTIONS] [INITIAL-PROGRAM [ARGS...]]
-Run one broker of a Flux instance.
-
-  -S, --setattr=ATTR=VAL     set a broker attribute
-  -c, --config-path=PATH     read the configuration from a directory of *.toml files, or from one file
-  -h, --help                 show this help
-)";
-
-struct Options {
-    Attributes attributes;
-    std::string config_path;
-    std::vector<std::string> initial_program;
-    bool help = false;
-};
-
-void set_attribute(Attributes &attributes, std::string_view text)
-{
-    auto equals = text.find('=');
-    if (equals == 0 || equals == text.npos)
-        throw Error(EINVAL, "--setattr={}: expected ATTR=VALUE", text);
-    attributes.set(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
-}
-
-Options parse_options(const std::vector<std::string> &args)
-{
-    Options options;
-    size_t at = 0;
-    // The value of an option in any of its spellings: -Svalue, -S value, --long=value, --long value.
-    auto value = [&](std::string_view short_name, std::string_view long_name) -> std::optional<std::string> {
-        std::string_view arg = args[at];
-        if (arg == short_name || arg == long_name) {
-            if (at + 1 == args.size())
-                throw Error(EINVAL, "option {} needs a value", arg);
-            return args[++at];
-        }
-        if (arg.starts_with(long_name) && arg.substr(long_name.size()).starts_with('='))
-            return std::string(arg.substr(long_name.size() + 1));
-        if (arg.starts_with(short_name) && !arg.starts_with("--"))
-            return std::string(arg.substr(short_name.size()));
-        return std::nullopt;
-    };
-    for (; at < args.size(); at++) {
-        if (args[at] == "--") {
-            at++;
-            break;
-        }
-        if (!args[at].starts_with('-'))
-            break;
-        if (auto attribute = value("-S", "--setattr"))
-            set_attribute(options.attributes, *attribute);
-        else if (auto path = value("-c", "--config-path"))
-            options.config_path = *path;
-        else if (args[at] == "-h" || args[at] == "--help")
-            options.help = true;
-        else
-            throw Error(EINVAL, "unknown option {}: see flux broker --help", args[at]);
-    }
-    options.initial_program.assign(args.begin() + long(std::min(at, args.size())), args.end());
-    return options;
-}
-
-// The instance's run directory: the one asked for, else a new one that goes away with the broker.
-class RunDirectory {
-public:
-    explicit RunDirectory(Attributes &attributes)
-    {
-        if (auto asked = attributes.get("rundir")) {
-            path_ = *asked;
-            if (mkdir(path_.c_str(), 0700) < 0 && errno != EEXIST)
-                throw Error(errno, "cannot make the run directory {}: {}", path_, errno_text(errno));
-            remove_ = attributes.get("rundir-cleanup") == "1";
-        } else {
-            const char *tmp = getenv("TMPDIR");
-            path_ = fmt::format("{}/flux-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-            if (!mkdtemp(path_.data()))
-                throw Error(errno, "cannot make a run directory {}: {}", path_, errno_text(errno));
-            remove_ = true;
-            attributes.set("rundir", path_);
-        }
-    }
-    ~RunDirectory()
-    {
-        std::error_code ignored;
-        if (remove_)
-            std::filesystem::remove_all(path_, ignored);
-    }
-    const std::string &path() const { return path_; }
-
-private:
-    std::string path_;
-    bool remove_ = false;
-};
-
 // Where this build's or installation's files are, from the place of the running program.
 struct Layout {
-    std::string modules;     // directory of NAME.so
-    std::string module_list; // the file of default modules
+    std::filesystem::path prefix; // PREFIX/bin/flux-broker
+    std::string modules() const { return prefix / "lib/flux/modules"; }
+    std::string etc() const { return prefix / "etc/flux"; }
 };
 
 Layout find_layout()
 {
-    auto prefix = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path(); // PREFIX/bin/flux-broker
-    return {(prefix / "lib/flux/modules").string(), (prefix / "etc/flux/modules").string()};
+    return {std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path()};
 }
 
 std::string read_file(const std::string &path)
@@ -134,19 +43,118 @@ std::string read_file(const std::string &path)
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::vector<std::string> program_environment(const std::string &uri)
+std::string own_hostname(const Attributes &attributes)
 {
+    if (auto given = attributes.get("hostname"))
+        return *given;
+    char name[256] = "localhost";
+    gethostname(name, sizeof name - 1);
+    return name;
+}
+
+// What belongs to an enclosing job or launcher is not the initial program's.
+std::vector<std::string> program_environment(const std::string &uri, const std::string &bin)
+{
+    constexpr std::string_view dropped[] = {"FLUX_URI=", "FLUX_JOB_", "FLUX_TASK_", "FLUX_KVS_NAMESPACE=", "SLURM_",
+                                            "PMI_",      "PMIX_",     "PALS_",      "I_MPI_PMI_LIBRARY="};
     std::vector<std::string> out {"FLUX_URI=" + uri};
-    // What belongs to an enclosing job or launcher is not the initial program's.
+    if (const char *job = std::getenv("FLUX_JOB_ID"))
+        out.push_back(fmt::format("FLUX_ENCLOSING_ID={}", job));
+    bool has_path = false;
     for (char **entry = environ; *entry; entry++) {
         std::string_view text = *entry;
-        constexpr std::string_view dropped[] = {"FLUX_URI=", "FLUX_JOB_", "FLUX_TASK_", "SLURM_",
-                                                "PMI_",      "PMIX_",     "PALS_"};
-        if (std::none_of(std::begin(dropped), std::end(dropped),
-                         [&](auto prefix) { return text.starts_with(prefix); }))
+        if (std::ranges::any_of(dropped, [&](auto prefix) { return text.starts_with(prefix); }))
+            continue;
+        has_path |= text.starts_with("PATH=");
+        // Programs of this instance find its flux first.
+        if (text.starts_with("PATH=") && !text.substr(5).starts_with(bin + ":"))
+            out.push_back(fmt::format("PATH={}:{}", bin, text.substr(5)));
+        else
             out.emplace_back(text);
     }
+    if (!has_path)
+        out.push_back(fmt::format("PATH={}:/usr/bin:/bin", bin));
     return out;
+}
+
+LifeCycle::CommandLine initial_program(const Options &options, const Attributes &attributes)
+{
+    if (attributes.get("rank") != "0" || attributes.get("broker.rc2_none"))
+        return {};
+    const char *shell = std::getenv("SHELL");
+    if (!shell || !*shell)
+        shell = "/bin/sh";
+    auto &words = options.initial_program;
+    if (words.empty())
+        return {shell};
+    if (words.size() == 1 && words[0].find_first_of(" \t\n;|&<>$`\"'*?(){}") != std::string::npos)
+        return {shell, "-c", words[0]}; // one argument may be a whole line
+    return words;
+}
+
+// The programs of PREFIX/etc/flux/NAME and of the directories in FLUX_RC_EXTRA, by name.
+std::vector<LifeCycle::CommandLine> rc_scripts(const Layout &layout, const std::string &name)
+{
+    namespace fs = std::filesystem;
+    std::vector<fs::path> directories {layout.etc()};
+    if (const char *extra = std::getenv("FLUX_RC_EXTRA")) {
+        std::istringstream list(extra);
+        for (std::string directory; std::getline(list, directory, ':');)
+            if (!directory.empty())
+                directories.emplace_back(directory);
+    }
+    std::vector<LifeCycle::CommandLine> scripts;
+    for (auto &directory : directories) {
+        std::error_code missing;
+        std::vector<std::string> found;
+        for (auto &entry : fs::directory_iterator(directory / name, missing))
+            if (access(entry.path().c_str(), X_OK) == 0)
+                found.push_back(entry.path());
+        std::ranges::sort(found);
+        for (auto &path : found)
+            scripts.push_back({path});
+    }
+    return scripts;
+}
+
+LifeCycle::Plan make_plan(const Options &options, const Attributes &attributes, const Layout &layout,
+                          const std::string &uri)
+{
+    LifeCycle::Plan plan;
+    auto rc1 = attributes.get("broker.rc1_path"), rc3 = attributes.get("broker.rc3_path");
+    if (!rc1) {
+        auto list = layout.etc() + "/modules";
+        plan.modules = parse_module_list(read_file(list), list);
+        plan.rc1 = rc_scripts(layout, "rc1.d");
+    } else if (!rc1->empty())
+        plan.rc1 = {{"/bin/sh", "-c", *rc1}};
+    if (!rc3)
+        plan.rc3 = rc_scripts(layout, "rc3.d");
+    else if (!rc3->empty())
+        plan.rc3 = {{"/bin/sh", "-c", *rc3}};
+    plan.initial_program = initial_program(options, attributes);
+    plan.environment = program_environment(uri, layout.prefix / "bin");
+    return plan;
+}
+
+void set_outlets(Broker &broker)
+{
+    Logger::Outlets outlets;
+    outlets.to_stderr = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
+    if (broker.rank() != 0)
+        outlets.to_leader = [&broker](std::string line) {
+            broker.handle().notify("log.append", Payload::raw(std::move(line)), {.nodeid = 0});
+        };
+    else if (auto path = broker.attributes().get("log-filename")) {
+        std::shared_ptr<FILE> file(std::fopen(path->c_str(), "ae"), [](FILE *f) { f ? std::fclose(f) : 0; });
+        if (!file)
+            throw Error(errno, "log-filename {} cannot be written: {}", *path, errno_text(errno));
+        outlets.to_file = [file](std::string_view line) {
+            fmt::print(file.get(), "{}\n", line);
+            std::fflush(file.get());
+        };
+    }
+    broker.logger().set_outlets(std::move(outlets));
 }
 
 Task<> live(LifeCycle &life, EvLoop &loop, int &status)
@@ -162,40 +170,56 @@ int run(Options options)
     PosixSpawner spawner(loop);
     SqliteStoreFactory stores(loop);
     auto layout = find_layout();
-    RunDirectory rundir(options.attributes);
+    auto &attributes = options.attributes;
+    bool shared_rundir = attributes.get("rundir").has_value();
+    OwnDirectory rundir(attributes, "rundir", attributes.get("rundir").value_or(temporary_directory()));
 
-    BrokerSetup setup;
-    setup.platform = {&loop, &random, &spawner, &stores};
-    setup.attributes = options.attributes;
-    if (!options.config_path.empty())
-        setup.config = load_config(options.config_path);
-    const char *module_path = getenv("FLUX_MODULE_PATH");
-    setup.module_path = module_path ? fmt::format("{}:{}", layout.modules, module_path) : layout.modules;
-    setup.owner = getuid();
+    Json config = Json::object();
+    if (!options.config_path.empty()) {
+        config = load_config(options.config_path);
+        attributes.set("config.path", options.config_path, Attributes::immutable);
+    }
+    for (auto &text : options.conf)
+        merge_config(config, text);
+    auto hostname = own_hostname(attributes);
+    auto uuid = random.uuid();
+    attributes.set("hostname", hostname, Attributes::immutable);
+    attributes.set("broker.uuid", uuid, Attributes::immutable);
+    attributes.set("version", FLUX_VERSION, Attributes::immutable);
+    attributes.set("broker.starttime", fmt::format("{}", loop.clock().wall_time()), Attributes::immutable);
+    attributes.get_or_set("content.hash", "sha1");
+    attributes.get_or_set("conf.shell_path", layout.prefix / "bin/flux-shell");
 
-    auto socket = rundir.path() + "/local";
-    auto uri = setup.attributes.get_or_set("local-uri", "local://" + socket);
-    char hostname[256] = "localhost";
-    gethostname(hostname, sizeof hostname - 1);
-    setup.attributes.set("hostlist", hostname, Attributes::immutable);
-    setup.attributes.set("hostname", hostname, Attributes::immutable);
-    setup.attributes.set("instance-level", "0", Attributes::immutable);
-    setup.attributes.set("broker.boot-method", "single", Attributes::immutable);
-    setup.attributes.set("version", FLUX_VERSION, Attributes::immutable);
-    setup.attributes.get_or_set("content.hash", "sha1");
-    setup.attributes.get_or_set("tbon.topo", "kary:32");
-
-    Broker broker(std::move(setup));
+    auto booted = boot({loop, attributes, config, rundir.path(), hostname, uuid});
+    auto rank = booted.topology.rank(), size = booted.topology.size();
+    std::unique_ptr<OwnDirectory> statedir;
+    if (rank == 0)
+        adopt_parent(attributes, size);
+    if (auto path = attributes.get("statedir"); path && rank == 0)
+        statedir = std::make_unique<OwnDirectory>(attributes, "statedir", *path);
+    auto socket = rundir.path() + (shared_rundir ? fmt::format("/local-{}", rank) : "/local");
+    auto uri = attributes.get_or_set("local-uri", "local://" + socket);
     constexpr std::string_view scheme = "local://";
     if (!uri.starts_with(scheme))
         throw Error(EINVAL, "attribute local-uri is \"{}\": expected local://PATH", uri);
-    LocalServer server(broker, uri.substr(scheme.size()));
+    if (options.verbose)
+        fmt::print(stderr, "flux-broker: rank {} of {}, boot {}, {}, {}\n", rank, size,
+                   *attributes.get("broker.boot-method"), uri, attributes.get("tbon.endpoint").value_or("no children"));
 
-    LifeCycle::Plan plan;
-    plan.modules = parse_module_list(read_file(layout.module_list), layout.module_list);
-    plan.initial_program = options.initial_program;
-    plan.environment = program_environment(uri);
-    LifeCycle life(broker, std::move(plan));
+    BrokerSetup setup;
+    setup.platform = {&loop, &random, &spawner, &stores};
+    setup.topology = booted.topology;
+    setup.attributes = attributes;
+    setup.config = config;
+    const char *module_path = std::getenv("FLUX_MODULE_PATH");
+    setup.module_path = module_path ? fmt::format("{}:{}", layout.modules(), module_path) : layout.modules();
+    setup.owner = getuid();
+    auto limits = OverlayLimits::from(attributes, config);
+    Broker broker(std::move(setup));
+    set_outlets(broker);
+    Overlay overlay(broker, std::move(booted.links), limits);
+    LocalServer server(broker, uri.substr(scheme.size()));
+    LifeCycle life(broker, overlay, make_plan(options, broker.attributes(), layout, uri));
 
     std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals;
     for (int signum : {SIGINT, SIGTERM, SIGHUP})
@@ -218,7 +242,7 @@ int main(int argc, char **argv)
     try {
         auto options = flux::parse_options({argv + 1, argv + argc});
         if (options.help) {
-            std::fputs(flux::usage, stdout);
+            std::fputs(flux::broker_usage, stdout);
             return 0;
         }
         return flux::run(std::move(options));

@@ -1,5 +1,7 @@
 #include "broker/router.hpp"
 
+#include <algorithm>
+
 namespace flux {
 
 Router::PeerState *Router::find(const RouteId &id)
@@ -50,13 +52,36 @@ void Router::remove_peer(const RouteId &id)
     for (auto &[key, request] : state->expected)
         refuse(request, module ? Error(ENOSYS, "No service matching {} is registered", request.service())
                                : Error(EHOSTUNREACH, "the connection to rank {} was lost", state->peer.rank));
-    for (auto &[service, nodeid] : state->used_services) {
-        auto request = Message::request(service + ".disconnect", {}, nodeid);
-        request.flags = message_flag::noresponse;
-        request.credentials = {userid_unknown, role::owner};
-        request.route.push_back(id);
-        route_request(id, std::move(request));
-    }
+    for (auto &[service, nodeid] : state->used_services)
+        send_disconnect(id, service, nodeid);
+    if (state->peer.kind == PeerKind::child)
+        disconnect_senders_beyond(id);
+}
+
+void Router::send_disconnect(const RouteId &sender, const std::string &service, uint32_t nodeid)
+{
+    auto request = Message::request(service + ".disconnect", {}, nodeid);
+    request.flags = message_flag::noresponse;
+    request.credentials = {userid_unknown, role::owner};
+    request.route.push_back(sender);
+    route_request(sender, std::move(request));
+}
+
+// Whoever asked through a broker that is gone cannot be answered: what it left open here or further on ends.
+void Router::disconnect_senders_beyond(const RouteId &child)
+{
+    std::set<std::tuple<RouteId, std::string, uint32_t>> left;
+    for (auto &[id, peer] : peers_)
+        std::erase_if(peer->expected, [&](const auto &entry) {
+            auto &request = entry.second;
+            if (std::ranges::find(request.route, child) == request.route.end())
+                return false;
+            left.emplace(request.sender(), request.service(),
+                         request.has(message_flag::upstream) ? nodeid_any : request.nodeid);
+            return true;
+        });
+    for (auto &[sender, service, nodeid] : left)
+        send_disconnect(sender, service, nodeid);
 }
 
 void Router::add_service(const std::string &name, const RouteId &owner)

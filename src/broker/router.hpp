@@ -69,6 +69,8 @@ private:
     void distribute(const Message &event);
     void deliver_request(PeerState &to, Message request);
     void refuse(const Message &request, const Error &error);
+    void send_disconnect(const RouteId &sender, const std::string &service, uint32_t nodeid);
+    void disconnect_senders_beyond(const RouteId &child);
     PeerState *find(const RouteId &id);
     PeerState *find_rank(PeerKind kind, uint32_t rank);
     PeerState *local_service(std::string_view name);

@@ -1,21 +1,24 @@
-// flux start: an instance of one broker, in place of this process.
+// flux start: this process becomes a broker, or (--test-size) starts several on this machine and waits for them.
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 
 #include "cmd/commands.hpp"
 #include "cmd/environment.hpp"
 #include "cmd/print.hpp"
+#include "cmd/test_instance.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-std::vector<std::string> words(const std::string &text)
+std::vector<std::string> split(const std::string &text, char separator)
 {
     std::istringstream stream(text);
     std::vector<std::string> out;
-    for (std::string word; stream >> word;)
-        out.push_back(word);
+    for (std::string word; std::getline(stream, word, separator);)
+        if (!word.empty())
+            out.push_back(word);
     return out;
 }
 
@@ -28,33 +31,80 @@ std::string find_broker()
     return broker;
 }
 
-int run_start(const Args &args, Session &)
+// What is told to every broker, in the order in which a broker lets later words win.
+std::vector<std::string> broker_command(const Args &args)
 {
-    if (args.integer("test-size", 1) != 1)
-        throw Error(ENOTSUP, "--test-size: this version starts instances of one broker only");
     std::vector<std::string> line;
     for (const auto &wrapper : args.all("wrap"))
-        for (const auto &word : words(wrapper))
+        for (const auto &word : split(wrapper, ','))
             line.push_back(word);
     line.push_back(find_broker());
     for (const auto &option : args.all("broker-opts"))
-        for (const auto &word : words(option))
+        for (const auto &word : split(option, ','))
             line.push_back(word);
-    for (const auto &attribute : args.all("setattr"))
-        line.insert(line.end(), {"-S", attribute});
     for (const auto &path : args.all("config-path"))
-        line.insert(line.end(), {"-c", path});
+        line.push_back("-c" + path);
     for (const auto &value : args.all("conf"))
         line.push_back("--conf=" + value);
-    if (args.has("rundir"))
-        line.push_back("-Srundir=" + args.value("rundir"));
-    for (const auto &word : args.positional())
-        line.push_back(word);
+    for (const auto &attribute : args.all("setattr"))
+        line.push_back("-S" + attribute);
+    return line;
+}
+
+std::string one_of(const Args &args, std::string_view option, std::vector<std::string> allowed)
+{
+    auto value = args.value(option, allowed[0]);
+    if (std::ranges::find(allowed, value) == allowed.end())
+        throw Error(EINVAL, "--{}={}: use {}", option, value, fmt::join(allowed, " or "));
+    return value;
+}
+
+TestInstance::Plan test_plan(const Args &args)
+{
+    TestInstance::Plan plan;
+    auto size = args.integer("test-size", 1);
+    if (size < 1 || size > TestInstance::Plan::max_size)
+        throw Error(EINVAL, "--test-size={}: a number of brokers from 1 to {} was expected", size,
+                    TestInstance::Plan::max_size);
+    plan.size = uint32_t(size);
+    plan.command = broker_command(args);
+    plan.initial_program = args.positional();
+    plan.rundir = args.has("rundir") ? args.value("rundir") : args.value("test-rundir");
+    plan.remove_rundir = args.has("test-rundir-cleanup");
+    if (args.has("test-hosts")) {
+        auto hosts = Hostlist::parse(args.value("test-hosts"));
+        if (!hosts || hosts->size() != plan.size)
+            throw Error(EINVAL, "--test-hosts={}: {}", args.value("test-hosts"),
+                        hosts ? fmt::format("{} hosts for {} brokers", hosts->size(), plan.size)
+                              : hosts.error().text());
+        plan.hosts = *hosts;
+    }
+    plan.clique = args.value("test-pmi-clique", "single");
+    plan.only_leader = one_of(args, "test-start-mode", {"all", "leader"}) == "leader";
+    plan.exit_with_leader = one_of(args, "test-exit-mode", {"any", "leader"}) == "leader";
+    plan.exit_timeout = args.duration("test-exit-timeout", plan.exit_timeout);
+    plan.trace = args.times("verbose") > 1;
+    return plan;
+}
+
+int run_start(const Args &args, Session &)
+{
+    for (auto option : {"rundir", "test-hosts", "test-exit-timeout", "test-exit-mode", "test-start-mode",
+                        "test-rundir", "test-rundir-cleanup", "test-pmi-clique"})
+        if (args.has(option) && !args.has("test-size"))
+            throw UsageError(fmt::format("--{} goes with --test-size only", option));
+    bool test = args.has("test-size");
+    auto plan = test ? test_plan(args) : TestInstance::Plan();
+    auto line = broker_command(args);
+    line.insert(line.end(), args.positional().begin(), args.positional().end());
     if (args.has("verbose") || args.has("noexec"))
-        warn("{}", fmt::join(line, " "));
+        for (uint32_t rank = 0; rank < plan.size; rank++)
+            warn("{}: {}", rank, fmt::join(line, " "));
     if (args.has("noexec"))
         return 0;
-    exec_program(line[0], line);
+    if (!test)
+        exec_program(line[0], line);
+    return TestInstance(std::move(plan)).run();
 }
 
 } // namespace
@@ -63,15 +113,22 @@ const Command start {
     .name = "start",
     .args = "[PROGRAM ARGS]",
     .summary = "Start an instance and run a program (or a shell) in it",
-    .options = {{"-o,--broker-opts=OPTIONS", "options of the broker"},
-                {"-S,--setattr=ATTR=VAL", "set an attribute"},
-                {"-c,--config-path=PATH", "the configuration"},
-                {"--conf=VALUE", "more configuration: TABLE.KEY=VALUE, TOML or JSON"},
-                {"-s,--test-size=N", "the number of brokers"},
-                {"--rundir=DIR", "where the instance keeps its sockets"},
-                {"--wrap=ARGS", "run the broker under another program"},
-                {"-v,--verbose", "show what is run"},
-                {"-X,--noexec", "show it and do not run it"}},
+    .options = {{"-S,--setattr=ATTR=VAL", "set a broker attribute"},
+                {"-c,--config-path=PATH", "read the configuration from this directory or file"},
+                {"--conf=VALUE", "more configuration: TABLE.KEY=VALUE, TOML, JSON or a file"},
+                {"-o,--broker-opts=OPTIONS", "options of the broker, separated by commas"},
+                {"-v,--verbose[=LEVEL]", "show what is run; twice: and what the brokers ask at boot"},
+                {"-X,--noexec", "run nothing"},
+                {"--wrap=ARGS", "run the broker under this program; words are separated by commas"},
+                {"-s,--test-size=N", "start N brokers on this machine"},
+                {"--rundir=DIR", "where their sockets are; made and removed if it is not there"},
+                {"--test-hosts=HOSTLIST", "the brokers' host names: they boot from a configuration"},
+                {"--test-exit-timeout=FSD", "how long after the first exit the others are killed (20s)"},
+                {"--test-exit-mode=MODE", "whose exit counts: any or leader"},
+                {"--test-start-mode=MODE", "who is started: all or leader"},
+                {"--test-rundir=PATH", "as --rundir, but the directory must exist"},
+                {"--test-rundir-cleanup", "and is removed at the end"},
+                {"--test-pmi-clique=MODE", "where brokers think they are: single, per-broker, none or a task map"}},
     .runs_program = true,
     .run = run_start,
 };

@@ -1,30 +1,20 @@
-// log.append, log.dmesg, log.clear: the log ring (RFC 5424 lines as raw payloads).
+// log.append, log.dmesg, log.clear: log lines (RFC 5424) as raw payloads.
 #include "broker/broker.hpp"
 
 namespace flux {
 
 namespace {
 
-constexpr size_t max_log_line = 4096; // bytes; longer ones are cut
-
-struct Follow {
-    LogRing &ring;
-    LogRing::FollowerId id;
-    ~Follow() { ring.unfollow(id); }
-};
-
 Task<> dmesg(Broker &broker, Request request)
 {
     request.require_streaming();
+    LogRing::Follower log(broker.logger().ring(), *broker.platform().loop);
     if (!request.find<bool>("nobacklog").value_or(false))
-        for (auto &line : broker.log_ring().lines())
+        for (auto &line : broker.logger().ring().lines())
             request.respond(Payload::raw(line));
     if (!request.find<bool>("follow").value_or(false))
         co_return;
-    Channel<std::string> lines(*broker.platform().loop);
-    Follow follow {broker.log_ring(),
-                   broker.log_ring().follow([&lines](const std::string &line) { lines.push(line); })};
-    while (auto line = co_await lines.next())
+    while (auto line = co_await log.next())
         request.respond(Payload::raw(*line));
 }
 
@@ -34,12 +24,11 @@ void serve_log(Broker &broker)
 {
     auto &handle = broker.handle();
     handle.serve("log.append", role::user, Handle::PlainHandler([&broker](Request &request) -> Json {
-                     broker.log_ring().append(
-                         std::string(request.message().payload.string().substr(0, max_log_line)));
+                     broker.logger().append(std::string(request.message().payload.string()));
                      return {};
                  }));
     handle.serve("log.clear", role::none, Handle::PlainHandler([&broker](Request &) -> Json {
-                     broker.log_ring().clear();
+                     broker.logger().ring().clear();
                      return {};
                  }));
     handle.serve("log.dmesg", role::user, Handle::StreamHandler([&broker](Request request) {

@@ -69,15 +69,36 @@ int answering_rank(const std::vector<Message> &inbox)
 TEST(Topology, AKaryTreeKnowsParentsChildrenAndTheWayDown)
 {
     Topology root(0, 8, 2), inner(1, 8, 2);
-    EXPECT_EQ(root.children(), (std::vector<uint32_t> {1, 2}));
+    EXPECT_EQ(std::vector(root.children().begin(), root.children().end()), (std::vector<uint32_t> {1, 2}));
     EXPECT_EQ(inner.parent(), 0u);
     EXPECT_EQ(root.child_toward(7), 1u);
     EXPECT_EQ(inner.child_toward(7), 3u);
     EXPECT_EQ(inner.child_toward(6), std::nullopt);
     EXPECT_EQ(root.level_of(7), 3u);
-    EXPECT_EQ(Topology::parse_fanout("kary:0", 8).value(), 7u);
-    for (auto bad : {"", "kary:", "kary:x", "binomial:", "2"})
-        EXPECT_FALSE(Topology::parse_fanout(bad, 8)) << bad;
+    EXPECT_EQ(root.subtree(1).format(), "1,3-4,7");
+    EXPECT_EQ(root.routers().format(), "0-3");
+    for (auto bad : {"", "kary:", "kary:x", "binomial:", "mincrit:", "2"})
+        EXPECT_FALSE(Topology::parse(bad, 0, 8)) << bad;
+}
+
+TEST(Topology, EveryNameOfATreeGivesThatTree)
+{
+    auto shape = [](std::string_view topo, uint32_t size) {
+        auto tree = value_or_throw(Topology::parse(topo, 0, size));
+        std::string parents;
+        for (uint32_t rank = 1; rank < size; rank++)
+            parents += fmt::format("{} ", *tree.parent_of(rank));
+        return parents;
+    };
+    EXPECT_EQ(shape("kary:0", 5), "0 0 0 0 ");
+    EXPECT_EQ(shape("kary:1", 5), "0 1 2 3 ");
+    EXPECT_EQ(shape("binomial", 8), "0 0 2 0 4 4 6 ");
+    EXPECT_EQ(shape("mincrit:2", 7), "0 0 1 1 2 2 ");
+    EXPECT_EQ(shape("mincrit", 7), "0 0 0 0 0 0 ");
+    EXPECT_EQ(value_or_throw(Topology::parse("mincrit", 0, 4000)).max_level(), 2u);
+    auto custom = value_or_throw(Topology::from_parents(0, {0, 1, 1}));
+    EXPECT_EQ(custom.at(1).child_toward(3), 3u);
+    EXPECT_FALSE(Topology::from_parents(0, {2, 1})) << "a circle is no tree";
 }
 
 TEST(Router, ARequestToAnyNodeIsAnsweredByTheNearestProviderUpstream)

@@ -1,0 +1,49 @@
+#include "broker/directories.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace flux {
+
+std::string temporary_directory()
+{
+    const char *tmp = std::getenv("TMPDIR");
+    return tmp && *tmp ? tmp : "/tmp";
+}
+
+OwnDirectory::OwnDirectory(Attributes &attributes, const std::string &name, std::string path) : path_(std::move(path))
+{
+    struct stat info;
+    bool exists = stat(path_.c_str(), &info) == 0;
+    if (exists && !S_ISDIR(info.st_mode))
+        throw Error(ENOTDIR, "{} {} is not a directory: choose another with -S{}=PATH", name, path_, name);
+    if (exists && (info.st_mode & S_ISVTX)) {
+        path_ += "/flux-XXXXXX";
+        if (!mkdtemp(path_.data()))
+            throw Error(errno, "cannot make a directory {} for {}: {}", path_, name, errno_text(errno));
+        made_ = true;
+    } else if (exists) {
+        if (info.st_uid != geteuid())
+            throw Error(EPERM, "{} {} belongs to user {}, not to the one who starts this instance", name, path_,
+                        info.st_uid);
+    } else {
+        if (mkdir(path_.c_str(), 0700) != 0)
+            throw Error(errno, "cannot make the {} {}: {}", name, path_, errno_text(errno));
+        made_ = true;
+    }
+    attributes.set(name, path_);
+    auto cleanup = attributes.get(name + "-cleanup");
+    remove_ = cleanup ? *cleanup == "1" : made_;
+}
+
+OwnDirectory::~OwnDirectory()
+{
+    std::error_code ignored;
+    if (remove_)
+        std::filesystem::remove_all(path_, ignored);
+}
+
+} // namespace flux

@@ -1,0 +1,383 @@
+#include "broker/zmq_links.hpp"
+
+#include <zmq.h>
+
+#include <array>
+#include <cstring>
+
+#include "common/message/codec.hpp"
+
+namespace flux {
+
+namespace {
+
+constexpr int linger_ms = 500;          // how long close() waits for the last messages to leave
+constexpr int reconnect_ms = 20;        // between attempts to reach a parent that is not there yet, at first
+constexpr int max_reconnect_ms = 2000;  // and in the end
+constexpr int max_messages_a_turn = 256; // of one socket, before others get their turn
+constexpr size_t key_bytes = 32;
+constexpr const char *zap_domain = "flux";
+
+// One frame that is being received.
+class Frame {
+public:
+    Frame() { zmq_msg_init(&message_); }
+    ~Frame() { zmq_msg_close(&message_); }
+    Frame(const Frame &) = delete;
+    bool receive(void *socket) { return zmq_msg_recv(&message_, socket, ZMQ_DONTWAIT) >= 0; }
+    bool more() const { return zmq_msg_more(&message_); }
+    std::string_view bytes() { return {static_cast<char *>(zmq_msg_data(&message_)), zmq_msg_size(&message_)}; }
+    int source_fd() { return zmq_msg_get(&message_, ZMQ_SRCFD); }
+
+private:
+    zmq_msg_t message_;
+};
+
+int milliseconds(Duration duration)
+{
+    return int(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+} // namespace
+
+// A ZeroMQ socket and its place in the loop. ZeroMQ's descriptor is edge triggered, and sending may take an edge away: so
+// after every send and every read the socket is looked at once more, from the top of the loop.
+class ZmqLinks::Socket {
+public:
+    Socket(Loop &loop, void *context, int type) : loop_(loop), socket_(zmq_socket(context, type))
+    {
+        if (!socket_)
+            throw Error(errno, "a ZeroMQ socket cannot be made: {}", zmq_strerror(errno));
+        set(ZMQ_LINGER, linger_ms);
+    }
+    ~Socket()
+    {
+        *alive_ = false;
+        watch_.reset();
+        zmq_close(socket_);
+    }
+    void *get() const { return socket_; }
+    void set(int option, int value)
+    {
+        if (zmq_setsockopt(socket_, option, &value, sizeof value) != 0)
+            throw Error(errno, "ZeroMQ option {}: {}", option, zmq_strerror(errno));
+    }
+    void set(int option, const std::string &value)
+    {
+        if (zmq_setsockopt(socket_, option, value.data(), value.size()) != 0)
+            throw Error(errno, "ZeroMQ option {}: {}", option, zmq_strerror(errno));
+    }
+    bool readable() const
+    {
+        int events = 0;
+        size_t size = sizeof events;
+        return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+    }
+    void watch(std::function<void()> read)
+    {
+        read_ = std::move(read);
+        int fd = -1;
+        size_t size = sizeof fd;
+        zmq_getsockopt(socket_, ZMQ_FD, &fd, &size);
+        watch_ = loop_.watch_fd(fd, true, false, [this](bool, bool) { look(); });
+        look_again();
+    }
+    void look_again()
+    {
+        if (std::exchange(scheduled_, true))
+            return;
+        loop_.post([this, alive = alive_] {
+            if (!*alive)
+                return;
+            scheduled_ = false;
+            look();
+        });
+    }
+    // Whole or not at all; false when the peer is not there.
+    bool send(std::string_view first, std::string_view rest)
+    {
+        bool sent = first.empty() || zmq_send(socket_, first.data(), first.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0;
+        sent = sent && zmq_send(socket_, rest.data(), rest.size(), ZMQ_DONTWAIT) >= 0;
+        if (watch_)
+            look_again();
+        return sent;
+    }
+
+private:
+    void look()
+    {
+        auto alive = alive_;
+        if (!readable())
+            return;
+        read_();
+        if (*alive)
+            look_again();
+    }
+    Loop &loop_;
+    void *socket_;
+    std::function<void()> read_;
+    std::unique_ptr<Loop::FdWatch> watch_;
+    bool scheduled_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+ZmqLinks::ZmqLinks(Loop &loop, Setup setup) : loop_(loop), setup_(std::move(setup)), context_(zmq_ctx_new())
+{
+    FLUX_ASSERT(context_);
+    zmq_ctx_set(context_, ZMQ_IO_THREADS, setup_.io_threads);
+}
+
+ZmqLinks::~ZmqLinks()
+{
+    close();
+    zmq_ctx_term(context_);
+}
+
+std::unique_ptr<ZmqLinks::Socket> ZmqLinks::make_socket(int type)
+{
+    auto socket = std::make_unique<Socket>(loop_, context_, type);
+    socket->set(ZMQ_SNDHWM, 0);
+    socket->set(ZMQ_RCVHWM, type == ZMQ_ROUTER ? setup_.child_rcvhwm : 0);
+    socket->set(ZMQ_IPV6, setup_.ipv6);
+    socket->set(ZMQ_CURVE_SECRETKEY, setup_.keys.secret_key);
+    if (setup_.tcp_user_timeout > Duration::zero())
+        socket->set(ZMQ_TCP_MAXRT, milliseconds(setup_.tcp_user_timeout));
+    return socket;
+}
+
+// --- children
+
+std::string ZmqLinks::bind(const std::string &uri)
+{
+    zap_ = std::make_unique<Socket>(loop_, context_, ZMQ_REP);
+    if (zmq_bind(zap_->get(), "inproc://zeromq.zap.01") != 0)
+        throw Error(errno, "the handler of CURVE authentication cannot be bound: {}", zmq_strerror(errno));
+    zap_->watch([this] { authenticate(); });
+    router_ = make_socket(ZMQ_ROUTER);
+    router_->set(ZMQ_CURVE_SERVER, 1);
+    router_->set(ZMQ_ZAP_DOMAIN, std::string(zap_domain));
+    router_->set(ZMQ_ROUTER_MANDATORY, 1);
+    constexpr const char *monitor_uri = "inproc://children.monitor";
+    zmq_socket_monitor(router_->get(), monitor_uri, ZMQ_EVENT_DISCONNECTED);
+    router_monitor_ = std::make_unique<Socket>(loop_, context_, ZMQ_PAIR);
+    zmq_connect(router_monitor_->get(), monitor_uri);
+    if (zmq_bind(router_->get(), uri.c_str()) != 0)
+        throw Error(errno, "cannot take in children at {}: {}", uri, zmq_strerror(errno));
+    router_monitor_->watch([this] { tell_lost_children(); });
+    router_->watch([this] { read_children(); });
+    std::array<char, 512> endpoint {};
+    size_t size = endpoint.size();
+    zmq_getsockopt(router_->get(), ZMQ_LAST_ENDPOINT, endpoint.data(), &size);
+    return endpoint.data();
+}
+
+void ZmqLinks::allow(const std::string &public_key)
+{
+    uint8_t key[key_bytes];
+    if (public_key.size() != 40 || !zmq_z85_decode(key, public_key.c_str()))
+        throw Error(EINVAL, "\"{}\" is not a CURVE public key (Z85, 40 characters)", public_key);
+    allowed_.emplace(reinterpret_cast<char *>(key), key_bytes);
+}
+
+// ZAP (ZeroMQ RFC 27): version, request id, domain, address, identity, mechanism, credentials.
+void ZmqLinks::authenticate()
+{
+    std::vector<std::string> request;
+    for (bool more = true; more;) {
+        Frame frame;
+        if (!frame.receive(zap_->get()))
+            return;
+        request.emplace_back(frame.bytes());
+        more = frame.more();
+    }
+    bool accepted = request.size() == 7 && request[2] == zap_domain && request[5] == "CURVE" &&
+                    allowed_.contains(request[6]);
+    std::string_view reply[] = {"1.0",
+                                request.size() > 1 ? std::string_view(request[1]) : std::string_view(),
+                                accepted ? "200" : "400",
+                                accepted ? "OK" : "the key is not one of this instance",
+                                "",
+                                ""};
+    for (auto &part : reply)
+        zmq_send(zap_->get(), part.data(), part.size(), &part == std::end(reply) - 1 ? 0 : ZMQ_SNDMORE);
+}
+
+void ZmqLinks::read_children()
+{
+    for (int count = 0; router_ && count < max_messages_a_turn; count++) {
+        Frame identity, body;
+        if (!identity.receive(router_->get()))
+            break;
+        bool whole = identity.more() && body.receive(router_->get());
+        for (bool more = whole && body.more(); more;) { // a stranger's further frames
+            Frame rest;
+            more = rest.receive(router_->get()) && rest.more();
+            whole = false;
+        }
+        auto name = identity.bytes();
+        if (!whole || name.empty() || name.size() > RouteId::max_length)
+            continue;
+        RouteId id(name);
+        auto &child = find_child(id, body.source_fd());
+        if (child.dropped || !receiver_)
+            continue;
+        auto message = decode_message(body.bytes());
+        if (message)
+            receiver_->from_child(id, std::move(*message));
+        else {
+            child.dropped = true;
+            receiver_->child_lost(id, message.error().text());
+        }
+    }
+    tell_lost_children();
+}
+
+// Descriptors are used again: the first message of a new connection ends whatever had its descriptor before, and the
+// monitor, which is told of a loss before the descriptor is free, is asked first.
+ZmqLinks::Child &ZmqLinks::find_child(const RouteId &id, int fd)
+{
+    auto &child = children_[id];
+    if (child.fd == fd)
+        return child;
+    collect_losses();
+    if (lost_fds_.erase(fd))
+        child_gone(fd);
+    child.fd = fd;
+    return child;
+}
+
+void ZmqLinks::collect_losses()
+{
+    while (auto event = next_event(*router_monitor_))
+        lost_fds_.insert(int(event->value));
+}
+
+// What a child sent before it was lost is delivered before its loss is told.
+void ZmqLinks::tell_lost_children()
+{
+    if (!router_)
+        return;
+    collect_losses();
+    if (!lost_fds_.empty() && router_->readable())
+        return router_->look_again();
+    for (int fd : std::exchange(lost_fds_, {}))
+        child_gone(fd);
+}
+
+void ZmqLinks::child_gone(int fd)
+{
+    for (auto at = children_.begin(); at != children_.end(); ++at)
+        if (at->second.fd == fd) {
+            auto id = at->first;
+            bool tell = !at->second.dropped && receiver_;
+            children_.erase(at);
+            if (tell)
+                receiver_->child_lost(id, "the connection was closed");
+            return;
+        }
+}
+
+void ZmqLinks::send_to_child(const RouteId &child, const Message &message)
+{
+    if (!router_)
+        return;
+    std::string bytes;
+    encode_message(message, bytes, false);
+    router_->send(child.text(), bytes);
+}
+
+void ZmqLinks::drop_child(const RouteId &child)
+{
+    if (auto found = children_.find(child); found != children_.end())
+        found->second.dropped = true;
+}
+
+// --- the parent
+
+void ZmqLinks::connect(const LinkAddress &parent)
+{
+    dealer_ = make_socket(ZMQ_DEALER);
+    dealer_->set(ZMQ_ROUTING_ID, setup_.uuid);
+    dealer_->set(ZMQ_CURVE_PUBLICKEY, setup_.keys.public_key);
+    dealer_->set(ZMQ_CURVE_SERVERKEY, parent.public_key);
+    dealer_->set(ZMQ_RECONNECT_IVL, reconnect_ms);
+    dealer_->set(ZMQ_RECONNECT_IVL_MAX, max_reconnect_ms);
+    if (setup_.connect_timeout > Duration::zero())
+        dealer_->set(ZMQ_CONNECT_TIMEOUT, milliseconds(setup_.connect_timeout));
+    constexpr const char *monitor_uri = "inproc://parent.monitor";
+    zmq_socket_monitor(dealer_->get(), monitor_uri,
+                       ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                           ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    dealer_monitor_ = std::make_unique<Socket>(loop_, context_, ZMQ_PAIR);
+    zmq_connect(dealer_monitor_->get(), monitor_uri);
+    if (zmq_connect(dealer_->get(), parent.uri.c_str()) != 0)
+        throw Error(errno, "cannot connect to the parent at {}: {}", parent.uri, zmq_strerror(errno));
+    dealer_monitor_->watch([this] { read_parent_monitor(); });
+    dealer_->watch([this] { read_parent(); });
+}
+
+void ZmqLinks::read_parent()
+{
+    for (int count = 0; dealer_ && count < max_messages_a_turn; count++) {
+        Frame body;
+        if (!body.receive(dealer_->get()))
+            return;
+        if (parent_gone_ || !receiver_)
+            continue;
+        auto message = decode_message(body.bytes());
+        if (message)
+            receiver_->from_parent(std::move(*message));
+        else {
+            parent_gone_ = true;
+            receiver_->parent_lost(message.error().text());
+        }
+    }
+}
+
+void ZmqLinks::send_to_parent(const Message &message)
+{
+    if (!dealer_ || parent_gone_)
+        return;
+    std::string bytes;
+    encode_message(message, bytes, false);
+    dealer_->send({}, bytes);
+}
+
+// --- what is lost
+
+// An event is two frames: u16 number and u32 value (the descriptor, or a reason), then the endpoint.
+std::optional<ZmqLinks::Event> ZmqLinks::next_event(Socket &monitor)
+{
+    Frame frame, endpoint;
+    if (!frame.receive(monitor.get()) || !frame.more() || !endpoint.receive(monitor.get()))
+        return std::nullopt;
+    Event event;
+    FLUX_ASSERT(frame.bytes().size() == sizeof event.number + sizeof event.value);
+    std::memcpy(&event.number, frame.bytes().data(), sizeof event.number);
+    std::memcpy(&event.value, frame.bytes().data() + sizeof event.number, sizeof event.value);
+    return event;
+}
+
+void ZmqLinks::read_parent_monitor()
+{
+    while (auto event = next_event(*dealer_monitor_)) {
+        while (dealer_->readable()) // what came before
+            read_parent();
+        if (!std::exchange(parent_gone_, true) && receiver_)
+            receiver_->parent_lost(event->number == ZMQ_EVENT_DISCONNECTED
+                                       ? "the connection was closed"
+                                       : "the parent does not accept this broker's key");
+    }
+}
+
+void ZmqLinks::close()
+{
+    receiver_ = nullptr;
+    dealer_.reset();
+    dealer_monitor_.reset();
+    router_.reset();
+    router_monitor_.reset();
+    zap_.reset();
+}
+
+} // namespace flux

@@ -1,0 +1,78 @@
+// ZmqLinks: the links of a real broker. A ROUTER socket for the children, a DEALER to the parent, both with CURVE.
+//
+// One ZeroMQ frame carries one message, encoded as on a local socket (RFC 3 parts with lengths) without its frame header.
+// Who may connect is decided by key, in a ZAP handler of our own on the broker's loop. A connection that closes is told by
+// the sockets' monitors; the file descriptor that a child's messages came from says which child it was.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "broker/curve.hpp"
+#include "common/runtime/link.hpp"
+#include "common/runtime/loop.hpp"
+
+namespace flux {
+
+class ZmqLinks : public Links {
+public:
+    struct Setup {
+        std::string uuid; // the identity that the parent sees
+        CurveKeys keys;
+        int io_threads = 1;
+        int child_rcvhwm = 0;                           // messages of one child; 0: no limit
+        Duration tcp_user_timeout = std::chrono::seconds(20); // zero: the system's own
+        Duration connect_timeout = std::chrono::seconds(30);  // of one attempt; zero: the system's own
+        bool ipv6 = false;
+    };
+    ZmqLinks(Loop &loop, Setup setup);
+    ~ZmqLinks() override;
+
+    // Takes in children at uri. The value is the uri with its port, when that was "*". Throws why it cannot.
+    std::string bind(const std::string &uri);
+    // Children with these public keys may connect.
+    void allow(const std::string &public_key);
+    // Connects to the parent, for as long as it takes.
+    void connect(const LinkAddress &parent);
+
+    void set_receiver(Receiver *receiver) override { receiver_ = receiver; }
+    void send_to_parent(const Message &message) override;
+    void send_to_child(const RouteId &child, const Message &message) override;
+    void drop_child(const RouteId &child) override;
+    void close() override;
+
+private:
+    class Socket;
+    struct Child {
+        int fd = -1; // of the connection, as the monitor names it
+        bool dropped = false;
+    };
+    void read_children();
+    void read_parent();
+    struct Event {
+        uint16_t number = 0;
+        uint32_t value = 0;
+    };
+    std::optional<Event> next_event(Socket &monitor);
+    void read_parent_monitor();
+    void authenticate();
+    Child &find_child(const RouteId &id, int fd);
+    void collect_losses();
+    void tell_lost_children();
+    void child_gone(int fd);
+    std::unique_ptr<Socket> make_socket(int type);
+
+    Loop &loop_;
+    Setup setup_;
+    void *context_ = nullptr;
+    Receiver *receiver_ = nullptr;
+    std::set<std::string> allowed_;
+    std::map<RouteId, Child> children_;
+    std::set<int> lost_fds_; // connections that are gone, not told yet
+    bool parent_gone_ = false;
+    std::unique_ptr<Socket> zap_, router_, router_monitor_, dealer_, dealer_monitor_;
+};
+
+} // namespace flux
