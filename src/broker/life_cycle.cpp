@@ -140,21 +140,30 @@ bool LifeCycle::parent_says_over() const
     return std::ranges::find(over_states, parent_state_) != std::end(over_states);
 }
 
+// A module that does not come up is waited for until somebody loses patience.
 Task<bool> LifeCycle::init()
 {
     std::optional<Error> failure;
-    try {
-        co_await load_modules();
-        for (auto &command : plan_.rc1)
-            if (int status = co_await run_program(command); status != 0)
-                throw Error(EINVAL, "the rc1 script {} ended with status {}", command[0], exit_status(status));
-    } catch (const Error &error) {
-        failure = error;
-    }
-    if (failure) {
+    bool over = false;
+    auto task = gate_.spawn([](LifeCycle &self, std::optional<Error> &failure, bool &over) -> Task<> {
+        try {
+            co_await self.load_modules();
+            for (auto &command : self.plan_.rc1)
+                if (int status = co_await self.run_program(command); status != 0)
+                    throw Error(EINVAL, "the rc1 script {} ended with status {}", command[0], exit_status(status));
+        } catch (const Error &error) {
+            failure = error;
+        }
+        over = true;
+        self.changed_.notify_all();
+    }(*this, failure, over));
+    while (!over && !impatient_ && !overlay_.parent_lost())
+        co_await changed_.wait();
+    gate_.cancel(task);
+    if (failure)
         complain(failure->text());
+    if (failure || !over)
         co_return false;
-    }
     overlay_.admit_children();
     co_return true;
 }

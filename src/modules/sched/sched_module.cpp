@@ -23,7 +23,25 @@ public:
         serve("resource-status", role::any, &Sched::resource_status);
         serve_topic("feasibility.check", role::any, &Sched::feasibility);
     }
+    // The resources are known once every broker has told of its own, and brokers join when this one has started.
     Task<> start() override
+    {
+        spawn(begin());
+        co_await add_service("feasibility");
+    }
+    Json stats() const override { return Json {{"pending", pending_.size()}, {"allocations", allocations_}}; }
+
+private:
+    struct Pending {
+        Request request;
+        int64_t priority;
+        JobShape shape;
+        Json constraint;
+        double duration;
+    };
+    using Key = std::pair<int64_t, JobId>; // -priority, id
+
+    Task<> begin()
     {
         acquire_ =
             std::make_unique<Stream>(handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel"));
@@ -39,20 +57,7 @@ public:
             take_over(job->json());
         Json mode {{"mode", "unlimited"}};
         co_await rpc("job-manager.sched-ready", mode);
-        co_await add_service("feasibility");
     }
-    Json stats() const override { return Json {{"pending", pending_.size()}, {"allocations", allocations_}}; }
-
-private:
-    struct Pending {
-        Request request;
-        int64_t priority;
-        JobShape shape;
-        Json constraint;
-        double duration;
-    };
-    using Key = std::pair<int64_t, JobId>; // -priority, id
-
     void take_over(const Json &job)
     {
         if (!job["R"])
