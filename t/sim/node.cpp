@@ -43,7 +43,8 @@ Node::Node(World &world, uint32_t rank, uint32_t life)
       spawner_(world.processes())
 {
     broker_ = std::make_unique<Broker>(setup());
-    life_cycle_ = std::make_unique<LifeCycle>(*broker_, LifeCycle::Plan {.modules = world.setup().modules});
+    overlay_ = std::make_unique<Overlay>(*broker_, nullptr);
+    life_cycle_ = std::make_unique<LifeCycle>(*broker_, *overlay_, LifeCycle::Plan {.modules = world.setup().modules});
     gate_ = std::make_unique<Gate>(world.loop());
 }
 
@@ -64,6 +65,7 @@ Node::~Node()
         connection->down->cut();
     }
     life_cycle_.reset();
+    overlay_.reset();
     broker_.reset();
 }
 

@@ -68,6 +68,7 @@ private:
     Random random_;
     SimSpawner spawner_;
     std::unique_ptr<Broker> broker_;
+    std::unique_ptr<Overlay> overlay_;
     std::unique_ptr<LifeCycle> life_cycle_;
     std::optional<int> exit_status_;
     std::map<uint64_t, std::unique_ptr<Connection>> connections_;
