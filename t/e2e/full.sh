@@ -9,7 +9,7 @@ if [ -z "${FLUX_FULL_MOUNTED:-}" ]; then
         echo "skipped: this user cannot mount a file system"
         exit 77
     fi
-    FLUX_FULL_MOUNTED=$mount_point unshare -m sh -c 'mount -t tmpfs -o size=3m tmpfs "$FLUX_FULL_MOUNTED" && exec "$0"' "$0"
+    FLUX_FULL_MOUNTED=$mount_point unshare -m sh -c 'mount -t tmpfs -o size=3m,mode=0700 tmpfs "$FLUX_FULL_MOUNTED" && exec "$0"' "$0"
     exit
 fi
 FLUX_STORY=outside
