@@ -90,5 +90,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string> &
 // Finds the subcommand that the arguments name, parses the rest and runs it.
 int run_command(const Command &command, const std::string &full_name, std::vector<std::string> arguments,
                 Session &flux);
+// The whole of a program flux-NAME that is one command: its exit status, with mistakes told on stderr.
+int run_program(const Command &command, const std::vector<std::string> &arguments);
 
 } // namespace flux::cmd

@@ -56,4 +56,21 @@ int run_command(const Command &command, const std::string &full_name, std::vecto
     return command.run(args, flux);
 }
 
+int run_program(const Command &command, const std::vector<std::string> &arguments)
+{
+    auto prefix = fmt::format("flux-{}", command.name), name = fmt::format("flux {}", command.name);
+    try {
+        Session none;
+        int status = run_command(command, name, arguments, none);
+        if (std::fflush(stdout) != 0 && errno != EPIPE)
+            throw Error(errno, "cannot write the output: {}", errno_text(errno));
+        return status;
+    } catch (const UsageError &error) {
+        fmt::print(stderr, "{}: ERROR: {}\nTry {} --help.\n", prefix, error.what(), name);
+    } catch (const std::exception &error) {
+        fmt::print(stderr, "{}: ERROR: {}\n", prefix, error.what());
+    }
+    return 1;
+}
+
 } // namespace flux::cmd

@@ -133,14 +133,5 @@ const Command simulate_command {
 
 int main(int argc, char **argv)
 {
-    using namespace flux;
-    try {
-        Session none;
-        return cmd::run_command(cmd::simulate_command, "flux simulate", {argv + 1, argv + argc}, none);
-    } catch (const cmd::UsageError &error) {
-        fmt::print(stderr, "flux-simulate: ERROR: {}\nTry flux simulate --help.\n", error.what());
-    } catch (const std::exception &error) {
-        fmt::print(stderr, "flux-simulate: ERROR: {}\n", error.what());
-    }
-    return 1;
+    return flux::cmd::run_program(flux::cmd::simulate_command, {argv + 1, argv + argc});
 }
