@@ -23,3 +23,11 @@ target_link_libraries(flux_static_deps INTERFACE ${FLUX_jansson_STATIC} ${FLUX_e
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
+
+# The broker's allocator (src/broker/allocator.cpp); a sanitizer brings its own.
+add_library(flux_allocator INTERFACE)
+if(NOT FLUX_SANITIZE)
+    find_library(FLUX_JEMALLOC NAMES libjemalloc_pic.a REQUIRED)
+    target_sources(flux_allocator INTERFACE ${CMAKE_SOURCE_DIR}/src/broker/allocator.cpp)
+    target_link_libraries(flux_allocator INTERFACE ${FLUX_JEMALLOC} Threads::Threads ${CMAKE_DL_LIBS} m)
+endif()
