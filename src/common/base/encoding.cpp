@@ -29,29 +29,29 @@ int hex_value(char c)
 
 } // namespace
 
+void base64_encode_to(std::string &out, std::string_view bytes)
+{
+    size_t start = out.size();
+    out.resize(start + (bytes.size() + 2) / 3 * 4);
+    char *to = out.data() + start;
+    auto from = reinterpret_cast<const unsigned char *>(bytes.data());
+    auto put = [&](uint32_t group, int characters) {
+        for (int i = 0; i < 4; i++)
+            *to++ = i < characters ? base64_alphabet[group >> (18 - 6 * i) & 63] : '=';
+    };
+    size_t left = bytes.size();
+    for (; left >= 3; left -= 3, from += 3)
+        put(uint32_t(from[0]) << 16 | uint32_t(from[1]) << 8 | from[2], 4);
+    if (left == 2)
+        put(uint32_t(from[0]) << 16 | uint32_t(from[1]) << 8, 3);
+    else if (left == 1)
+        put(uint32_t(from[0]) << 16, 2);
+}
+
 std::string base64_encode(std::string_view bytes)
 {
     std::string out;
-    out.reserve((bytes.size() + 2) / 3 * 4);
-    auto byte = [&](size_t i) { return uint32_t(static_cast<unsigned char>(bytes[i])); };
-    size_t i = 0;
-    for (; i + 3 <= bytes.size(); i += 3) {
-        uint32_t group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
-        for (int shift = 18; shift >= 0; shift -= 6)
-            out += base64_alphabet[group >> shift & 63];
-    }
-    if (size_t rest = bytes.size() - i; rest == 1) {
-        uint32_t group = byte(i) << 16;
-        out += base64_alphabet[group >> 18];
-        out += base64_alphabet[group >> 12 & 63];
-        out += "==";
-    } else if (rest == 2) {
-        uint32_t group = byte(i) << 16 | byte(i + 1) << 8;
-        out += base64_alphabet[group >> 18];
-        out += base64_alphabet[group >> 12 & 63];
-        out += base64_alphabet[group >> 6 & 63];
-        out += '=';
-    }
+    base64_encode_to(out, bytes);
     return out;
 }
 
@@ -60,22 +60,30 @@ Expected<std::string> base64_decode(std::string_view text)
     if (text.size() % 4 != 0)
         return fail(EINVAL, "base64 text has {} characters, not a multiple of four", text.size());
     size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-    std::string out;
-    out.reserve(text.size() / 4 * 3);
+    std::string out(text.size() / 4 * 3, '\0');
+    char *to = out.data();
+    auto value = [&](size_t at) {
+        return int32_t(base64_values[static_cast<unsigned char>(text[at])]);
+    };
+    size_t plain = padding ? text.size() - 4 : text.size(); // whole groups without padding
     for (size_t i = 0; i < text.size(); i += 4) {
-        bool last = i + 4 == text.size();
-        uint32_t group = 0;
+        int32_t group = 0;
+        bool bad = false;
         for (size_t k = 0; k < 4; k++) {
-            char c = text[i + k];
-            bool pad = last && k >= 4 - padding;
-            int value = pad ? 0 : base64_values[static_cast<unsigned char>(c)];
-            if (value < 0)
-                return fail(EINVAL, "base64 text has an invalid character at offset {}", i + k);
-            group = group << 6 | uint32_t(value);
+            bool pad = i >= plain && k >= 4 - padding;
+            int32_t v = pad ? 0 : value(i + k);
+            bad |= v < 0;
+            group = group << 6 | (v & 63);
         }
-        out += char(group >> 16);
-        out += char(group >> 8);
-        out += char(group);
+        if (bad) {
+            size_t at = i;
+            while (value(at) >= 0)
+                at++;
+            return fail(EINVAL, "base64 text has an invalid character at offset {}", at);
+        }
+        *to++ = char(group >> 16);
+        *to++ = char(group >> 8);
+        *to++ = char(group);
     }
     out.erase(out.size() - padding);
     return out;

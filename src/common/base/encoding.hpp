@@ -8,6 +8,7 @@
 namespace flux {
 
 std::string base64_encode(std::string_view bytes);
+void base64_encode_to(std::string &out, std::string_view bytes); // appends
 // EINVAL on characters outside the alphabet or wrong padding; whitespace is not skipped.
 Expected<std::string> base64_decode(std::string_view text);
 

@@ -1,4 +1,5 @@
-// Content hashes (RFC 10): the digest names a blob. Raw bytes here; blobref text is "sha1-<hex>" or "sha256-<hex>".
+// Content hashes (RFC 10): the digest names a blob. Raw bytes here; blobref text is "sha1-<hex>" or
+// "sha256-<hex>".
 #pragma once
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@ size_t digest_size(HashType type); // bytes: 20 or 32
 
 std::string digest(HashType type, std::string_view data); // raw digest bytes
 std::string blobref(HashType type, std::string_view data);
+std::string blobref_of(HashType type, std::string_view digest);
 
 // Split and check a blobref's text; EINVAL on an unknown hash or a digest of the wrong length.
 struct BlobrefParts {

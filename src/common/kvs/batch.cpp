@@ -35,6 +35,7 @@ Directory &Batch::leaf_of(Directory &directory, const std::string &name)
 void Batch::apply(const std::vector<Json> &transaction)
 {
     undo_.clear();
+    auto mentioned = result_.mentions.size();
     try {
         for (const auto &ops : transaction) {
             if (!ops.is_array())
@@ -44,19 +45,17 @@ void Batch::apply(const std::vector<Json> &transaction)
         }
     } catch (...) {
         roll_back();
+        result_.mentions.resize(mentioned);
         throw;
     }
-    for (const auto &ops : transaction)
-        for (auto op : ops.elements()) {
-            auto &mention = result_.mentions[join(value_or_throw(parse_key(op["key"].string_view())))];
-            if (!(op.value<int>("flags", 0) & flag::append))
-                mention.replaced = true;
-        }
 }
 
 void Batch::apply_one(const Json &op)
 {
-    Path path = value_or_throw(parse_key(op.get<std::string>("key")));
+    Json key = op["key"];
+    if (!key.is_string())
+        throw Error(EPROTO, "an operation has no key");
+    Path path = value_or_throw(parse_key(key.string_view()));
     int flags = op.value<int>("flags", 0);
     Json object = op["dirent"];
     if (!object)
@@ -66,6 +65,7 @@ void Batch::apply_one(const Json &op)
                     flags, flag::append);
     if (path.empty())
         throw Error(EINVAL, "the root directory cannot be replaced or removed: name a key in it");
+    result_.mentions.push_back({join(path), !(flags & flag::append)});
     if (object.is_null()) {
         if (Directory *parent = parent_of(path, false))
             set(*parent, path.back(), std::nullopt);
@@ -211,8 +211,9 @@ Node Batch::shorten(Node node)
 
 std::string Batch::add_value_blob(std::string bytes)
 {
-    auto ref = blobref(hash_, bytes);
-    values_.try_emplace(ref, std::move(bytes));
+    auto name = digest(hash_, bytes);
+    auto ref = blobref_of(hash_, name);
+    values_.try_emplace(ref, Blob {ref, std::move(name), std::move(bytes)});
     return ref;
 }
 
@@ -235,9 +236,10 @@ std::string Batch::encode_tree(const std::shared_ptr<Directory> &directory, unsi
     if (!directory->changed && !directory->origin.empty())
         return directory->origin;
     auto bytes = encode(*directory);
-    auto ref = blobref(hash_, bytes);
+    auto name = digest(hash_, bytes);
+    auto ref = blobref_of(hash_, name);
     if (!cache_.is_stored(ref))
-        result_.blobs.push_back({ref, std::move(bytes)});
+        result_.blobs.push_back({ref, std::move(name), std::move(bytes)});
     directory->changed = false;
     directory->origin.clear();
     cache_.add(ref, directory, false);
@@ -269,8 +271,8 @@ Batch::Result Batch::finish()
 {
     undo_.clear();
     result_.rootref = encode_tree(root_, 0);
-    for (auto &[ref, bytes] : values_)
-        result_.blobs.push_back({ref, std::move(bytes)});
+    for (auto &[ref, blob] : values_)
+        result_.blobs.push_back(std::move(blob));
     return std::move(result_);
 }
 

@@ -17,11 +17,12 @@ namespace flux::kvs {
 constexpr size_t max_inline_value = 1024; // bytes; a longer value becomes a blob of its own
 constexpr int max_symlinks = 10;          // followed in one key, then ELOOP
 
-// What a version did to a key that its transactions named.
+// A key that the transactions of a version named, as often as they did.
 struct Mention {
-    bool replaced = false; // by anything but an append
+    std::string key; // normal
+    bool replaced;   // by anything but an append
 };
-using Mentions = std::map<std::string, Mention>; // by normal key
+using Mentions = std::vector<Mention>;
 
 class Batch {
 public:
@@ -35,6 +36,7 @@ public:
 
     struct Blob {
         std::string blobref;
+        std::string digest;
         std::string bytes;
     };
     struct Result {
@@ -68,7 +70,7 @@ private:
     HashType hash_;
     std::shared_ptr<Directory> root_;
     std::vector<Undo> undo_;
-    std::unordered_map<std::string, std::string> values_; // new blobs of values, by blobref
+    std::unordered_map<std::string, Blob> values_; // new blobs of values, by blobref
     Result result_;
 };
 

@@ -9,7 +9,9 @@ Expected<Path> parse_key(std::string_view key)
     if (key.size() > max_key_length)
         return fail(EINVAL, "a key of {} bytes is too long: at most {} are allowed", key.size(),
                     max_key_length);
+    constexpr size_t usual_depth = 8;
     Path path;
+    path.reserve(usual_depth);
     while (!key.empty()) {
         size_t end = std::min(key.find('.'), key.size());
         if (end > 0)

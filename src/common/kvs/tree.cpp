@@ -39,22 +39,26 @@ void put_refs(std::string &out, const std::vector<std::string> &refs)
     out += ']';
 }
 
+void put_dirref(std::string &out, const DirRef &dir)
+{
+    out += "{\"data\":[\"";
+    out += dir.blobref;
+    out += "\"],\"type\":\"dirref\",\"ver\":1}";
+}
+
 void put_node(std::string &out, const Node &node)
 {
     std::visit(Overloaded {
                    [&](const Value &value) {
                        out += "{\"data\":\"";
-                       out += base64_encode(*value.bytes);
+                       base64_encode_to(out, *value.bytes);
                        out += "\",\"type\":\"val\",\"ver\":1}";
                    },
                    [&](const ValueRef &value) {
                        put_refs(out, *value.blobrefs);
                        out += ",\"type\":\"valref\",\"ver\":1}";
                    },
-                   [&](const DirRef &dir) {
-                       put_refs(out, {dir.blobref});
-                       out += ",\"type\":\"dirref\",\"ver\":1}";
-                   },
+                   [&](const DirRef &dir) { put_dirref(out, dir); },
                    [&](const std::shared_ptr<Directory> &dir) { out += encode(*dir); },
                    [&](const Symlink &link) {
                        out += "{\"data\":{";
@@ -124,8 +128,7 @@ std::shared_ptr<Directory> decode_hdir(const Json &object)
 void put_bucket(std::string &out, const Bucket &bucket)
 {
     if (auto *reference = std::get_if<DirRef>(&bucket)) {
-        put_refs(out, {reference->blobref});
-        out += ",\"type\":\"dirref\",\"ver\":1}";
+        put_dirref(out, *reference);
     } else {
         FLUX_ASSERT(std::holds_alternative<std::monostate>(bucket));
         out += "null";
@@ -191,6 +194,9 @@ void split(Directory &directory, unsigned level)
 
 Node decode(const Json &object)
 {
+    // Most are small values: decoded as they are validated.
+    if (treeobj::is_val(object) && object["ver"] == Json(1))
+        return Value {std::make_shared<const std::string>(value_or_throw(treeobj::decode_val(object)))};
     if (auto valid = treeobj::validate(object); !valid)
         throw valid.error();
     return decode_valid(object);

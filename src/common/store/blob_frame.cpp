@@ -23,19 +23,21 @@ bool take_u32(std::string_view &in, uint32_t &value)
 
 } // namespace
 
-std::string encode_blob_frame(const std::vector<std::string_view> &blobs, const Json &checkpoints)
+std::string encode_blob_frame(const std::vector<FramedBlob> &blobs, const Json &checkpoints)
 {
     std::string out;
     size_t total = 4;
-    for (auto blob : blobs)
-        total += 4 + blob.size();
+    for (const auto &blob : blobs)
+        total += 8 + blob.digest.size() + blob.bytes.size();
     out.reserve(total + 256);
     put_u32(out, blobs.size());
-    for (auto blob : blobs) {
-        if (blob.size() > UINT32_MAX)
-            throw Error(EFBIG, "a blob of {} bytes is too long to be stored", blob.size());
-        put_u32(out, blob.size());
-        out += blob;
+    for (const auto &blob : blobs) {
+        if (blob.bytes.size() > UINT32_MAX)
+            throw Error(EFBIG, "a blob of {} bytes is too long to be stored", blob.bytes.size());
+        for (auto part : {blob.digest, blob.bytes}) {
+            put_u32(out, part.size());
+            out += part;
+        }
     }
     if (checkpoints)
         out += checkpoints.dump();
@@ -49,11 +51,15 @@ Expected<BlobFrame> decode_blob_frame(std::string_view bytes)
     if (!take_u32(bytes, count))
         return fail(EPROTO, "blob frame: no count of blobs");
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t length = 0;
-        if (!take_u32(bytes, length) || bytes.size() < length)
-            return fail(EPROTO, "blob frame: ends within blob {} of {}", i, count);
-        frame.blobs.push_back(bytes.substr(0, length));
-        bytes.remove_prefix(length);
+        FramedBlob blob;
+        for (auto *part : {&blob.digest, &blob.bytes}) {
+            uint32_t length = 0;
+            if (!take_u32(bytes, length) || bytes.size() < length)
+                return fail(EPROTO, "blob frame: ends within blob {} of {}", i, count);
+            *part = bytes.substr(0, length);
+            bytes.remove_prefix(length);
+        }
+        frame.blobs.push_back(blob);
     }
     if (bytes.empty())
         return frame;

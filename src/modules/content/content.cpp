@@ -92,8 +92,12 @@ Task<> Content::commit(Request request)
 {
     auto frame = value_or_throw(decode_blob_frame(request.message().payload.bytes()));
     std::vector<StoredBlob> blobs;
-    for (auto bytes : frame.blobs)
-        blobs.push_back({digest(hash_, bytes), std::string(bytes)});
+    for (const auto &blob : frame.blobs) {
+        if (blob.digest.size() != digest_size(hash_))
+            throw Error(EPROTO, "content.commit: a {} digest has {} bytes, not {}", hash_type_name(hash_),
+                        digest_size(hash_), blob.digest.size());
+        blobs.push_back({std::string(blob.digest), std::string(blob.bytes)});
+    }
     std::vector<StoredCheckpoint> checkpoints;
     for (auto [key, value] : frame.checkpoints.members())
         checkpoints.push_back({std::string(key), value});

@@ -156,10 +156,10 @@ Task<> Kvs::commit_batch(std::shared_ptr<Namespace> space, std::vector<Transacti
 
 Task<> Kvs::persist(std::vector<Batch::Blob> blobs, Json checkpoints)
 {
-    std::vector<std::string_view> views;
+    std::vector<FramedBlob> framed;
     for (const auto &blob : blobs)
-        views.push_back(blob.bytes);
-    auto payload = Payload::raw(encode_blob_frame(views, checkpoints));
+        framed.push_back({blob.digest, blob.bytes});
+    auto payload = Payload::raw(encode_blob_frame(framed, checkpoints));
     co_await rpc("content.commit", std::move(payload));
 }
 

@@ -52,7 +52,7 @@ Task<> Kvs::make_empty_directory()
 {
     auto bytes = encode(Directory {});
     empty_root_ = blobref(hash_, bytes);
-    std::vector<Batch::Blob> blobs {{empty_root_, bytes}};
+    std::vector<Batch::Blob> blobs {{empty_root_, digest(hash_, bytes), bytes}};
     co_await persist(std::move(blobs), {});
 }
 

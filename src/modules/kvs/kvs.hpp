@@ -21,7 +21,7 @@
 
 namespace flux::kvs {
 
-constexpr size_t directory_cache_limit = 32 << 20; // bytes of decoded directories
+constexpr size_t directory_cache_limit = 16 << 20; // bytes of decoded directories
 constexpr size_t max_batch = 20000;                // transactions in one commit
 constexpr size_t stream_chunk = 1 << 20;           // bytes of a value in one response of a streamed lookup
 constexpr int commit_no_merge = 1;                 // flag of kvs.commit: a version of its own

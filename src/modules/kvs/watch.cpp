@@ -13,13 +13,15 @@ void Namespace::notify(const Mentions &mentions)
             for (auto *watcher : found->second)
                 told[watcher] |= replaced;
     };
-    for (const auto &[key, mention] : mentions) {
-        tell(exact, key, mention.replaced);
+    bool watched = !exact.empty() || !below.empty();
+    for (size_t i = 0; watched && i < mentions.size(); i++) {
+        const auto &[key, replaced] = mentions[i];
+        tell(exact, key, replaced);
         if (below.empty())
             continue;
-        tell(below, ".", mention.replaced);
+        tell(below, ".", replaced);
         for (size_t end = key.find('.'); end != key.npos; end = key.find('.', end + 1))
-            tell(below, key.substr(0, end), mention.replaced);
+            tell(below, key.substr(0, end), replaced);
     }
     for (auto &[watcher, replaced] : told)
         watcher->push(replaced);

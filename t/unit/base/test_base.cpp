@@ -8,7 +8,8 @@ using namespace flux;
 TEST(Base64, TheVectorsOfRfc4648RoundTrip)
 {
     const std::pair<const char *, const char *> vectors[] = {
-        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+        {"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+        {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
     for (auto [plain, encoded] : vectors) {
         EXPECT_EQ(base64_encode(plain), encoded);
         EXPECT_EQ(base64_decode(encoded).value(), plain);
@@ -31,4 +32,15 @@ TEST(Hash, ABlobrefIsTheDigestInHex)
     EXPECT_EQ(parts->digest, digest(HashType::sha1, "hi\n"));
     for (auto bad : {"", "sha1", "sha1-", "md5-00", "sha1-zz", "sha1-55ca"})
         EXPECT_FALSE(parse_blobref(bad)) << bad;
+}
+
+TEST(Hash, MessagesOfEveryLengthAreHashedAsEverybodyDoes)
+{
+    std::string all;
+    for (size_t length = 0; length <= 300; length++)
+        all += digest(HashType::sha1, std::string(length, 'x'));
+    EXPECT_EQ(blobref(HashType::sha256, all),
+              "sha256-7d145b5ab9dca711c4553a03189249f206e3174695a92815a663d530efb42c02");
+    EXPECT_EQ(blobref(HashType::sha1, std::string(1'000'000, 'a')),
+              "sha1-34aa973cd4c4daa4f61eeb2bdbad27316534016f");
 }

@@ -327,10 +327,11 @@ TEST(Store, sqlite_gives_back_what_it_was_given)
 
 TEST(Store, a_blob_frame_that_is_cut_off_is_refused)
 {
-    auto whole = encode_blob_frame({"one", "", "three"}, Json {{"k", Json {{"v", 1}}}});
+    std::vector<FramedBlob> blobs {{"d1", "one"}, {"d2", ""}, {"d3", "three"}};
+    auto whole = encode_blob_frame(blobs, Json {{"k", Json {{"v", 1}}}});
     auto frame = decode_blob_frame(whole);
     ASSERT_TRUE(frame.has_value());
-    EXPECT_EQ(frame->blobs, (std::vector<std::string_view> {"one", "", "three"}));
+    EXPECT_EQ(frame->blobs, blobs);
     EXPECT_EQ(frame->checkpoints.at("k", "v").as<int>(), 1);
     for (size_t length = 0; length < whole.size(); length++) {
         auto cut = decode_blob_frame(std::string_view(whole).substr(0, length));
