@@ -50,7 +50,7 @@ void Router::remove_peer(const RouteId &id)
 
     bool module = state->peer.kind == PeerKind::module || state->peer.kind == PeerKind::client;
     for (auto &[key, request] : state->expected)
-        refuse(request, module ? Error(ENOSYS, "No service matching {} is registered", request.service())
+        refuse(request, module ? Error(ENOSYS, "No service matching {} is registered", request.topic)
                                : Error(EHOSTUNREACH, "the connection to rank {} was lost", state->peer.rank));
     for (auto &[service, nodeid] : state->used_services)
         send_disconnect(id, service, nodeid);
@@ -166,10 +166,10 @@ void Router::route_request(const RouteId &from, Message request)
     if (any || upstream) {
         if (parent_state_)
             return deliver_request(*parent_state_, std::move(request));
-        return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.service()));
+        return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.topic));
     }
     if (request.nodeid == here)
-        return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.service()));
+        return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.topic));
     if (request.nodeid >= topology_.size())
         return refuse(request, Error(EHOSTUNREACH, "there is no rank {}: this instance has {} brokers",
                                      request.nodeid, topology_.size()));
@@ -198,8 +198,11 @@ void Router::deliver_request(PeerState &to, Message request)
 
 void Router::refuse(const Message &request, const Error &error)
 {
-    if (request.wants_response())
-        route_response({}, Message::error_response_to(request, error));
+    if (!request.wants_response())
+        return;
+    auto response = Message::error_response_to(request, error);
+    response.credentials = {userid_unknown, role::owner}; // clients ignore what comes from nobody
+    route_response({}, std::move(response));
 }
 
 void Router::route_response(const RouteId &from, Message response)
