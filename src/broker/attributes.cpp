@@ -23,7 +23,7 @@ void Attributes::change(const std::string &name, std::string value)
 {
     auto &entry = values_[name];
     if (entry.flags & immutable)
-        throw Error(EPERM, "attribute {} cannot be changed while the broker runs", name);
+        throw Error(EINVAL, "attribute {} cannot be changed while the broker runs", name);
     entry.text = std::move(value);
 }
 

@@ -25,7 +25,7 @@ public:
     {
         values_[name] = {std::move(value), flags};
     }
-    // What a user asks for: EPERM when the attribute is immutable.
+    // What a user asks for: EINVAL when the attribute is immutable.
     void change(const std::string &name, std::string value);
     void remove(const std::string &name); // ENOENT, EPERM
     const std::map<std::string, Value, std::less<>> &all() const { return values_; }

@@ -22,7 +22,8 @@ Broker::Broker(BrokerSetup setup)
                           });
                       }});
     for (auto *service :
-         {"broker", "attr", "event", "service", "module", "log", "state-machine", "shutdown", "groups", "overlay"})
+         {"broker", "attr", "event", "service", "module", "log", "state-machine", "shutdown", "groups", "overlay",
+          "config"})
         router_.add_service(service, id_);
     auto &attributes = setup_.attributes;
     attributes.set("rank", std::to_string(rank()), Attributes::immutable);
@@ -37,6 +38,7 @@ Broker::Broker(BrokerSetup setup)
     handle_.serve("broker.ping", role::user,
                   Handle::PlainHandler([this](Request &request) { return answer_ping(request); }));
     serve_attributes(*this);
+    serve_config(*this);
     serve_events(*this);
     serve_services(*this);
     serve_modules(*this);

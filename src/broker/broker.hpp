@@ -70,6 +70,7 @@ private:
 
 // The built-in services, a file each under services/.
 void serve_attributes(Broker &broker);
+void serve_config(Broker &broker);
 void serve_events(Broker &broker);
 void serve_services(Broker &broker);
 void serve_modules(Broker &broker);

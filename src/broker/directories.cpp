@@ -37,6 +37,7 @@ OwnDirectory::OwnDirectory(Attributes &attributes, const std::string &name, std:
     attributes.set(name, path_);
     auto cleanup = attributes.get(name + "-cleanup");
     remove_ = cleanup ? *cleanup == "1" : made_;
+    attributes.set(name + "-cleanup", remove_ ? "1" : "0");
 }
 
 OwnDirectory::~OwnDirectory()

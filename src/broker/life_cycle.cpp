@@ -47,6 +47,16 @@ int exit_status(int wait_status)
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
+// Attributes with a duration, or "none".
+struct TimeLimit {
+    const char *attribute;
+    const char *fallback;
+};
+constexpr TimeLimit limits[] = {{"broker.quorum-warn", "1m"},
+                                {"broker.cleanup-timeout", "none"},
+                                {"broker.shutdown-warn", "1m"},
+                                {"broker.shutdown-timeout", "none"}};
+
 } // namespace
 
 LifeCycle::LifeCycle(Broker &broker, Overlay &overlay, Plan plan)
@@ -57,9 +67,12 @@ LifeCycle::LifeCycle(Broker &broker, Overlay &overlay, Plan plan)
         stop(0);
     };
     // What is wrong with these is said now and not when they are needed.
+    broker_.attributes().get_or_set("broker.quorum", std::to_string(broker_.size()));
     quorum_size();
-    for (auto name : {"broker.quorum-warn", "broker.cleanup-timeout", "broker.shutdown-warn", "broker.shutdown-timeout"})
-        duration_attribute(name, "none");
+    for (auto &limit : limits) {
+        broker_.attributes().get_or_set(limit.attribute, limit.fallback);
+        duration_attribute(limit.attribute);
+    }
     gate_.spawn(relay(overlay_.changed()));
     gate_.spawn(relay(broker_.groups().changed()));
 }
@@ -197,9 +210,9 @@ uint32_t LifeCycle::quorum_size() const
     return value;
 }
 
-Duration LifeCycle::duration_attribute(const char *name, const char *fallback) const
+Duration LifeCycle::duration_attribute(const char *name) const
 {
-    auto text = broker_.attributes().get(name).value_or(fallback);
+    auto text = *broker_.attributes().get(name);
     if (text == "none")
         return Duration::zero();
     auto value = parse_duration(text);
@@ -214,7 +227,7 @@ Task<> LifeCycle::quorum()
     auto online = [this] { return broker_.groups().members("broker.online"); };
     Timer slow;
     if (broker_.rank() == 0)
-        if (auto warn = duration_attribute("broker.quorum-warn", "60s"); warn > Duration::zero())
+        if (auto warn = duration_attribute("broker.quorum-warn"); warn > Duration::zero())
             slow = Timer(*broker_.platform().loop, warn, [this, online] {
                 auto missing = Idset::iota(broker_.size()) - online();
                 broker_.log(LogLevel::err, "broker",
@@ -290,7 +303,7 @@ Task<> LifeCycle::cleanup()
         self.changed_.notify_all();
     }(*this, over));
     Timer timeout;
-    if (auto limit = duration_attribute("broker.cleanup-timeout", "none"); limit > Duration::zero())
+    if (auto limit = duration_attribute("broker.cleanup-timeout"); limit > Duration::zero())
         timeout = Timer(*broker_.platform().loop, limit, [&over, this] {
             over = true;
             changed_.notify_all();
@@ -318,11 +331,11 @@ Task<> LifeCycle::shutdown()
     bool give_up = false;
     auto &loop = *broker_.platform().loop;
     Timer warn, timeout;
-    if (auto limit = duration_attribute("broker.shutdown-warn", "60s"); limit > Duration::zero())
+    if (auto limit = duration_attribute("broker.shutdown-warn"); limit > Duration::zero())
         warn = Timer(loop, limit, [this] {
             broker_.log(LogLevel::err, "broker", "some children have not left yet: flux overlay status shows them");
         });
-    if (auto limit = duration_attribute("broker.shutdown-timeout", "none"); limit > Duration::zero())
+    if (auto limit = duration_attribute("broker.shutdown-timeout"); limit > Duration::zero())
         timeout = Timer(loop, limit, [&] {
             give_up = true;
             changed_.notify_all();

@@ -65,7 +65,7 @@ private:
     Task<> relay(Condition &from);
     bool parent_says_over() const;
     bool leaving() const { return stopping_ || overlay_.parent_lost() || parent_says_over(); }
-    Duration duration_attribute(const char *name, const char *fallback) const; // zero: none
+    Duration duration_attribute(const char *name) const; // zero: none
     uint32_t quorum_size() const;
     void complain(const std::string &text);
 

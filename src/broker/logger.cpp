@@ -38,11 +38,15 @@ std::string for_a_person(const LogRing::Parts &parts)
 
 } // namespace
 
-Logger::Logger(const Attributes &attributes)
+Logger::Logger(Attributes &attributes)
     : attributes_(attributes), ring_(size_t(std::max<int64_t>(1, number(attributes, "log-ring-size", default_ring_size))))
 {
-    for (auto &level : {ring_level, forward_level, critical_level, stderr_level})
+    attributes.get_or_set("log-ring-size", std::to_string(default_ring_size));
+    attributes.get_or_set("log-stderr-mode", "leader");
+    for (auto &level : {ring_level, forward_level, critical_level, stderr_level}) {
+        attributes.get_or_set(level.attribute, std::to_string(level.fallback));
         number(attributes, level.attribute, level.fallback);
+    }
 }
 
 int Logger::level(std::string_view attribute, int fallback) const

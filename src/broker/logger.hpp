@@ -20,7 +20,7 @@ public:
         std::function<void(std::string line)> to_leader;      // an RFC 5424 line; unset on the leader
     };
     // EINVAL for a level or a ring size that is no number.
-    explicit Logger(const Attributes &attributes);
+    explicit Logger(Attributes &attributes);
     void set_outlets(Outlets outlets) { outlets_ = std::move(outlets); }
 
     // An RFC 5424 line, from here or (on the leader) forwarded by another broker.

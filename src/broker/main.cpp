@@ -16,6 +16,7 @@
 #include "common/runtime/ev_loop.hpp"
 #include "common/store/sqlite_store.hpp"
 #include "common/subprocess/posix_spawner.hpp"
+#include "common/types/duration.hpp"
 
 extern char **environ;
 
@@ -215,6 +216,10 @@ int run(Options options)
     setup.module_path = module_path ? fmt::format("{}:{}", layout.modules(), module_path) : layout.modules();
     setup.owner = getuid();
     auto limits = OverlayLimits::from(attributes, config);
+    setup.attributes.get_or_set("tbon.torpid_min", format_duration(to_seconds(limits.torpid_min)));
+    setup.attributes.get_or_set("tbon.torpid_max", format_duration(to_seconds(limits.torpid_max)));
+    for (auto name : {"content.hash", "local-uri"})
+        setup.attributes.set(name, *setup.attributes.get(name), Attributes::immutable);
     Broker broker(std::move(setup));
     set_outlets(broker);
     Overlay overlay(broker, std::move(booted.links), limits);

@@ -227,6 +227,8 @@ void Router::route_event(const RouteId &from, Message event)
         event_sequence_ = event.sequence;
         distribute(event);
     } else {
+        if (event.route.empty())
+            event.route.push_back(from); // of an event, the route names its publisher
         publish(std::move(event));
     }
 }

@@ -14,6 +14,7 @@ Message published_event(const Request &request)
         throw Error(EPROTO, "event.publish: the topic is empty");
     event.flags = uint8_t(request.find<int>("flags").value_or(0)) & message_flag::private_;
     event.credentials = request.credentials();
+    event.route.push_back(request.sender()); // of an event, the route names its publisher
     if (auto payload = request.find<std::string>("payload"))
         event.payload = Payload::raw(value_or_throw(base64_decode(*payload)));
     return event;

@@ -56,7 +56,7 @@ Task<Json> Resource::undrain(Request request)
     auto reason = request.find<std::string>("reason");
     Idset ranks = parse_targets(request.get<std::string>("targets"), inventory_.R);
     if (Idset up = ranks - drained_.ranks(); !up.empty() && mode.strict)
-        throw Error(EINVAL, "rank {} is not drained", up.format());
+        throw Error(EEXIST, "rank {} is not drained", up.format());
     drained_.undrain(ranks);
     post(undrain_event(wall_time(), ranks, inventory_.R.nodelist(), reason, mode.overwrite), true);
     changed_.notify_all();

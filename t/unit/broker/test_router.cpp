@@ -149,7 +149,7 @@ TEST(Router, WhatNobodyServesOrCannotBeReachedIsRefusedWithAReason)
     tree.ask(2, "c", "nope.x", 99);
     ASSERT_EQ(inbox.size(), 3u);
     EXPECT_EQ(inbox[0].errnum, uint32_t(ENOSYS));
-    EXPECT_EQ(inbox[0].to_error().text(), "No service matching nope is registered");
+    EXPECT_EQ(inbox[0].to_error().text(), "No service matching nope.x is registered");
     EXPECT_EQ(inbox[1].errnum, uint32_t(ENOSYS));
     EXPECT_EQ(inbox[2].errnum, uint32_t(EHOSTUNREACH));
 }
