@@ -216,7 +216,6 @@ void Overlay::admit(const RouteId &id, const Message &hello)
         broker_.router().add_peer(
             {id, PeerKind::child, [this, id](Message message) { links_->send_to_child(id, message); }, rank});
         set_status(*child, SubtreeStatus::partial); // until it says more
-        changed_.notify_all();
     } catch (const Error &error) {
         refuse(error);
     }
@@ -261,7 +260,6 @@ void Overlay::remove_child(Child &child, SubtreeStatus status, const std::string
     broker_.router().remove_peer(id);
     broker_.groups().leave_all(child.rank);
     set_status(child, status);
-    changed_.notify_all();
 }
 
 void Overlay::disconnect(uint32_t child_rank)
@@ -297,6 +295,7 @@ void Overlay::set_status(Child &child, SubtreeStatus status)
     child.since = broker_.platform().loop->now();
     if (this->status() != told_)
         tell_parent_status();
+    changed_.notify_all();
 }
 
 void Overlay::tell_parent_status()
@@ -352,6 +351,15 @@ Json Overlay::health() const
                  {"children", children}};
 }
 
+// {"wait": STATUS}: answered when this subtree has that status.
+Task<Json> Overlay::health_request(Request request)
+{
+    auto wait_for = request.json() ? request.find<std::string>("wait") : std::nullopt;
+    while (wait_for && *wait_for != status_name(status()))
+        co_await changed_.wait();
+    co_return health();
+}
+
 namespace {
 
 Json topology_below(const Topology &topology, uint32_t rank, uint32_t &size)
@@ -371,7 +379,9 @@ Json topology_below(const Topology &topology, uint32_t rank, uint32_t &size)
 void Overlay::serve()
 {
     auto &handle = broker_.handle();
-    handle.serve("overlay.health", role::user, Handle::PlainHandler([this](Request &) { return health(); }));
+    handle.serve("overlay.health", role::user, Handle::CoroutineHandler([this](Request request) {
+                     return health_request(std::move(request));
+                 }));
     handle.serve("overlay.topology", role::user, Handle::PlainHandler([this](Request &request) -> Json {
                      auto rank = request.get<uint32_t>("rank");
                      auto &topology = broker_.router().topology();

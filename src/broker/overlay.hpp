@@ -45,7 +45,7 @@ public:
     // From now on children are taken in; those that asked before are now.
     void admit_children();
     bool has_children() const { return !connected_.empty(); }
-    // A child joined or left, or the parent was lost.
+    // A child joined, left or fares otherwise, or the parent was lost.
     Condition &changed() { return changed_; }
     // Why the parent is gone; nullopt while there is one (or there never was).
     const std::optional<std::string> &parent_lost() const { return parent_lost_; }
@@ -83,6 +83,7 @@ private:
     void tell_parent_status();
     void send_to_parent(const Message &message);
     void keep_alive();
+    Task<Json> health_request(Request request);
     void serve();
 
     Broker &broker_;
