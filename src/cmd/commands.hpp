@@ -6,7 +6,7 @@ namespace flux::cmd {
 
 extern const Command version, help, env;
 extern const Command getattr, setattr, lsattr;
-extern const Command ping, event, module, kvs;
+extern const Command ping, pmi, event, module, kvs;
 extern const Command submit, run, jobs, job, cancel, dmesg, logger;
 extern const Command start, exec, queue, resource, uptime, overlay, shutdown;
 
