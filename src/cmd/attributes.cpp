@@ -18,7 +18,7 @@ int run_setattr(const Args &args, Session &flux)
 {
     Json request {{"name", args[0]}, {"value", args[1]}};
     if (args.has("force"))
-        request.set("flags", 1);
+        request.set("force", true);
     flux.rpc("attr.set", request);
     return 0;
 }
@@ -28,8 +28,15 @@ Task<std::vector<std::vector<std::string>>> fetch_values(Handle &handle, std::ve
     std::vector<std::vector<std::string>> rows;
     for (const auto &name : names) {
         Json request {{"name", name}};
-        Message answer = co_await handle.rpc("attr.get", request);
-        rows.push_back({name, answer.json().get<std::string>("value")});
+        std::string value = "-"; // what a name without a value shows
+        try {
+            Message answer = co_await handle.rpc("attr.get", request);
+            value = answer.json().get<std::string>("value");
+        } catch (const Error &error) {
+            if (error.errnum() != ENOENT)
+                throw;
+        }
+        rows.push_back({name, value});
     }
     co_return rows;
 }

@@ -1,4 +1,4 @@
-// log.append, log.dmesg, log.clear: log lines (RFC 5424) as raw payloads.
+// log.append, log.dmesg, log.clear: log lines (RFC 5424) as payloads of text.
 #include "broker/broker.hpp"
 
 namespace flux {
@@ -11,11 +11,11 @@ Task<> dmesg(Broker &broker, Request request)
     LogRing::Follower log(broker.logger().ring(), *broker.platform().loop);
     if (!request.find<bool>("nobacklog").value_or(false))
         for (auto &line : broker.logger().ring().lines())
-            request.respond(Payload::raw(line));
+            request.respond(Payload::text(line));
     if (!request.find<bool>("follow").value_or(false))
         co_return;
     while (auto line = co_await log.next())
-        request.respond(Payload::raw(*line));
+        request.respond(Payload::text(*line));
 }
 
 } // namespace

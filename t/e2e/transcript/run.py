@@ -8,7 +8,8 @@ A file's lines, in order:
     # text                                   a comment
     > TOPIC [FLAGS] PAYLOAD                   send a request: JSON, or hex:BYTES, or nothing
     < TOPIC [FLAGS] SHAPE                     await the next response with this tag (shape.py says what a shape is);
-                                              an error's text stands as JSON string, "" where it has no payload
+                                              an error's text stands as JSON string, "" where it has no payload;
+                                              other payloads that are no JSON: bytes, hex:BYTES, or text and a string's shape
     <? TOPIC [FLAGS] SHAPE                    the same, if the next response has this shape; else it is left for the next line
     <~ TOPIC [FLAGS] [SHAPES]                 await as many responses, one of each shape, in any order
     e TOPIC SHAPE                             await the next event whose topic begins with TOPIC
@@ -175,7 +176,8 @@ class Player:
         elif expected == "":
             if message.payload is not None:
                 raise shape.Mismatch(f"{topic}: a payload where none was due: {message.payload}")
-        elif message.errnum:
+        elif message.errnum or expected.startswith("text "):
+            expected = expected.removeprefix("text ")
             shape.compare(topic, self.texts(json.loads(expected)), message.text() or "", self.variables)
         else:
             if message.payload is None:
