@@ -10,10 +10,11 @@ namespace flux::graph {
 
 namespace {
 
-// The resource that decides: the first node (or rack, ...) of the request, else what a slot needs most of.
+// One type of resource that a request wants, of all its slots together.
 struct Wanted {
     const Request *request;
-    int64_t count; // vertices or units, of all slots together
+    int64_t count; // vertices, or units of a pool
+    bool exclusive;
 };
 
 void collect(const std::vector<Request> &list, int64_t times, bool in_slot, std::vector<Wanted> &out)
@@ -24,10 +25,20 @@ void collect(const std::vector<Request> &list, int64_t times, bool in_slot, std:
                                    &count))
             count = int64_t(Count::max_value);
         if (one.kind == Request::Kind::resource)
-            out.push_back({&one, count});
+            out.push_back({&one, count, one.exclusive.value_or(in_slot)});
         collect(one.with, count, in_slot || one.kind != Request::Kind::resource, out);
     }
 }
+
+// How much there is of a type, in which state.
+struct Tally {
+    int64_t all = 0;
+    int64_t free = 0;
+    int64_t allocated = 0;
+    int64_t reserved = 0;
+    std::map<std::string, int64_t> down; // by what was said when it was drained
+    Time next = Planner::forever;        // when something of it may become free
+};
 
 std::string plural(int64_t count, std::string_view word)
 {
@@ -62,6 +73,148 @@ std::string condition(const Json &constraint)
     return " that satisfy " + constraint.dump();
 }
 
+class Counter {
+public:
+    Counter(const Graph &graph, const Schedule &schedule, const std::vector<bool> &divisible, Window window,
+            const ResourceConstraint *constraint)
+        : graph_(graph), schedule_(schedule), divisible_(divisible), window_(window), constraint_(constraint)
+    {
+    }
+
+    Tally count(const Wanted &wanted)
+    {
+        const Request &request = *wanted.request;
+        int column = graph_.column(request.type);
+        if (graph_.is_host(request.type)) {
+            for (VertexId v : graph_.hosts())
+                if (graph_[v].type == request.type && allowed(v))
+                    add_host(v, wanted);
+        } else if (column >= 0 && graph_.only_below_nodes(request.type) &&
+                   graph_.has_unit(request.type, request.unit) &&
+                   !(divisible_.size() > request.type && divisible_[request.type])) {
+            for (VertexId v : graph_.hosts())
+                if (graph_[v].child_count > 0 && allowed(v))
+                    add_below(v, size_t(column));
+        } else {
+            for (VertexId v = 0; v < graph_.size(); v++)
+                if (graph_[v].type == request.type && !graph_[v].removed && allowed(v))
+                    add_vertex(v, request);
+        }
+        return std::move(tally_);
+    }
+
+private:
+    bool allowed(VertexId v) const
+    {
+        if (!constraint_)
+            return true;
+        while (v != no_vertex && !graph_.is_host(graph_[v].type))
+            v = graph_[v].parent;
+        return v == no_vertex || satisfies(graph_, v, *constraint_);
+    }
+
+    bool add_down(VertexId v, int64_t amount)
+    {
+        for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
+            if (graph_[at].down) {
+                const std::string *reason = graph_.property(at, "drain_reason");
+                tally_.down[reason ? *reason : ""] += amount;
+                return true;
+            }
+        return false;
+    }
+
+    bool open(VertexId v) const
+    {
+        for (; v != no_vertex; v = graph_[v].parent)
+            if (!schedule_.open(v, window_))
+                return false;
+        return true;
+    }
+
+    void add_taken(VertexId v, int64_t amount)
+    {
+        bool running = schedule_.users(v).empty();
+        for (const auto &span : schedule_.users(v))
+            running = running || !span.reserved;
+        (running ? tally_.allocated : tally_.reserved) += amount;
+        if (amount > 0)
+            for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
+                if (at == v || !schedule_.open(at, window_))
+                    tally_.next = std::min(tally_.next, schedule_.next_change(at, window_.start));
+    }
+
+    void add_host(VertexId v, const Wanted &wanted)
+    {
+        tally_.all++;
+        if (add_down(v, 1))
+            return;
+        bool free =
+            open(v) && (wanted.exclusive ? schedule_.untouched(v, window_)
+                                         : graph_[v].child_count == 0 ||
+                                               schedule_.enough_below(v, wanted.request->below, window_));
+        if (free)
+            tally_.free++;
+        else
+            add_taken(v, 1);
+    }
+
+    void add_below(VertexId host, size_t column)
+    {
+        int64_t total = graph_.total(host)[column];
+        tally_.all += total;
+        if (total == 0 || add_down(host, total))
+            return;
+        int64_t free =
+            open(host) ? std::max<int64_t>(0, schedule_.free_below(host, uint32_t(column), window_)) : 0;
+        tally_.free += free;
+        add_taken(host, total - free);
+    }
+
+    void add_vertex(VertexId v, const Request &request)
+    {
+        auto ratio = unit_ratio(graph_.unit_of(v), request.unit);
+        if (!ratio)
+            return;
+        int64_t size = ratio->to_request(graph_[v].size);
+        tally_.all += size;
+        if (add_down(v, size))
+            return;
+        int64_t free = 0;
+        if (open(v)) {
+            bool divisible = divisible_.size() > request.type && divisible_[request.type];
+            free = divisible                         ? ratio->to_request(schedule_.free_part(v, window_))
+                   : schedule_.untouched(v, window_) ? size
+                                                     : 0;
+        }
+        tally_.free += free;
+        if (free < size)
+            add_taken(v, size - free);
+    }
+
+    const Graph &graph_;
+    const Schedule &schedule_;
+    const std::vector<bool> &divisible_;
+    Window window_;
+    const ResourceConstraint *constraint_;
+    Tally tally_;
+};
+
+std::string sentence(const std::string &needs, const Tally &tally, Time graph_end)
+{
+    std::string text = fmt::format("{}: {} free", needs, tally.free);
+    if (tally.allocated > 0)
+        text += fmt::format(", {} allocated{}", tally.allocated,
+                            tally.next >= graph_end ? ""
+                                                    : fmt::format(" (next free {})", clock_time(tally.next)));
+    if (tally.reserved > 0)
+        text += fmt::format(", {} reserved for other jobs", tally.reserved);
+    for (const auto &[reason, amount] : tally.down)
+        text += reason.empty() ? fmt::format(", {} down", amount)
+                               : fmt::format(", {} drained: \"{}\"", amount, reason);
+    return text;
+}
+
 } // namespace
 
 std::string Matcher::explain(const JobRequest &request, Time now) const
@@ -79,82 +232,23 @@ std::string Matcher::explain(const JobRequest &request, Time now) const
         constraint = std::move(*compiled);
     }
     Time duration = request.duration ? request.duration : std::max<Time>(options_.graph_end - now, 1);
-    Window window {now, now + duration, true};
     std::string first;
-    for (const auto &[one, count] : wanted) {
-        int64_t all = 0, free = 0, allocated = 0, reserved = 0;
-        std::map<std::string, int64_t> down;
-        Time next_free = Planner::forever;
-        for (VertexId v = 0; v < graph_.size(); v++) {
-            const Vertex &vertex = graph_[v];
-            if (vertex.type != one->type || vertex.removed)
-                continue;
-            if (constrained) {
-                VertexId host = v;
-                while (host != no_vertex && !graph_.is_host(graph_[host].type))
-                    host = graph_[host].parent;
-                if (host != no_vertex && !satisfies(graph_, host, constraint))
-                    continue;
-            }
-            auto converted = unit_ratio(graph_.unit_of(v), one->unit);
-            if (!converted)
-                continue;
-            UnitRatio ratio = *converted;
-            int64_t size = ratio.to_request(vertex.size);
-            all += size;
-            const std::string *reason = nullptr;
-            bool up = true;
-            VertexId user = no_vertex;
-            for (VertexId at = v; at != no_vertex; at = graph_[at].parent) {
-                if (graph_[at].down && up) {
-                    up = false;
-                    reason = graph_.property(at, "drain_reason");
-                }
-                if (user == no_vertex && !schedule_.open(at, window))
-                    user = at;
-            }
-            if (!up) {
-                down[reason ? *reason : ""] += size;
-                continue;
-            }
-            bool busy = user != no_vertex || !schedule_.untouched(v, window);
-            if (divisible_[vertex.type] && user == no_vertex) {
-                int64_t left = ratio.to_request(schedule_.free_part(v, window));
-                free += left;
-                allocated += size - left;
-                continue;
-            }
-            if (!busy || (vertex.child_count > 0 && user == no_vertex && !one->with.empty())) {
-                free += size;
-                continue;
-            }
-            bool running = false;
-            for (const auto &span : schedule_.users(user == no_vertex ? v : user)) {
-                running = running || !span.reserved;
-                if (span.overlaps(window))
-                    next_free = std::min(next_free, std::max(span.end, now));
-            }
-            (running || user == no_vertex ? allocated : reserved) += size;
-        }
-        std::string word = one->unit.empty()
-                               ? graph_.type_name(one->type)
-                               : fmt::format("{} of {}", one->unit, graph_.type_name(one->type));
-        std::string needs = fmt::format(
-            "needs {}{}", one->unit.empty() ? plural(count, word) : fmt::format("{} {}", count, word),
-            constrained ? condition(request.constraint) : "");
-        if (all < count && one->exclusive != false)
-            return fmt::format("{}: the machine has {}", needs, all);
-        std::string text = fmt::format("{}: {} free", needs, free);
-        if (allocated > 0)
-            text += fmt::format(
-                ", {} allocated{}", allocated,
-                next_free == Planner::forever ? "" : fmt::format(" (next free {})", clock_time(next_free)));
-        if (reserved > 0)
-            text += fmt::format(", {} reserved for other jobs", reserved);
-        for (const auto &[reason, amount] : down)
-            text += reason.empty() ? fmt::format(", {} down", amount)
-                                   : fmt::format(", {} drained: \"{}\"", amount, reason);
-        if (free < count)
+    for (auto one : wanted) {
+        one.exclusive =
+            one.exclusive || (options_.policy.node_exclusive && one.request->type == graph_.node_type());
+        Tally tally = Counter(graph_, schedule_, divisible_, {now, now + duration, true},
+                              constrained ? &constraint : nullptr)
+                          .count(one);
+        const std::string &type = graph_.type_name(one.request->type);
+        const std::string &unit = one.request->unit;
+        std::string needs = fmt::format("needs {}{}",
+                                        unit.empty() ? plural(one.count, type)
+                                                     : fmt::format("{} {} of {}", one.count, unit, type),
+                                        constrained ? condition(request.constraint) : "");
+        if (tally.all < one.count && one.request->exclusive != false)
+            return fmt::format("{}: the machine has {}", needs, tally.all);
+        std::string text = sentence(needs, tally, options_.graph_end);
+        if (tally.free < one.count)
             return text;
         if (first.empty())
             first = text;

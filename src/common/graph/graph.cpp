@@ -128,7 +128,10 @@ VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count,
         } else {
             append_child(parent, v);
         }
-        if (made.rank >= 0 && is_host(made.type))
+        if (!is_host(made.type) || made.subsystem != containment)
+            continue;
+        hosts_.push_back(v);
+        if (made.rank >= 0)
             by_rank_[made.rank].push_back(v);
     }
     return first;
@@ -359,6 +362,8 @@ void Graph::remove(VertexId v)
             below.push_back(child);
         vertex.removed = vertex.down = true;
         removed_++;
+        if (is_host(vertex.type))
+            std::erase(hosts_, at);
         if (vertex.rank >= 0 && by_rank_.contains(vertex.rank)) {
             std::erase(by_rank_[vertex.rank], at);
             if (by_rank_[vertex.rank].empty())

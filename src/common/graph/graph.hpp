@@ -137,6 +137,7 @@ public:
     const std::vector<std::string> &subsystems() const { return subsystem_names_; }
     const std::vector<VertexId> &of_rank(int rank) const; // vertices of type node and its like with this rank
     size_t rank_count() const { return by_rank_.size(); }
+    std::span<const VertexId> hosts() const { return hosts_; } // vertices of type node and its like
     bool is_ancestor(VertexId above, VertexId below) const;
     bool is_host(TypeId type) const { return type == node_type_ || type == storage_node_type_; }
     TypeId node_type() const { return node_type_; }
@@ -200,6 +201,7 @@ private:
     Names texts_;
     std::vector<std::shared_ptr<const Properties>> property_sets_;
     std::unordered_map<int, std::vector<VertexId>> by_rank_;
+    std::vector<VertexId> hosts_;
     size_t limit_ = max_vertices;
     size_t removed_ = 0;
     size_t edges_ = 0;

@@ -125,11 +125,16 @@ std::optional<Time> Filter::earliest(std::span<const int64_t> totals, const Need
     return planner_->earliest(from, duration, limits);
 }
 
-std::optional<Time> Filter::next_change(Time after)
+std::optional<Time> Filter::next_change(Time after) const
 {
-    if (!planner_)
-        make_planner();
-    return planner_->next_change(after);
+    if (planner_)
+        return planner_->next_change(after);
+    std::optional<Time> next;
+    for (const auto &span : spans_)
+        for (Time at : {span.start, span.end})
+            if (at > after && (!next || at < *next))
+                next = at;
+    return next;
 }
 
 size_t Filter::bytes() const
@@ -284,6 +289,22 @@ int64_t Schedule::free_below(VertexId v, uint32_t column, const Window &window) 
     const Use *use = find(v);
     int64_t total = graph_->total(v)[column];
     return use && use->filter ? total - use->filter->most_used(column, window) : total;
+}
+
+Time Schedule::next_change(VertexId v, Time after) const
+{
+    Time next = Planner::forever;
+    const Use *use = find(v);
+    if (!use)
+        return next;
+    for (const auto *list : {&use->whole, &use->parts})
+        for (const auto &span : *list)
+            for (Time at : {span.start, span.end})
+                if (at > after)
+                    next = std::min(next, at);
+    if (use->filter)
+        next = std::min(next, use->filter->next_change(after).value_or(Planner::forever));
+    return next;
 }
 
 Filter *Schedule::filter(VertexId v)

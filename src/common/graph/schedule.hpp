@@ -63,7 +63,7 @@ public:
     // For reservations: the first time >= from when needs may be met for so long; nothing when never.
     std::optional<Time> earliest(std::span<const int64_t> totals, const Needs &needs, Time from,
                                  Time duration);
-    std::optional<Time> next_change(Time after);
+    std::optional<Time> next_change(Time after) const;
     size_t bytes() const;
 
 private:
@@ -101,6 +101,9 @@ public:
     bool enough_below(VertexId v, const Needs &needs, const Window &window) const;
     int64_t free_below(VertexId v, uint32_t column, const Window &window) const;
 
+    // The first end or start of anybody's use of the vertex or of what is below it, after a time; forever
+    // when there is none.
+    Time next_change(VertexId v, Time after) const;
     Filter *filter(VertexId v); // nullptr when nothing below was used
     // The spans of those who have the whole vertex, or a part, by start.
     std::span<const Span> users(VertexId v) const;

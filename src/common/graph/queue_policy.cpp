@@ -1,0 +1,183 @@
+#include "common/graph/queue_policy.hpp"
+
+#include <algorithm>
+
+namespace flux::graph {
+
+std::optional<QueueOptions::Policy> QueueOptions::parse_policy(std::string_view name)
+{
+    if (name == "fcfs")
+        return Policy::fcfs;
+    if (name == "easy")
+        return Policy::easy;
+    if (name == "hybrid")
+        return Policy::hybrid;
+    if (name == "conservative")
+        return Policy::conservative;
+    return std::nullopt;
+}
+
+size_t QueueOptions::reservations() const
+{
+    switch (policy) {
+    case Policy::fcfs:
+        return 0;
+    case Policy::easy:
+        return 1;
+    case Policy::hybrid:
+        return std::min(reservation_depth, max_reservation_depth);
+    case Policy::conservative:
+        return std::min(max_reservation_depth, queue_depth);
+    }
+    return 0;
+}
+
+void JobQueue::insert(QueuedJob job)
+{
+    Key key = key_of(job);
+    if (planned_ && key < *planned_)
+        restart_ = true;
+    complete_ = false;
+    keys_[job.id] = key;
+    jobs_.insert_or_assign(key, Entry {std::move(job), false, std::nullopt});
+}
+
+bool JobQueue::remove(int64_t id, Matcher &matcher)
+{
+    auto found = keys_.find(id);
+    if (found == keys_.end())
+        return false;
+    auto entry = jobs_.find(found->second);
+    if (entry->second.reserved) {
+        (void)matcher.cancel(id);
+        reserved_--;
+    }
+    if (planned_ && entry->first <= *planned_)
+        restart_ = true; // what it held or held back may serve others
+    jobs_.erase(entry);
+    keys_.erase(found);
+    return true;
+}
+
+bool JobQueue::set_priority(int64_t id, int64_t priority)
+{
+    auto found = keys_.find(id);
+    if (found == keys_.end())
+        return false;
+    auto node = jobs_.extract(found->second);
+    if (planned_ && node.key() <= *planned_)
+        restart_ = true;
+    node.mapped().job.priority = priority;
+    node.key() = found->second = key_of(node.mapped().job);
+    if (planned_ && node.key() <= *planned_)
+        restart_ = true;
+    complete_ = false;
+    jobs_.insert(std::move(node));
+    return true;
+}
+
+const QueuedJob *JobQueue::find(int64_t id) const
+{
+    auto found = keys_.find(id);
+    return found == keys_.end() ? nullptr : &jobs_.find(found->second)->second.job;
+}
+
+std::vector<const QueuedJob *> JobQueue::first(size_t count) const
+{
+    std::vector<const QueuedJob *> out;
+    for (auto at = jobs_.begin(); at != jobs_.end() && out.size() < count; ++at)
+        out.push_back(&at->second.job);
+    return out;
+}
+
+Time JobQueue::next_estimate() const
+{
+    Time next = Planner::forever;
+    size_t left = reserved_;
+    for (auto at = jobs_.begin(); at != jobs_.end() && left > 0; ++at)
+        if (at->second.reserved) {
+            left--;
+            if (at->second.told)
+                next = std::min(next, *at->second.told);
+        }
+    return next;
+}
+
+void JobQueue::give_back(Matcher &matcher)
+{
+    for (auto at = jobs_.begin(); at != jobs_.end() && reserved_ > 0; ++at)
+        if (at->second.reserved) {
+            (void)matcher.cancel(at->second.job.id);
+            at->second.reserved = false;
+            reserved_--;
+        }
+    reserved_ = 0;
+}
+
+void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<QueueDecision> &out)
+{
+    if (entry.told == estimate)
+        return;
+    entry.told = estimate;
+    out.push_back({QueueDecision::Kind::estimate, entry.job.id, {}, estimate});
+}
+
+bool JobQueue::plan(Matcher &matcher, Time now, size_t budget, std::vector<QueueDecision> &out)
+{
+    if (restart_) {
+        give_back(matcher);
+        planned_.reset();
+        waiting_ = 0;
+        restart_ = complete_ = false;
+    }
+    if (complete_)
+        return true;
+    size_t most_reservations = options_.reservations();
+    size_t depth = std::min(options_.queue_depth, options_.max_queue_depth);
+    auto at = planned_ ? jobs_.upper_bound(*planned_) : jobs_.begin();
+    while (at != jobs_.end()) {
+        bool held_back = options_.policy == QueueOptions::Policy::fcfs && waiting_ > 0;
+        if (held_back || waiting_ >= depth)
+            break;
+        if (budget-- == 0)
+            return false;
+        Entry &entry = at->second;
+        bool reserve = reserved_ < most_reservations;
+        auto match = matcher.match(reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate,
+                                   entry.job.id, *entry.job.request, now);
+        planned_ = at->first;
+        int errnum = match ? 0 : match.error().errnum();
+        if (match && match->use.start <= now) {
+            counts_.started++;
+            counts_.backfilled += waiting_ > 0;
+            out.push_back({QueueDecision::Kind::start, entry.job.id, {}, std::nullopt});
+            keys_.erase(entry.job.id);
+            at = jobs_.erase(at);
+            continue;
+        }
+        if (errnum != 0 && errnum != EBUSY) {
+            counts_.denied++;
+            std::string why = errnum == ENODEV
+                                  ? "never satisfiable: " + matcher.explain(*entry.job.request, now)
+                                  : match.error().text();
+            out.push_back({QueueDecision::Kind::deny, entry.job.id, why, std::nullopt});
+            keys_.erase(entry.job.id);
+            at = jobs_.erase(at);
+            continue;
+        }
+        waiting_++;
+        if (match) {
+            entry.reserved = true;
+            reserved_++;
+            counts_.reserved++;
+        }
+        tell(entry, match ? std::optional(match->use.start) : std::nullopt, out);
+        ++at;
+    }
+    if (!complete_)
+        counts_.passes++;
+    complete_ = true;
+    return true;
+}
+
+} // namespace flux::graph

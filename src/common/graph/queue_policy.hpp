@@ -1,0 +1,107 @@
+// JobQueue: one queue's jobs in their order, and which of them start, wait or are refused.
+//
+//   fcfs          jobs start in order; the first that does not fit holds back the others
+//   easy          the first that does not fit gets a reservation, later jobs start if they fit beside it
+//   hybrid        the same for the first reservation_depth jobs
+//   conservative  for every job up to queue_depth
+//
+// A pass looks at the jobs in order and can be interrupted between any two of them, so that planning delays
+// nobody. What was planned stays until something is freed or comes up, or until a job is put before those
+// that were planned: then the queue's reservations are given back and made anew.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/graph/matcher.hpp"
+
+namespace flux::graph {
+
+struct QueueOptions {
+    enum class Policy { fcfs, easy, hybrid, conservative };
+    Policy policy = Policy::fcfs;
+    size_t queue_depth = 32; // jobs that wait and are still looked at in one pass
+    size_t max_queue_depth = 1000000;
+    size_t reservation_depth = 64; // hybrid
+    size_t max_reservation_depth = 100000;
+
+    static std::optional<Policy> parse_policy(std::string_view name);
+    size_t reservations() const; // how many the policy makes
+};
+
+struct QueuedJob {
+    int64_t id = 0;
+    int64_t priority = 0; // greater ones first
+    double submitted = 0; // seconds
+    std::shared_ptr<const JobRequest> request;
+};
+
+struct QueueDecision {
+    enum class Kind {
+        start,    // the matcher has its use
+        deny,     // it can never run
+        estimate, // it waits, and is expected to start then (nothing: not known)
+    };
+    Kind kind;
+    int64_t id;
+    std::string text;             // deny: why
+    std::optional<Time> estimate; // seconds
+};
+
+class JobQueue {
+public:
+    explicit JobQueue(QueueOptions options) : options_(options) {}
+
+    const QueueOptions &options() const { return options_; }
+    size_t size() const { return jobs_.size(); }
+    void insert(QueuedJob job);
+    // The matcher gives back the job's reservation. False when the job is not here.
+    bool remove(int64_t id, Matcher &matcher);
+    bool set_priority(int64_t id, int64_t priority);
+    const QueuedJob *find(int64_t id) const;
+    // The jobs in order, at most so many.
+    std::vector<const QueuedJob *> first(size_t count) const;
+    // Something was freed, came up, or will last longer: the next pass begins at the first job.
+    void restart() { restart_ = true; }
+    // The earliest time at which a reservation begins, forever when there is none.
+    Time next_estimate() const;
+
+    // Looks at no more than `budget` jobs. True when the pass is complete.
+    bool plan(Matcher &matcher, Time now, size_t budget, std::vector<QueueDecision> &out);
+
+    struct Counts {
+        uint64_t started = 0, backfilled = 0, reserved = 0, denied = 0, passes = 0;
+    };
+    const Counts &counts() const { return counts_; }
+
+private:
+    struct Key {
+        int64_t negative_priority;
+        double submitted;
+        int64_t id;
+        friend auto operator<=>(const Key &, const Key &) = default;
+    };
+    struct Entry {
+        QueuedJob job;
+        bool reserved = false;
+        std::optional<Time> told; // the estimate that was told last
+    };
+    static Key key_of(const QueuedJob &job) { return {-job.priority, job.submitted, job.id}; }
+    void give_back(Matcher &matcher);
+    void tell(Entry &entry, std::optional<Time> estimate, std::vector<QueueDecision> &out);
+
+    QueueOptions options_;
+    std::map<Key, Entry> jobs_;
+    std::unordered_map<int64_t, Key> keys_;
+    std::optional<Key> planned_; // jobs up to this one were looked at
+    size_t waiting_ = 0;         // of those, how many wait
+    size_t reserved_ = 0;
+    bool restart_ = false;
+    bool complete_ = true; // nobody behind planned_ need be looked at
+    Counts counts_;
+};
+
+} // namespace flux::graph
