@@ -117,8 +117,7 @@ private:
     {
         for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
             if (graph_[at].down) {
-                const std::string *reason = graph_.property(at, "drain_reason");
-                tally_.down[reason ? *reason : ""] += amount;
+                tally_.down[graph_.down_reason(at)] += amount;
                 return true;
             }
         return false;
@@ -168,7 +167,14 @@ private:
         int64_t free =
             open(host) ? std::max<int64_t>(0, schedule_.free_below(host, uint32_t(column), window_)) : 0;
         tally_.free += free;
-        add_taken(host, total - free);
+        // Of what several jobs share a node for, the schedule knows how much is held now.
+        int64_t held = std::min(total - free, schedule_.held_below(host, uint32_t(column)));
+        if (schedule_.users(host).empty() && held < total - free) {
+            tally_.reserved += total - free - held;
+            add_taken(host, held);
+        } else {
+            add_taken(host, total - free);
+        }
     }
 
     void add_vertex(VertexId v, const Request &request)

@@ -336,12 +336,23 @@ void Graph::count_up(VertexId v, std::vector<int64_t> &table, int sign, bool onl
     }
 }
 
-void Graph::set_down(VertexId v, bool down)
+void Graph::set_down(VertexId v, bool down, std::string_view reason)
 {
+    if (down && !reason.empty())
+        down_reasons_[v] = reason;
+    else
+        down_reasons_.erase(v);
     if (vertices_[v].down == down)
         return;
     vertices_[v].down = down;
     count_up(v, up_, down ? -1 : 1, true);
+}
+
+const std::string &Graph::down_reason(VertexId v) const
+{
+    static const std::string none;
+    auto found = down_reasons_.find(v);
+    return found == down_reasons_.end() ? none : found->second;
 }
 
 void Graph::remove(VertexId v)

@@ -163,7 +163,9 @@ public:
     const std::string *property(VertexId v, std::string_view key) const;
     void set_property(VertexId v, std::string_view key, std::string_view value);
     bool remove_property(VertexId v, std::string_view key);
-    void set_down(VertexId v, bool down);
+    // Why it is down is for people: "fan".
+    void set_down(VertexId v, bool down, std::string_view reason = {});
+    const std::string &down_reason(VertexId v) const; // empty when none was given
     // Takes the vertex and all below it out of the tree.
     void remove(VertexId v);
 
@@ -202,6 +204,7 @@ private:
     std::vector<std::shared_ptr<const Properties>> property_sets_;
     std::unordered_map<int, std::vector<VertexId>> by_rank_;
     std::vector<VertexId> hosts_;
+    std::unordered_map<VertexId, std::string> down_reasons_;
     size_t limit_ = max_vertices;
     size_t removed_ = 0;
     size_t edges_ = 0;

@@ -94,8 +94,8 @@ std::optional<Time> Matcher::search_future(const JobRequest &request, Time now, 
     auto next = filter->next_change(now);
     for (size_t tries = 0; next && tries < max_future_tries; tries++) {
         auto at = filter->earliest(graph_.total(root), needs, *next, duration);
-        if (!at)
-            return std::nullopt;
+        if (!at || *at >= options_.graph_end)
+            return std::nullopt; // what never ends, as far as is known, is not waited for
         if (search(request, {*at, *at + duration, false}, false, picks))
             return at;
         next = filter->next_change(*at);

@@ -65,7 +65,8 @@ public:
     Expected<void> set_end(int64_t id, Time end);
 
     // Changes of the graph, with the jobs' use kept in step.
-    void set_down(VertexId v, bool down) { graph_.set_down(v, down); }
+    void set_down(VertexId v, bool down, std::string_view reason = {}) { graph_.set_down(v, down, reason); }
+    void set_graph_end(Time end) { options_.graph_end = end; }
     void set_property(VertexId v, std::string_view key, std::string_view value)
     {
         graph_.set_property(v, key, value);

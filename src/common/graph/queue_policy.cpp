@@ -39,7 +39,7 @@ void JobQueue::insert(QueuedJob job)
         restart_ = true;
     complete_ = false;
     keys_[job.id] = key;
-    jobs_.insert_or_assign(key, Entry {std::move(job), false, std::nullopt});
+    jobs_.insert_or_assign(key, Entry {std::move(job), false, false, std::nullopt});
 }
 
 bool JobQueue::remove(int64_t id, Matcher &matcher)
@@ -90,6 +90,13 @@ std::vector<const QueuedJob *> JobQueue::first(size_t count) const
     return out;
 }
 
+void JobQueue::machine_changed()
+{
+    for (auto &[key, entry] : jobs_)
+        entry.possible = false;
+    restart_ = true;
+}
+
 Time JobQueue::next_estimate() const
 {
     Time next = Planner::forever;
@@ -122,7 +129,7 @@ void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<Queu
     out.push_back({QueueDecision::Kind::estimate, entry.job.id, {}, estimate});
 }
 
-bool JobQueue::plan(Matcher &matcher, Time now, size_t budget, std::vector<QueueDecision> &out)
+bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out)
 {
     if (restart_) {
         give_back(matcher);
@@ -139,7 +146,7 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t budget, std::vector<Queue
         bool held_back = options_.policy == QueueOptions::Policy::fcfs && waiting_ > 0;
         if (held_back || waiting_ >= depth)
             break;
-        if (budget-- == 0)
+        if (effort == 0)
             return false;
         Entry &entry = at->second;
         bool reserve = reserved_ < most_reservations;
@@ -166,6 +173,7 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t budget, std::vector<Queue
             continue;
         }
         waiting_++;
+        entry.possible = true;
         if (match) {
             entry.reserved = true;
             reserved_++;

@@ -66,11 +66,15 @@ public:
     std::vector<const QueuedJob *> first(size_t count) const;
     // Something was freed, came up, or will last longer: the next pass begins at the first job.
     void restart() { restart_ = true; }
+    // The machine has less than before: jobs may have become impossible.
+    void machine_changed();
     // The earliest time at which a reservation begins, forever when there is none.
     Time next_estimate() const;
 
-    // Looks at no more than `budget` jobs. True when the pass is complete.
-    bool plan(Matcher &matcher, Time now, size_t budget, std::vector<QueueDecision> &out);
+    // Goes on with the pass for about so much effort: one for each job, and one for every visits_per_effort
+    // vertices that were looked at. True when the pass is complete.
+    static constexpr size_t visits_per_effort = 100;
+    bool plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out);
 
     struct Counts {
         uint64_t started = 0, backfilled = 0, reserved = 0, denied = 0, passes = 0;
@@ -87,6 +91,7 @@ private:
     struct Entry {
         QueuedJob job;
         bool reserved = false;
+        bool possible = false;    // on this machine, that has been looked at
         std::optional<Time> told; // the estimate that was told last
     };
     static Key key_of(const QueuedJob &job) { return {-job.priority, job.submitted, job.id}; }

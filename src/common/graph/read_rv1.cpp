@@ -20,21 +20,15 @@ std::pair<std::string, int64_t> split_number(const std::string &host)
 
 } // namespace
 
-Expected<Graph> read_rv1(const Json &r, bool force)
-try {
-    if (!force && has_graph(r))
-        return read_jgf(r["scheduling"]);
-    auto parsed = ResourceSet::parse(r);
-    if (!parsed)
-        return std::unexpected(parsed.error());
-    const ResourceSet &set = *parsed;
+Graph graph_of(const ResourceSet &resources)
+{
     Graph graph;
     VertexId cluster = graph.add(no_vertex, {.type = "cluster"});
     auto add_runs = [&](VertexId node, std::string_view type, const Idset &ids, int rank) {
         for (const auto &run : ids.runs())
             graph.add_many(node, {.type = type, .id = run.first, .rank = rank}, run.last - run.first + 1, 1);
     };
-    for (const auto &node : set.nodes()) {
+    for (const auto &node : resources.nodes()) {
         auto [basename, number] = split_number(node.hostname());
         VertexId v = graph.add(cluster, {.type = "node",
                                          .basename = basename.empty() ? "node" : std::string_view(basename),
@@ -44,26 +38,33 @@ try {
         add_runs(v, "core", node.cores(), int(node.rank));
         add_runs(v, "gpu", node.gpus(), int(node.rank));
     }
-    for (const auto &[name, ranks] : set.properties())
+    for (const auto &[name, ranks] : resources.properties())
         for (uint32_t rank : ranks)
             for (VertexId v : graph.of_rank(int(rank)))
                 graph.set_property(v, name, "");
+    for (auto type : {"core", "gpu"}) // a request for what the machine does not have is no mistake
+        graph.type(type);
     graph.finish();
     return graph;
+}
+
+Expected<Graph> read_rv1(const Json &r, bool force)
+try {
+    if (!force && has_graph(r))
+        return read_jgf(r["scheduling"]);
+    auto parsed = ResourceSet::parse(r);
+    if (!parsed)
+        return std::unexpected(parsed.error());
+    return graph_of(*parsed);
 } catch (const Error &error) {
     return std::unexpected(error);
 }
 
-Expected<std::vector<Pick>> rv1_picks(const Graph &graph, const Json &r)
-try {
-    if (has_graph(r))
-        return jgf_picks(graph, r["scheduling"]);
-    auto parsed = ResourceSet::parse(r);
-    if (!parsed)
-        return std::unexpected(parsed.error());
+Expected<std::vector<Pick>> picks_of(const Graph &graph, const ResourceSet &resources)
+{
     std::vector<Pick> out;
     auto core = graph.find_type("core"), gpu = graph.find_type("gpu");
-    for (const auto &node : parsed->nodes()) {
+    for (const auto &node : resources.nodes()) {
         const auto &hosts = graph.of_rank(int(node.rank));
         if (hosts.empty())
             return fail(ENOENT, "the graph has no node of rank {}", node.rank);
@@ -87,8 +88,16 @@ try {
                         graph.name(hosts[0]), wanted, out.size() - before);
     }
     return out;
-} catch (const Error &error) {
-    return std::unexpected(error);
+}
+
+Expected<std::vector<Pick>> rv1_picks(const Graph &graph, const Json &r)
+{
+    if (has_graph(r))
+        return jgf_picks(graph, r["scheduling"]);
+    auto parsed = ResourceSet::parse(r);
+    if (!parsed)
+        return std::unexpected(parsed.error());
+    return picks_of(graph, *parsed);
 }
 
 } // namespace flux::graph

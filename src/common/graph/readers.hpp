@@ -6,6 +6,7 @@
 
 #include "common/graph/graph.hpp"
 #include "common/graph/search.hpp"
+#include "common/job/resource_set.hpp"
 #include "common/json/json.hpp"
 
 namespace flux::graph {
@@ -23,5 +24,8 @@ Expected<std::vector<Pick>> jgf_picks(const Graph &graph, const Json &jgf);
 // R version 1: its scheduling key when that is a graph, unless `force` says that only R_lite counts.
 Expected<Graph> read_rv1(const Json &r, bool force = false);
 Expected<std::vector<Pick>> rv1_picks(const Graph &graph, const Json &r);
+// The same from resources that are parsed already.
+Graph graph_of(const ResourceSet &resources);
+Expected<std::vector<Pick>> picks_of(const Graph &graph, const ResourceSet &resources);
 
 } // namespace flux::graph

@@ -291,6 +291,12 @@ int64_t Schedule::free_below(VertexId v, uint32_t column, const Window &window) 
     return use && use->filter ? total - use->filter->most_used(column, window) : total;
 }
 
+int64_t Schedule::held_below(VertexId v, uint32_t column) const
+{
+    const Use *use = find(v);
+    return use && use->filter ? use->filter->held(column) : 0;
+}
+
 Time Schedule::next_change(VertexId v, Time after) const
 {
     Time next = Planner::forever;

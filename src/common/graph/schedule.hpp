@@ -64,6 +64,10 @@ public:
     std::optional<Time> earliest(std::span<const int64_t> totals, const Needs &needs, Time from,
                                  Time duration);
     std::optional<Time> next_change(Time after) const;
+    int64_t held(uint32_t column) const
+    {
+        return place_of_[column] < 0 ? 0 : held_[size_t(place_of_[column])];
+    }
     size_t bytes() const;
 
 private:
@@ -100,6 +104,7 @@ public:
     // May there be so much below an inner vertex? False is certain.
     bool enough_below(VertexId v, const Needs &needs, const Window &window) const;
     int64_t free_below(VertexId v, uint32_t column, const Window &window) const;
+    int64_t held_below(VertexId v, uint32_t column) const; // by what is allocated, and not reserved
 
     // The first end or start of anybody's use of the vertex or of what is below it, after a time; forever
     // when there is none.

@@ -401,8 +401,7 @@ TEST(Matcher, SaysWhyAJobWaits)
     };
     for (int i = 0; i < 5; i++)
         graph.set_property(node(i), "gpu", "");
-    graph.set_down(node(4), true);
-    graph.set_property(node(4), "drain_reason", "fan");
+    graph.set_down(node(4), true, "fan");
     Matcher matcher(std::move(graph), {.policy = policy("low")});
     auto nodes = [&](int count) {
         return request_of(

@@ -1,0 +1,219 @@
+#include "modules/sched/machine.hpp"
+
+#include <cmath>
+
+#include "common/graph/readers.hpp"
+
+namespace flux {
+
+using graph::Graph;
+using graph::VertexId;
+
+namespace {
+
+Graph graph_from(const ResourceSet &all, bool ignore_scheduling)
+{
+    if (!ignore_scheduling && all.scheduling().is_object() && all.scheduling()["graph"].is_object())
+        return value_or_throw(graph::read_jgf(all.scheduling()));
+    return graph::graph_of(all);
+}
+
+graph::Time graph_end(double expiration)
+{
+    return expiration > 0 ? graph::Time(std::ceil(expiration)) : graph::Graph::max_duration * 2;
+}
+
+// How many slots an allocation has: as asked for, or, where a count was a range, as its resources tell.
+uint64_t slots_of(const std::vector<graph::Request> &list, uint64_t times, const Graph &graph,
+                  const graph::Allocation &allocation)
+{
+    uint64_t slots = 0;
+    for (const auto &one : list) {
+        if (one.kind == graph::Request::Kind::resource) {
+            slots += slots_of(one.with, times * (one.count.fixed() ? one.count.min() : 0), graph, allocation);
+            continue;
+        }
+        if (one.count.fixed() && times > 0) {
+            slots += times * one.count.min();
+            continue;
+        }
+        const graph::Request *inside = &one;
+        while (!inside->with.empty() && inside->with[0].kind != graph::Request::Kind::resource)
+            inside = &inside->with[0];
+        if (inside->with.empty())
+            continue;
+        uint64_t amount = 0;
+        for (const auto &assigned : allocation)
+            if (assigned.exclusive && graph[assigned.vertex].type == inside->with[0].type)
+                amount += uint64_t(assigned.amount);
+        slots += amount / std::max<uint64_t>(1, inside->with[0].count.min());
+    }
+    return slots;
+}
+
+bool has_scheduling_key(graph::MatchFormat format)
+{
+    return format == graph::MatchFormat::rv1 || format == graph::MatchFormat::rv1_shorthand;
+}
+
+} // namespace
+
+Machine::Machine(ResourceSet all, const MachineOptions &options)
+    : all_(std::move(all)), format_(options.format)
+{
+    Graph machine = graph_from(all_, options.ignore_scheduling);
+    // Nothing is up before somebody says so.
+    for (VertexId host : std::vector<VertexId>(machine.hosts().begin(), machine.hosts().end()))
+        if (machine[host].rank >= 0)
+            machine.set_down(host, true);
+    graph::MatcherOptions matching = options.matching;
+    matching.graph_end = graph_end(all_.expiration());
+    matcher_ = std::make_unique<graph::Matcher>(std::move(machine), std::move(matching));
+}
+
+void Machine::set_up(const Idset &ranks, bool up)
+{
+    for (uint32_t rank : ranks) {
+        if (!all_.find(rank))
+            continue;
+        for (VertexId host : matcher_->graph().of_rank(int(rank)))
+            matcher_->set_down(host, !up);
+        if (up)
+            up_.add(rank);
+        else
+            up_.remove(rank);
+    }
+}
+
+void Machine::set_reason(const Idset &ranks, std::string_view reason)
+{
+    for (uint32_t rank : ranks)
+        for (VertexId host : matcher_->graph().of_rank(int(rank)))
+            if (matcher_->graph()[host].down)
+                matcher_->set_down(host, true, reason);
+}
+
+void Machine::shrink(const Idset &ranks)
+{
+    for (uint32_t rank : ranks)
+        for (VertexId host : std::vector<VertexId>(matcher_->graph().of_rank(int(rank))))
+            matcher_->shrink(host);
+    all_ = all_.without(ranks);
+    up_ -= ranks;
+}
+
+void Machine::set_expiration(double expiration)
+{
+    all_.set_expiration(expiration);
+    matcher_->set_graph_end(graph_end(expiration));
+}
+
+Expected<std::shared_ptr<const graph::JobRequest>> Machine::compile(const Jobspec &jobspec) const
+{
+    auto request = graph::compile_request(jobspec, matcher_->graph());
+    if (!request)
+        return std::unexpected(request.error());
+    return std::make_shared<const graph::JobRequest>(std::move(*request));
+}
+
+Expected<void> Machine::feasible(const graph::JobRequest &request)
+{
+    auto match = matcher_->match(graph::MatchOp::satisfiability, 0, request, 0);
+    if (match)
+        return {};
+    if (match.error().errnum() != ENODEV)
+        return std::unexpected(match.error());
+    return fail(EOVERFLOW, "never satisfiable: {}", matcher_->explain(request, 0));
+}
+
+void Machine::add_host_resources(VertexId v, std::map<uint32_t, ResourceSet::NodeShape> &shapes) const
+{
+    const Graph &graph = matcher_->graph();
+    VertexId host = v;
+    while (host != graph::no_vertex && !graph.is_host(graph[host].type))
+        host = graph[host].parent;
+    if (host == graph::no_vertex || graph[host].rank < 0)
+        return;
+    auto &shape = shapes[uint32_t(graph[host].rank)];
+    std::vector<VertexId> below {v};
+    while (!below.empty()) {
+        VertexId at = below.back();
+        below.pop_back();
+        const std::string &type = graph.type_name_of(at);
+        if (type == "core" && graph[at].id >= 0)
+            shape.cores.add(uint32_t(graph[at].id));
+        else if (type == "gpu" && graph[at].id >= 0)
+            shape.gpus.add(uint32_t(graph[at].id));
+        for (VertexId child : graph.children(at))
+            below.push_back(child);
+    }
+}
+
+ResourceSet Machine::resources_of(const graph::JobUse &use, const graph::JobRequest *request) const
+{
+    std::map<uint32_t, ResourceSet::NodeShape> shapes;
+    for (const auto &one : use.allocation)
+        if (one.exclusive && !one.covered)
+            add_host_resources(one.vertex, shapes);
+    ResourceSet out;
+    std::shared_ptr<const ResourceSet::NodeShape> last; // nodes tend to give the same
+    for (auto &[rank, shape] : shapes) {
+        if (!last || *last != shape)
+            last = std::make_shared<const ResourceSet::NodeShape>(std::move(shape));
+        if (const auto *node = all_.find(rank))
+            out.merge_node(*node, last);
+    }
+    for (const auto &[name, ranks] : all_.properties())
+        if (Idset own = ranks & out.ranks(); !own.empty() && !name.starts_with('+'))
+            (void)out.add_property(name, own);
+    if (request)
+        out.set_nslots(slots_of(request->resources, 1, matcher_->graph(), use.allocation));
+    out.set_starttime(double(use.start));
+    out.set_expiration(use.end < graph_end(0) ? double(use.end) : 0);
+    if (has_scheduling_key(format_))
+        out.set_scheduling(
+            graph::emit_jgf(matcher_->graph(), use.allocation, format_ == graph::MatchFormat::rv1_shorthand));
+    return out;
+}
+
+Expected<void> Machine::take(int64_t id, const ResourceSet &resources)
+{
+    bool has_graph = resources.scheduling().is_object() && resources.scheduling()["graph"].is_object();
+    auto picks = has_graph ? graph::jgf_picks(matcher_->graph(), resources.scheduling())
+                           : graph::picks_of(matcher_->graph(), resources);
+    if (!picks)
+        return std::unexpected(picks.error());
+    auto start = graph::Time(resources.starttime());
+    auto end = resources.expiration() > 0 ? graph::Time(std::ceil(resources.expiration())) : graph_end(0);
+    return matcher_->restore(id, *picks, start, std::max(end, start + 1), false);
+}
+
+void Machine::free(int64_t id)
+{
+    (void)matcher_->cancel(id); // a job that is not known has nothing
+}
+
+void Machine::free(int64_t id, const Idset &ranks)
+{
+    const Graph &graph = matcher_->graph();
+    (void)matcher_->release(id, [&](VertexId v) {
+        return graph.is_host(graph[v].type) && graph[v].rank >= 0 && ranks.contains(uint32_t(graph[v].rank));
+    });
+}
+
+ResourceSet Machine::allocated() const
+{
+    std::map<uint32_t, ResourceSet::NodeShape> shapes;
+    for (const auto &[id, use] : matcher_->jobs())
+        if (!use.reserved)
+            for (const auto &one : use.allocation)
+                if (one.exclusive && !one.covered)
+                    add_host_resources(one.vertex, shapes);
+    ResourceSet out;
+    for (auto &[rank, shape] : shapes)
+        if (const auto *node = all_.find(rank))
+            out.merge_node(*node, std::make_shared<const ResourceSet::NodeShape>(std::move(shape)));
+    return out;
+}
+
+} // namespace flux

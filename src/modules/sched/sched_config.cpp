@@ -1,0 +1,239 @@
+#include "modules/sched/sched_config.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+namespace flux {
+
+namespace {
+
+using graph::QueueOptions;
+
+constexpr const char *resource_table = "sched-fluxion-resource";
+constexpr const char *queue_table = "sched-fluxion-qmanager";
+constexpr const char *default_policy = "lonode"; // jobs begin at the first rank
+constexpr int64_t max_vertices_reserved = 2000000;
+
+template <class... Args>
+[[noreturn]] void bad(int errnum, const char *table, std::string_view key, fmt::format_string<Args...> format,
+                      Args &&...args)
+{
+    throw Error(errnum, "[{}] {}: {}", table, key, fmt::format(format, std::forward<Args>(args)...));
+}
+
+std::vector<std::string> words_of(std::string_view text, char separator)
+{
+    std::vector<std::string> out;
+    while (!text.empty()) {
+        std::string_view word = text.substr(0, text.find(separator));
+        text.remove_prefix(std::min(text.size(), word.size() + 1));
+        if (!word.empty())
+            out.emplace_back(word);
+    }
+    return out;
+}
+
+std::string text_of(const Json &value, const char *table, std::string_view key)
+{
+    if (!value.is_string())
+        bad(EINVAL, table, key, "expected a string, found {}", value.dump().substr(0, 40));
+    return std::string(value.string_view());
+}
+
+size_t positive(const Json &value, const char *table, std::string_view key)
+{
+    int64_t number = 0;
+    if (value.is_integer()) {
+        number = value.as<int64_t>();
+    } else {
+        std::string_view text = value.string_view();
+        auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (text.empty() || error != std::errc() || end != text.data() + text.size())
+            bad(EINVAL, table, key, "expected a number, found {}", value.dump().substr(0, 40));
+    }
+    if (number < 1)
+        bad(ERANGE, table, key, "{} is less than 1", number);
+    return size_t(number);
+}
+
+// A table, or "key=value,key=value".
+Json parameters(const Json &value, const char *table, std::string_view key)
+{
+    if (value.is_object())
+        return value;
+    Json out = Json::object();
+    for (const auto &word : words_of(text_of(value, table, key), ',')) {
+        size_t equal = word.find('=');
+        if (equal == word.npos)
+            bad(EINVAL, table, key, "\"{}\" is not KEY=VALUE", word);
+        out.set(word.substr(0, equal), word.substr(equal + 1));
+    }
+    return out;
+}
+
+void apply_parameters(const Json &values, std::string_view key, QueueOptions &options)
+{
+    for (auto [name, value] : values.members()) {
+        std::string place = fmt::format("{}.{}", key, name);
+        size_t number = positive(value, queue_table, place);
+        if (name == "queue-depth")
+            options.queue_depth = number;
+        else if (name == "max-queue-depth")
+            options.max_queue_depth = number;
+        else if (name == "reservation-depth")
+            options.reservation_depth = number;
+        else if (name == "max-reservation-depth")
+            options.max_reservation_depth = number;
+        else
+            bad(EINVAL, queue_table, place,
+                "unknown; known are queue-depth, max-queue-depth, reservation-depth, max-reservation-depth");
+    }
+}
+
+QueueOptions::Policy queue_policy(std::string_view name, std::string_view key)
+{
+    auto policy = QueueOptions::parse_policy(name);
+    if (!policy)
+        bad(EINVAL, queue_table, key, "unknown policy \"{}\"; known are fcfs, easy, hybrid, conservative",
+            name);
+    return *policy;
+}
+
+void read_resource_table(const Json &table, SchedConfig &out)
+{
+    auto &matching = out.machine.matching;
+    for (auto [key, value] : table.members()) {
+        if (key == "match-policy" || key == "policy") {
+            auto policy = graph::Policy::parse(text_of(value, resource_table, key));
+            if (!policy)
+                bad(EINVAL, resource_table, key, "{}", policy.error().text());
+            matching.policy = *policy;
+        } else if (key == "match-format") {
+            auto format = graph::parse_match_format(text_of(value, resource_table, key));
+            if (format)
+                out.machine.format = *format;
+        } else if (key == "subsystems") {
+            matching.subsystems.clear();
+            for (const auto &one : words_of(text_of(value, resource_table, key), ','))
+                matching.subsystems.push_back(one.substr(0, one.find(':')));
+        } else if (key == "divisible") {
+            for (const auto &type : words_of(text_of(value, resource_table, key), ','))
+                matching.divisible.insert(type);
+        } else if (key == "traverser") {
+            std::string name = text_of(value, resource_table, key);
+            if (name != "simple" && name != "flexible")
+                bad(EINVAL, resource_table, key, "unknown traverser \"{}\"; known are simple, flexible",
+                    name);
+            matching.or_slots = name == "flexible";
+        } else if (key == "load-file") {
+            out.load_file = text_of(value, resource_table, key);
+        } else if (key == "load-format") {
+            out.load_format = text_of(value, resource_table, key);
+            if (out.load_format == "grug" || out.load_format == "hwloc")
+                bad(EINVAL, resource_table, key,
+                    "{} is read by flux resource-query only; here jgf, rv1exec and rv1exec_force are",
+                    out.load_format);
+            out.machine.ignore_scheduling = out.load_format == "rv1exec_force";
+        } else if (key == "reserve-vtx-vec") {
+            if (positive(value, resource_table, key) > max_vertices_reserved)
+                bad(ERANGE, resource_table, key, "more than {}", max_vertices_reserved);
+        } else if (key != "prune-filters" && key != "load-allowlist" && key != "update-interval") {
+            bad(EINVAL, resource_table, key, "unknown key");
+        }
+    }
+}
+
+void read_queue_table(const Json &table, SchedConfig &out)
+{
+    QueueOptions common;
+    for (auto [key, value] : table.members()) {
+        if (key == "queue-policy")
+            common.policy = queue_policy(text_of(value, queue_table, key), key);
+        else if (key == "queue-params" || key == "policy-params")
+            apply_parameters(parameters(value, queue_table, key), key, common);
+        else if (key == "queues")
+            bad(EINVAL, queue_table, key, "queues are configured by the table [queues]");
+        else if (!key.ends_with("-per-queue"))
+            bad(EINVAL, queue_table, key, "unknown key");
+    }
+    for (auto &queue : out.queues)
+        queue.options = common;
+    for (auto [key, value] : table.members()) {
+        if (!key.ends_with("-per-queue"))
+            continue;
+        for (const auto &word : words_of(text_of(value, queue_table, key), ' ')) {
+            size_t colon = word.find(':');
+            std::string name = word.substr(0, colon);
+            std::string rest = colon == word.npos ? "" : word.substr(colon + 1);
+            auto queue = std::ranges::find(out.queues, name, &SchedConfig::Queue::name);
+            if (queue == out.queues.end())
+                bad(ENOENT, queue_table, key, "there is no queue \"{}\"", name);
+            if (key == "queue-policy-per-queue")
+                queue->options.policy = queue_policy(rest, key);
+            else if (key == "queue-params-per-queue" || key == "policy-params-per-queue")
+                apply_parameters(parameters(Json(rest), queue_table, key), key, queue->options);
+            else
+                bad(EINVAL, queue_table, key, "unknown key");
+        }
+    }
+}
+
+void read_queues(const Json &queues, SchedConfig &out)
+{
+    for (auto [name, settings] : queues.members())
+        if (!settings.contains("parent")) {
+            out.index.emplace(name, out.queues.size());
+            out.queues.push_back({std::string(name), {}});
+        }
+    for (auto [name, settings] : queues.members())
+        if (Json parent = settings["parent"]) {
+            auto found = out.index.find(parent.string_view());
+            if (found == out.index.end())
+                throw Error(ENOENT, "[queues.{}] parent: there is no queue {} that could be it", name,
+                            parent.dump());
+            out.index.emplace(name, found->second);
+        }
+    if (out.queues.empty())
+        out.queues.push_back({"default", {}});
+}
+
+// KEY=VALUE goes into the table that knows the key.
+void add_argument(const std::string &argument, Json &resource, Json &queue)
+{
+    size_t equal = argument.find('=');
+    if (equal == argument.npos)
+        throw Error(EINVAL, "sched: argument \"{}\" is not KEY=VALUE", argument);
+    std::string key = argument.substr(0, equal);
+    bool about_queues = key.starts_with("queue-") || key.starts_with("policy-params");
+    (about_queues ? queue : resource).set(key, argument.substr(equal + 1));
+}
+
+} // namespace
+
+SchedConfig SchedConfig::parse(const Json &config, const std::vector<std::string> &arguments)
+{
+    auto table = [&](const char *name) {
+        Json found = config[name];
+        if (found && !found.is_object())
+            throw Error(EINVAL, "[{}]: expected a table, found {}", name, found.type_name());
+        return found ? found.copy() : Json::object();
+    };
+    Json resource = table(resource_table), queue = table(queue_table);
+    for (const auto &argument : arguments)
+        add_argument(argument, resource, queue);
+    SchedConfig out;
+    out.machine.matching.policy = value_or_throw(graph::Policy::parse(default_policy));
+    read_resource_table(resource, out);
+    read_queues(config["queues"], out);
+    read_queue_table(queue, out);
+    return out;
+}
+
+size_t SchedConfig::queue_of(std::string_view name) const
+{
+    auto found = index.find(name);
+    return found == index.end() ? 0 : found->second;
+}
+
+} // namespace flux

@@ -1,0 +1,166 @@
+#include <gtest/gtest.h>
+
+#include "modules/sched/machine.hpp"
+#include "modules/sched/sched_config.hpp"
+
+using namespace flux;
+
+namespace {
+
+ResourceSet four_nodes()
+{
+    ResourceSet all;
+    for (uint32_t rank = 0; rank < 4; rank++)
+        all.add_node(rank, fmt::format("n{}", rank), Idset::iota(4));
+    return all;
+}
+
+class MachineTest : public testing::Test {
+protected:
+    MachineTest() : machine(four_nodes(), SchedConfig::parse(Json::object(), {}).machine)
+    {
+        machine.set_up(Idset::iota(4), true);
+    }
+    std::shared_ptr<const graph::JobRequest> request(const std::string &resources,
+                                                     const std::string &system = "{}")
+    {
+        Json json = Json::parse_or_throw(fmt::format(
+            R"({{"version":1,"resources":[{}],"tasks":[{{"command":["x"],"slot":"s","count":{{"per_slot":1}}}}],)"
+            R"("attributes":{{"system":{}}}}})",
+            resources, system));
+        return value_or_throw(machine.compile(value_or_throw(Jobspec::parse(json))));
+    }
+    std::shared_ptr<const graph::JobRequest> slots(int count, int cores = 1, const std::string &system = "{}")
+    {
+        return request(
+            fmt::format(R"({{"type":"slot","count":{},"label":"s","with":[{{"type":"core","count":{}}}]}})",
+                        count, cores),
+            system);
+    }
+    Expected<ResourceSet> allocate(int64_t id, const graph::JobRequest &wanted)
+    {
+        auto match = machine.matcher().match(graph::MatchOp::allocate, id, wanted, 1000);
+        if (!match)
+            return std::unexpected(match.error());
+        return machine.resources_of(match->use, &wanted);
+    }
+    Machine machine;
+};
+
+} // namespace
+
+TEST_F(MachineTest, what_is_allocated_is_not_given_twice_and_comes_back_when_freed)
+{
+    auto first = allocate(1, *slots(15));
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->ncores(), 15u);
+    EXPECT_EQ(first->nslots(), 15u);
+    auto second = allocate(2, *slots(2));
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().errnum(), EBUSY);
+    EXPECT_EQ(machine.allocated().ncores(), 15u);
+    machine.free(1);
+    EXPECT_TRUE(machine.allocated().empty());
+    EXPECT_TRUE(allocate(3, *slots(16)));
+}
+
+TEST_F(MachineTest, a_job_larger_than_the_instance_is_told_how_large_that_is)
+{
+    auto answer = machine.feasible(*request(
+        R"({"type":"node","count":5,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]})"));
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().text(), "never satisfiable: needs 5 nodes: the machine has 4");
+    EXPECT_EQ(machine.feasible(*slots(17)).error().text(),
+              "never satisfiable: needs 17 cores: the machine has 16");
+    EXPECT_TRUE(machine.feasible(*slots(16)));
+    EXPECT_FALSE(machine.feasible(*slots(1, 5))); // no node has 5
+}
+
+TEST_F(MachineTest, down_nodes_are_not_used_but_count_for_feasibility)
+{
+    machine.set_up(Idset {0, 1, 2}, false);
+    EXPECT_TRUE(machine.feasible(*slots(16)));
+    EXPECT_FALSE(allocate(1, *slots(5)));
+    machine.set_reason(Idset {1}, "fan");
+    EXPECT_EQ(machine.matcher().explain(*slots(5), 0), "needs 5 cores: 4 free, 8 down, 4 drained: \"fan\"");
+    EXPECT_EQ(allocate(1, *slots(4))->ranks().format(), "3");
+}
+
+TEST_F(MachineTest, an_exclusive_job_gets_whole_free_nodes)
+{
+    ASSERT_TRUE(allocate(1, *slots(1)));
+    auto R = allocate(
+        2,
+        *request(
+            R"({"type":"node","count":1,"exclusive":true,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]})"));
+    ASSERT_TRUE(R);
+    EXPECT_EQ(R->ranks().format(), "1");
+    EXPECT_EQ(R->ncores(), 4u);
+    EXPECT_EQ(R->nslots(), 1u);
+}
+
+TEST_F(MachineTest, constraints_choose_among_the_nodes)
+{
+    auto R = allocate(1, *slots(1, 1, R"({"constraints":{"hostlist":["n2"]}})"));
+    ASSERT_TRUE(R);
+    EXPECT_EQ(R->ranks().format(), "2");
+}
+
+TEST_F(MachineTest, running_jobs_are_taken_over_and_released_by_rank)
+{
+    auto R = allocate(1, *slots(8));
+    ASSERT_TRUE(R);
+    machine.free(1);
+    R->set_starttime(900);
+    R->set_expiration(2000);
+    ASSERT_TRUE(machine.take(1, *R));
+    EXPECT_TRUE(machine.allocated().same_resources(*R));
+    EXPECT_FALSE(machine.take(2, *R));
+    machine.free(1, Idset {0});
+    EXPECT_EQ(machine.allocated().ranks().format(), "1");
+    machine.shrink(Idset {1});
+    EXPECT_TRUE(machine.allocated().empty());
+    EXPECT_EQ(machine.all().nnodes(), 3u);
+    EXPECT_FALSE(machine.feasible(*slots(13)));
+}
+
+TEST(SchedConfig, reads_its_tables_and_says_what_is_wrong)
+{
+    Json config = Json::parse_or_throw(R"({"queues":{"batch":{},"debug":{},"night":{"parent":"batch"}},
+        "sched-fluxion-resource":{"match-policy":"hinodex"},
+        "sched-fluxion-qmanager":{"queue-policy":"easy","queue-params":"queue-depth=5,max-queue-depth=9",
+            "policy-params":{"reservation-depth":3},"queue-policy-per-queue":"debug:conservative",
+            "queue-params-per-queue":"batch:queue-depth=7"}})");
+    auto parsed = SchedConfig::parse(config, {"match-policy=low"});
+    ASSERT_EQ(parsed.queues.size(), 2u);
+    EXPECT_EQ(parsed.queue_of("night"), parsed.queue_of("batch"));
+    EXPECT_NE(parsed.queue_of("debug"), parsed.queue_of("batch"));
+    const auto &batch = parsed.queues[parsed.queue_of("batch")].options;
+    const auto &debug = parsed.queues[parsed.queue_of("debug")].options;
+    EXPECT_EQ(batch.policy, graph::QueueOptions::Policy::easy);
+    EXPECT_EQ(batch.queue_depth, 7u);
+    EXPECT_EQ(debug.policy, graph::QueueOptions::Policy::conservative);
+    EXPECT_EQ(debug.queue_depth, 5u);
+    EXPECT_EQ(debug.reservation_depth, 3u);
+    EXPECT_EQ(parsed.machine.matching.policy.order, graph::Policy::Order::low);
+    EXPECT_FALSE(parsed.machine.matching.policy.node_exclusive);
+
+    auto mistake = [](const char *text) {
+        try {
+            SchedConfig::parse(Json::parse_or_throw(text), {});
+        } catch (const Error &error) {
+            return fmt::format("{}: {}", error.errnum(), error.text());
+        }
+        return std::string("none");
+    };
+    EXPECT_EQ(mistake(R"({"sched-fluxion-qmanager":{"queue-params":{"queue-depth":0}}})"),
+              fmt::format("{}: [sched-fluxion-qmanager] queue-params.queue-depth: 0 is less than 1", ERANGE));
+    EXPECT_EQ(mistake(R"({"sched-fluxion-qmanager":{"queue-policy-per-queue":"day:easy"}})"),
+              fmt::format("{}: [sched-fluxion-qmanager] queue-policy-per-queue: there is no queue \"day\"",
+                          ENOENT));
+    EXPECT_EQ(mistake(R"({"sched-fluxion-resource":{"colour":"red"}})"),
+              fmt::format("{}: [sched-fluxion-resource] colour: unknown key", EINVAL));
+    EXPECT_NE(mistake(R"({"sched-fluxion-resource":{"policy":"best"}})").find("match policy \"best\""),
+              std::string::npos);
+    EXPECT_NE(mistake(R"({"queues":{"a":{"parent":"b"}}})").find("[queues.a] parent"), std::string::npos);
+}
