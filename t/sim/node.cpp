@@ -42,9 +42,17 @@ Node::Node(World &world, uint32_t rank, uint32_t life)
     : world_(world), rank_(rank), random_(world.seed() * 0x9e3779b97f4a7c15 + (uint64_t(rank) << 20) + life),
       spawner_(world.processes())
 {
-    broker_ = std::make_unique<Broker>(setup());
-    overlay_ = std::make_unique<Overlay>(*broker_, nullptr);
-    life_cycle_ = std::make_unique<LifeCycle>(*broker_, *overlay_, LifeCycle::Plan {.modules = world.setup().modules});
+    auto uuid = random_.uuid();
+    broker_ = std::make_unique<Broker>(setup(uuid));
+    std::unique_ptr<Links> links;
+    if (world.size() > 1)
+        links = std::make_unique<SimLinks>(world.network(), rank, RouteId(uuid),
+                                           broker_->router().topology().parent());
+    overlay_ = std::make_unique<Overlay>(*broker_, std::move(links),
+                                         OverlayLimits::from(broker_->attributes(), broker_->config()));
+    LifeCycle::Plan plan;
+    plan.modules = world.setup().modules;
+    life_cycle_ = std::make_unique<LifeCycle>(*broker_, *overlay_, std::move(plan));
     gate_ = std::make_unique<Gate>(world.loop());
 }
 
@@ -69,7 +77,7 @@ Node::~Node()
     broker_.reset();
 }
 
-BrokerSetup Node::setup()
+BrokerSetup Node::setup(const std::string &uuid)
 {
     BrokerSetup out;
     auto &world = world_.setup();
@@ -79,6 +87,7 @@ BrokerSetup Node::setup()
     out.owner = owner;
     auto &attributes = out.attributes;
     attributes.set("hostlist", world_.hosts(), Attributes::immutable);
+    attributes.set("broker.uuid", uuid, Attributes::immutable);
     attributes.set("hostname", world_.host(rank_), Attributes::immutable);
     attributes.set("instance-level", "0", Attributes::immutable);
     attributes.set("broker.boot-method", "simulation", Attributes::immutable);

@@ -7,6 +7,7 @@
 
 #include "broker/broker.hpp"
 #include "broker/life_cycle.hpp"
+#include "broker/overlay.hpp"
 #include "sim/links.hpp"
 #include "sim/spawner.hpp"
 
@@ -61,7 +62,7 @@ private:
     uint64_t accept(Client &client);
     void hung_up(uint64_t connection);
     Task<> live();
-    BrokerSetup setup();
+    BrokerSetup setup(const std::string &uuid);
 
     World &world_;
     uint32_t rank_;

@@ -33,9 +33,13 @@ Task<> writer(Ledger &ledger, uint32_t rank, size_t number, size_t count)
         ledger.values[counter] = n;
         ledger.logs[log] += line;
         ledger.newest_version = std::max(ledger.newest_version, root.rootseq);
-        // What is acknowledged is there, for everybody.
+        // What is acknowledged is there at once on the rank that asked, elsewhere for who waits for its version.
         if (world.random().chance(0.3)) {
-            auto reader = world.connect(uint32_t(world.random().below(world.size())));
+            auto reader = world.connect(
+                world.random().chance(0.5) ? rank : uint32_t(world.random().below(world.size())));
+            if (reader->rank() != rank)
+                co_await reader->handle().rpc(
+                    "kvs.wait-version", Json::make("namespace", "primary", "rootseq", root.rootseq));
             auto value = co_await kvs::get(reader->handle(), counter);
             world.expect(value == fmt::format("{}", n), "{} was acknowledged as {}, rank {} reads {}",
                          counter, n, reader->rank(), value);
@@ -96,6 +100,8 @@ Task<> check_kvs(Ledger &ledger)
         if (!ledger.world.is_up(rank))
             continue;
         auto client = ledger.world.connect(rank);
+        co_await client->handle().rpc(
+            "kvs.wait-version", Json::make("namespace", "primary", "rootseq", ledger.newest_version));
         for (const auto &[key, value] : ledger.values) {
             auto found = co_await kvs::get(client->handle(), key);
             ledger.world.expect(found == fmt::format("{}", value),
