@@ -64,6 +64,12 @@ Overlay::~Overlay()
 {
     if (links_)
         links_->set_receiver(nullptr);
+    // The router is told, and what it still has to say goes nowhere.
+    links_.reset();
+    if (parent_id_)
+        broker_.router().remove_peer(*parent_id_);
+    for (auto &[id, child] : connected_)
+        broker_.router().remove_peer(id);
 }
 
 // --- the way up
@@ -126,7 +132,8 @@ void Overlay::parent_lost(const std::string &why)
 void Overlay::send_to_parent(const Message &message)
 {
     last_sent_ = broker_.platform().loop->now();
-    links_->send_to_parent(message);
+    if (links_)
+        links_->send_to_parent(message);
 }
 
 void Overlay::leave()
@@ -214,7 +221,12 @@ void Overlay::admit(const RouteId &id, const Message &hello)
             id, Message::response_to(hello, Json {{"uuid", *broker_.attributes().get("broker.uuid")},
                                                   {"attributes", attributes}}));
         broker_.router().add_peer(
-            {id, PeerKind::child, [this, id](Message message) { links_->send_to_child(id, message); }, rank});
+            {id, PeerKind::child,
+             [this, id](Message message) {
+                 if (links_)
+                     links_->send_to_child(id, message);
+             },
+             rank});
         set_status(*child, SubtreeStatus::partial); // until it says more
     } catch (const Error &error) {
         refuse(error);
