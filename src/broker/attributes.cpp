@@ -10,17 +10,20 @@ const Attributes::Value *Attributes::find(std::string_view name) const
 
 std::optional<std::string> Attributes::get(std::string_view name) const
 {
+    std::lock_guard lock(mutex_);
     auto value = find(name);
     return value ? std::optional(value->text) : std::nullopt;
 }
 
 std::string Attributes::get_or_set(const std::string &name, const std::string &fallback)
 {
+    std::lock_guard lock(mutex_);
     return values_.try_emplace(name, Value {fallback, 0}).first->second.text;
 }
 
 void Attributes::change(const std::string &name, std::string value)
 {
+    std::lock_guard lock(mutex_);
     auto &entry = values_[name];
     if (entry.flags & immutable)
         throw Error(EINVAL, "attribute {} cannot be changed while the broker runs", name);
@@ -29,6 +32,7 @@ void Attributes::change(const std::string &name, std::string value)
 
 void Attributes::remove(const std::string &name)
 {
+    std::lock_guard lock(mutex_);
     auto found = values_.find(name);
     if (found == values_.end())
         throw Error(ENOENT, "attribute {} is not set", name);

@@ -8,6 +8,7 @@
 #include "broker/groups.hpp"
 #include "broker/logger.hpp"
 #include "broker/module_host.hpp"
+#include "broker/placement.hpp"
 #include "broker/router.hpp"
 #include "common/module/module.hpp"
 
@@ -20,6 +21,7 @@ struct BrokerSetup {
     Json config = Json::object();
     std::string module_path; // directories, colon separated
     uint32_t owner = 0;      // user id
+    ThreadWorldFactory new_thread_world; // for modules on threads of their own; may be absent
 };
 
 class Broker {
@@ -37,6 +39,13 @@ public:
     const Json &config() const { return setup_.config; }
     const std::string &module_path() const { return setup_.module_path; }
     ModuleHost &modules() { return modules_; }
+    // ENOTSUP where there are no threads.
+    std::unique_ptr<ThreadWorld> new_thread_world() const
+    {
+        if (!setup_.new_thread_world)
+            throw Error(ENOTSUP, "modules cannot have threads of their own here");
+        return setup_.new_thread_world();
+    }
     Logger &logger() { return logger_; }
     // The broker's own handle: its built-in services answer on it.
     Handle &handle() { return handle_; }

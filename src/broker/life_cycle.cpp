@@ -27,8 +27,15 @@ std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_vie
         if (words.empty())
             continue;
         ModuleSpec spec {words[0]};
-        spec.rank0_only = words.size() > 1 && words[1] == "rank0";
-        spec.arguments.assign(words.begin() + (spec.rank0_only ? 2 : 1), words.end());
+        size_t arguments = 1;
+        for (; arguments < words.size(); arguments++)
+            if (words[arguments] == "rank0")
+                spec.rank0_only = true;
+            else if (words[arguments] == "thread")
+                spec.own_thread = true;
+            else
+                break;
+        spec.arguments.assign(words.begin() + long(arguments), words.end());
         for (auto &other : specs)
             if (other.name == spec.name)
                 throw Error(EINVAL, "{}:{}: module {} is listed twice", file_name, line_number, spec.name);
@@ -188,7 +195,7 @@ Task<> LifeCycle::load_modules()
             continue;
         std::optional<Error> failure;
         try {
-            co_await broker_.modules().load(spec.name, "", spec.arguments);
+            co_await broker_.modules().load(spec.name, "", spec.arguments, spec.own_thread);
         } catch (const Error &error) {
             failure = error;
         }

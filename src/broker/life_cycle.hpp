@@ -22,10 +22,11 @@ namespace flux {
 struct ModuleSpec {
     std::string name;
     bool rank0_only = false;
+    bool own_thread = false; // not on the broker's loop
     std::vector<std::string> arguments;
 };
 
-// One module a line: NAME [rank0] [ARGUMENTS...]; # starts a comment. EINVAL with file:line.
+// One module a line: NAME [rank0] [thread] [ARGUMENTS...]; # starts a comment. EINVAL with file:line.
 std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_view file_name);
 
 class LifeCycle {

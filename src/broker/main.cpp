@@ -164,12 +164,24 @@ Task<> live(LifeCycle &life, EvLoop &loop, int &status)
     loop.stop();
 }
 
-int run(Options options)
-{
+// One thread's outside world: the broker's own, and that of each module that has a thread to itself.
+class RealWorld : public ThreadWorld {
+public:
+    const Platform &platform() override { return platform_; }
     EvLoop loop;
     Random random = Random::from_system();
-    PosixSpawner spawner(loop);
-    SqliteStoreFactory stores(loop);
+    PosixSpawner spawner {loop};
+    SqliteStoreFactory stores {loop};
+
+private:
+    Platform platform_ {&loop, &random, &spawner, &stores};
+};
+
+int run(Options options)
+{
+    RealWorld world;
+    auto &loop = world.loop;
+    auto &random = world.random;
     auto layout = find_layout();
     auto &attributes = options.attributes;
     bool shared_rundir = attributes.get("rundir").has_value();
@@ -208,7 +220,8 @@ int run(Options options)
                    *attributes.get("broker.boot-method"), uri, attributes.get("tbon.endpoint").value_or("no children"));
 
     BrokerSetup setup;
-    setup.platform = {&loop, &random, &spawner, &stores};
+    setup.platform = world.platform();
+    setup.new_thread_world = [] { return std::make_unique<RealWorld>(); };
     setup.topology = booted.topology;
     setup.attributes = attributes;
     setup.config = config;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "broker/broker.hpp"
+#include "broker/placement.hpp"
 
 namespace flux {
 
@@ -13,74 +14,29 @@ constexpr int status_running = 1; // RFC 5 module status, as module.list reports
 
 } // namespace
 
-// A module with its context and mailbox. Until start() returned, only responses reach it; the rest waits.
-struct ModuleHost::Loaded final : Context {
-    Loaded(Broker &broker, std::string name, std::string path, std::vector<std::string> arguments)
-        : broker_(broker), name_(std::move(name)), path_(std::move(path)), arguments_(std::move(arguments)),
-          id_(broker.platform().random->uuid()), handle_(*broker.platform().loop, [this](Message message) {
-              message.credentials = message.credentials.rolemask == role::none
-                                        ? Credentials {broker_.owner(), role::owner | role::local}
-                                        : message.credentials;
-              broker_.router().receive(id_, std::move(message));
-          })
-    {
-    }
-    ~Loaded() override
-    {
-        *alive_ = false;
-        broker_.router().remove_peer(id_);
-    }
-
-    void deliver(Message message)
-    {
-        broker_.platform().loop->post([this, alive = alive_, message = std::move(message)]() mutable {
-            if (!*alive)
-                return;
-            if (running_ || message.is_response())
-                handle_.receive(std::move(message));
-            else
-                waiting_.push_back(std::move(message));
-        });
-    }
-    void run()
-    {
-        running_ = true;
-        for (auto &message : std::exchange(waiting_, {}))
-            handle_.receive(std::move(message));
-    }
-
-    Handle &handle() override { return handle_; }
-    const Platform &platform() const override { return broker_.platform(); }
-    const std::string &name() const override { return name_; }
-    const std::vector<std::string> &arguments() const override { return arguments_; }
-    uint32_t rank() const override { return broker_.rank(); }
-    uint32_t size() const override { return broker_.size(); }
-    std::optional<std::string> attribute(std::string_view name) const override
-    {
-        return broker_.attributes().get(name);
-    }
-    const Json &config() const override { return broker_.config(); }
-    void log(LogLevel level, std::string text) override { broker_.log(level, name_, std::move(text)); }
-
-    Broker &broker_;
-    std::string name_, path_;
-    std::vector<std::string> arguments_;
-    RouteId id_;
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-    bool running_ = false;
-    std::deque<Message> waiting_;
-    std::unique_ptr<Module> module_; // outlives the handle's tasks: those refer to it
-    Handle handle_;
+// A module, where it runs, and its identity as a peer of the router.
+struct ModuleHost::Loaded {
+    Loaded(Broker &broker, std::string path, RouteId id) : broker(broker), path(std::move(path)), id(id) {}
+    ~Loaded() { broker.router().remove_peer(id); }
+    Broker &broker;
+    std::string path;
+    RouteId id;
+    bool leaving = false; // remove() is under way
+    std::unique_ptr<Placement> placement;
 };
 
 ModuleHost::ModuleHost(Broker &broker) : broker_(broker) {}
 
 ModuleHost::~ModuleHost()
 {
-    while (!order_.empty()) {
-        modules_.erase(order_.back());
-        order_.pop_back();
-    }
+    while (!order_.empty())
+        erase(std::string(order_.back()));
+}
+
+void ModuleHost::erase(const std::string &name)
+{
+    modules_.erase(name);
+    std::erase(order_, name);
 }
 
 const ModuleInfo &ModuleHost::resolve(const std::string &path, std::string &file)
@@ -119,7 +75,34 @@ const ModuleInfo &ModuleHost::resolve(const std::string &path, std::string &file
     throw Error(ENOENT, "module {} was not found: looked in {}", path, broker_.module_path());
 }
 
-Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::string> arguments)
+bool ModuleHost::wants_thread(std::string_view name) const
+{
+    Json threads = broker_.config()["modules"]["threads"];
+    if (threads.is_string() && threads.string_view() == "all")
+        return true;
+    if (threads && !threads.is_array())
+        throw Error(EINVAL, "modules.threads is {}: expected \"all\" or an array of module names", threads.dump());
+    for (auto one : threads.elements())
+        if (one.string_view() == name)
+            return true;
+    return false;
+}
+
+namespace {
+
+// Undoes what a load has done unless that came to its end: also when its coroutine is cancelled.
+struct Undo {
+    std::function<void()> fn;
+    ~Undo()
+    {
+        if (fn)
+            fn();
+    }
+};
+
+} // namespace
+
+Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::string> arguments, bool own_thread)
 {
     std::string file;
     auto &info = resolve(path, file);
@@ -127,31 +110,26 @@ Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::str
         name = info.name;
     if (modules_.contains(name))
         throw Error(EEXIST, "module {} is already loaded: flux module reload replaces it", name);
-    auto *loaded = modules_.emplace(name, std::make_unique<Loaded>(broker_, name, file, std::move(arguments)))
-                       .first->second.get();
+    RouteId id(broker_.platform().random->uuid());
+    ModuleActor::Setup setup;
+    setup.name = name;
+    setup.arguments = std::move(arguments);
+    setup.info = &info;
+    setup.rank = broker_.rank();
+    setup.size = broker_.size();
+    setup.config = broker_.config();
+    setup.attributes = &broker_.attributes();
+    setup.answer_ping = [this](const Request &request) { return broker_.answer_ping(request); };
+    auto &loaded = *modules_.emplace(name, std::make_unique<Loaded>(broker_, file, id)).first->second;
     order_.push_back(name);
-    std::optional<Error> error;
-    try {
-        broker_.router().add_peer({loaded->id_, PeerKind::module, [loaded](Message message) {
-                                       loaded->deliver(std::move(message));
-                                   }});
-        broker_.router().add_service(name, loaded->id_);
-        loaded->module_ = info.make(*loaded);
-        loaded->handle_.serve(name + ".stats-get", role::any,
-                              Handle::PlainHandler([loaded](Request &) { return loaded->module_->stats(); }));
-        loaded->handle_.serve(name + ".ping", role::user, Handle::PlainHandler([this](Request &request) {
-                                  return broker_.answer_ping(request);
-                              }));
-        co_await loaded->module_->start();
-    } catch (const Error &caught) {
-        error = caught;
-    }
-    if (error) {
-        modules_.erase(name);
-        std::erase(order_, name);
-        throw *error;
-    }
-    loaded->run();
+    Undo undo {[this, name] { erase(name); }};
+    loaded.placement = own_thread || wants_thread(name) ? place_on_thread(broker_, id, std::move(setup))
+                                                        : place_on_broker_loop(broker_, id, std::move(setup));
+    broker_.router().add_peer(
+        {id, PeerKind::module, [&loaded](Message message) { loaded.placement->deliver(std::move(message)); }});
+    broker_.router().add_service(name, id);
+    co_await loaded.placement->start();
+    undo.fn = nullptr;
     broker_.log(LogLevel::debug, "broker", "insmod " + name);
 }
 
@@ -160,17 +138,21 @@ Task<> ModuleHost::remove(std::string name)
     auto found = modules_.find(name);
     if (found == modules_.end())
         throw Error(ENOENT, "module {} is not loaded", name);
-    auto *loaded = found->second.get();
+    auto &loaded = *found->second;
+    if (loaded.leaving || !loaded.placement->is_running())
+        throw Error(EBUSY, "module {} is still {}: try again", name, loaded.leaving ? "stopping" : "starting");
+    loaded.leaving = true;
+    Undo undo {[&loaded] { loaded.leaving = false; }};
     std::optional<Error> error;
     try {
-        co_await loaded->module_->stop();
+        co_await loaded.placement->stop();
     } catch (const Error &caught) {
         error = caught;
     }
+    undo.fn = nullptr;
     if (error)
         broker_.log(LogLevel::err, name, fmt::format("stopping: {}", error->text()));
-    modules_.erase(name);
-    std::erase(order_, name);
+    erase(name);
     broker_.log(LogLevel::debug, "broker", "rmmod " + name);
 }
 
@@ -186,12 +168,12 @@ Json ModuleHost::list() const
     for (auto &name : order_) {
         auto &loaded = *modules_.at(name);
         mods.append(Json {{"name", name},
-                          {"path", loaded.path_},
+                          {"path", loaded.path},
                           {"idle", 0},
-                          {"status", loaded.running_ ? status_running : 0},
-                          {"services", Json::array_of(broker_.router().services_of(loaded.id_))},
-                          {"sendqueue", 0},
-                          {"recvqueue", loaded.waiting_.size()}});
+                          {"status", loaded.placement->is_running() ? status_running : 0},
+                          {"services", Json::array_of(broker_.router().services_of(loaded.id))},
+                          {"sendqueue", loaded.placement->send_queue()},
+                          {"recvqueue", loaded.placement->receive_queue()}});
     }
     return mods;
 }

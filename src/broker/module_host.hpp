@@ -1,7 +1,7 @@
 // ModuleHost: loads modules, gives each its context and its mailbox, and takes them down again.
 //
-// Every module shares the broker's loop: a message from one to the next is a queued pointer and no thread
-// switch.
+// Where a module runs is configuration (placement.hpp): on the broker's loop, unless it is listed with "thread" in
+// etc/flux/modules or named by [modules] threads = "all" | ["NAME", ...].
 #pragma once
 #include <list>
 #include <map>
@@ -24,8 +24,8 @@ public:
     // `path`: a module's name (looked up among the linked ones, then as NAME.so in `search_path`) or a file
     // with a slash. Loads and awaits its start(). EEXIST, ENOENT (naming where was looked), ELIBBAD, or what
     // start() throws.
-    Task<> load(std::string path, std::string name, std::vector<std::string> arguments);
-    // Awaits its stop(), then takes it down. ENOENT.
+    Task<> load(std::string path, std::string name, std::vector<std::string> arguments, bool own_thread = false);
+    // Awaits its stop(), then takes it down. ENOENT; EBUSY while it starts or stops.
     Task<> remove(std::string name);
     Task<> remove_all(); // in reverse order of loading
     bool is_loaded(std::string_view name) const { return modules_.contains(name); }
@@ -33,6 +33,8 @@ public:
 
 private:
     struct Loaded;
+    bool wants_thread(std::string_view name) const;
+    void erase(const std::string &name);
     const ModuleInfo &resolve(const std::string &path, std::string &file);
 
     Broker &broker_;

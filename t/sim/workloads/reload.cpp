@@ -1,0 +1,90 @@
+// Modules are unloaded and loaded again while jobs run.
+#include "sim/faults.hpp"
+#include "sim/jobs.hpp"
+#include "sim/workload.hpp"
+
+namespace flux::sim {
+
+namespace {
+
+constexpr Duration patience = 24h; // virtual
+constexpr int most_tries = 1000;
+
+struct State {
+    World &world;
+    std::set<JobId> acknowledged;
+    size_t submitters = 0;
+    bool over = false;
+};
+
+Task<> submitter(State &state, uint32_t rank, size_t count)
+{
+    auto &world = state.world;
+    auto client = world.connect(rank);
+    for (size_t done = 0, failures = 0; done < count;) {
+        try {
+            auto id = co_await submit(client, random_plan(world));
+            world.expect(state.acknowledged.insert(id).second, "job id {} was given twice", id);
+            done++;
+        } catch (const Error &error) {
+            if (!is_transient(error) || ++failures > most_tries)
+                throw;
+        }
+        co_await world.sleep(seconds(world.random().unit() * 0.3));
+    }
+    state.submitters--;
+}
+
+// Any module that stands on others may go and come back under them.
+Task<> reloader(State &state, std::vector<std::string> modules)
+{
+    auto &world = state.world;
+    auto &random = world.random();
+    while (!state.over) {
+        co_await world.sleep(seconds(random.unit() * 2));
+        auto &name = modules[random.below(modules.size())];
+        bool anywhere = name == "job-ingest" || name == "job-info";
+        auto client = world.connect(anywhere ? uint32_t(random.below(world.size())) : 0);
+        RpcOptions here {.nodeid = client->rank()};
+        co_await client->handle().rpc("module.remove", Json::make("name", name), here);
+        if (random.chance(0.5))
+            co_await world.sleep(seconds(random.unit()));
+        Json load {{"path", name}, {"args", Json::array()}};
+        co_await client->handle().rpc("module.load", load, here);
+    }
+}
+
+void run_with(World &world, std::vector<std::string> modules)
+{
+    auto &random = world.random();
+    world.boot();
+    State state {world};
+    state.submitters = 1 + random.below(4);
+    for (size_t n = state.submitters; n > 0; n--)
+        world.spawn("submitter", submitter(state, uint32_t(random.below(world.size())), 1 + random.below(25)));
+    world.spawn("reloader", reloader(state, std::move(modules)));
+    if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
+        world.violated("submitting never came to an end");
+        throw Stuck();
+    }
+    world.run_for(seconds(random.unit() * 10));
+    state.over = true;
+    world.finish_clients(patience);
+    auto client = world.connect(0);
+    world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
+              patience);
+    world.run("check", check_jobs(world, client, state.acknowledged), patience);
+    client.reset();
+    world.shutdown();
+}
+
+} // namespace
+
+// Jobs go on while the modules around the job manager are replaced.
+SIM_WORKLOAD(reload, 1, 8)
+{
+    World world(run);
+    run_with(world, {"sched", "job-ingest", "job-info", "job-list"});
+}
+
+} // namespace flux::sim

@@ -1,0 +1,134 @@
+// The instance ends, in order or by a crash of the machine with the store, and starts again from its statedir.
+#include "common/kvs/lookup.hpp"
+#include "sim/faults.hpp"
+#include "sim/jobs.hpp"
+#include "sim/workload.hpp"
+
+namespace flux::sim {
+
+namespace {
+
+constexpr Duration patience = 24h; // virtual
+
+struct Ledger {
+    World &world;
+    std::set<JobId> jobs;                 // acknowledged
+    std::map<std::string, uint64_t> keys; // key -> the value acknowledged last
+    bool over = false;
+};
+
+Task<> job_client(Ledger &ledger, uint32_t rank)
+{
+    auto &world = ledger.world;
+    try {
+        auto client = world.connect(rank);
+        while (!ledger.over) {
+            auto id = co_await submit(client, random_plan(world));
+            world.expect(ledger.jobs.insert(id).second, "job id {} was given twice", id);
+            co_await world.sleep(seconds(world.random().unit() * 0.2));
+        }
+    } catch (const Error &error) {
+        if (!is_transient(error))
+            throw; // the end of the instance is none
+    }
+}
+
+Task<> kvs_client(Ledger &ledger, uint32_t rank, size_t number)
+{
+    auto &world = ledger.world;
+    auto key = fmt::format("count.{}", number);
+    try {
+        auto client = world.connect(rank);
+        while (!ledger.over) {
+            auto next = ledger.keys[key] + 1;
+            kvs::Txn txn;
+            txn.put(key, fmt::format("{}", next)).append("log." + key, fmt::format("{}\n", next));
+            co_await kvs::commit(client->handle(), std::move(txn));
+            ledger.keys[key] = next;
+            co_await world.sleep(seconds(world.random().unit() * 0.05));
+        }
+    } catch (const Error &error) {
+        if (!is_transient(error))
+            throw;
+    }
+}
+
+// What was acknowledged is there; one commit more may be, if it was under way.
+Task<> check_keys(Ledger &ledger, ClientPtr client)
+{
+    for (auto &[key, acknowledged] : ledger.keys) {
+        auto text = co_await kvs::try_get(client->handle(), key);
+        uint64_t value = text ? std::stoull(*text) : 0;
+        ledger.world.expect(value == acknowledged || value == acknowledged + 1,
+                            "{} was acknowledged as {} and is {} after the restart", key, acknowledged, value);
+        std::string expected;
+        for (uint64_t n = 1; n <= value; n++)
+            expected += fmt::format("{}\n", n);
+        auto log = co_await kvs::try_get(client->handle(), "log." + key);
+        ledger.world.expect(log.value_or("") == expected, "log.{} does not tell how {} became {}", key, key, value);
+        acknowledged = value;
+    }
+}
+
+void live_a_while(World &world, Ledger &ledger)
+{
+    auto &random = world.random();
+    ledger.over = false;
+    for (size_t n = 1 + random.below(4); n > 0; n--)
+        world.spawn("job client", job_client(ledger, uint32_t(random.below(world.size()))));
+    for (size_t n = 0, count = random.below(4); n < count; n++)
+        world.spawn("KVS client", kvs_client(ledger, uint32_t(random.below(world.size())), n));
+    world.run_for(seconds(random.unit() * random.unit() * 10));
+}
+
+void finish_and_check(World &world, Ledger &ledger)
+{
+    auto client = world.connect(0);
+    world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
+              patience);
+    world.run("check jobs", check_jobs(world, client, ledger.jobs), patience);
+    world.run("check keys", check_keys(ledger, client), patience);
+}
+
+} // namespace
+
+// A crash at any moment: after the restart everything acknowledged is there, and every job comes to its end.
+SIM_WORKLOAD(crash, 1, 12)
+{
+    World world(run);
+    Ledger ledger {world};
+    for (size_t lives = 1 + world.random().below(4); lives > 0; lives--) {
+        world.boot();
+        world.run("check keys", check_keys(ledger, world.connect(0)), patience);
+        live_a_while(world, ledger);
+        world.crash();
+        ledger.over = true;
+        world.finish_clients(patience);
+    }
+    world.boot();
+    finish_and_check(world, ledger);
+    world.shutdown();
+}
+
+// Orderly ends: pending jobs wait for the next life.
+SIM_WORKLOAD(restart, 1, 12)
+{
+    World world(run);
+    Ledger ledger {world};
+    for (size_t lives = 1 + world.random().below(4); lives > 0; lives--) {
+        world.boot();
+        world.run("check keys", check_keys(ledger, world.connect(0)), patience);
+        live_a_while(world, ledger);
+        ledger.over = world.random().chance(0.5); // clients stop before, or see the instance end under them
+        if (ledger.over)
+            world.finish_clients(patience);
+        world.shutdown();
+        ledger.over = true;
+        world.finish_clients(patience);
+    }
+    world.boot();
+    finish_and_check(world, ledger);
+    world.shutdown();
+}
+
+} // namespace flux::sim
