@@ -241,7 +241,8 @@ std::string Batch::encode_tree(const std::shared_ptr<Directory> &directory, unsi
     if (!cache_.is_stored(ref))
         result_.blobs.push_back({ref, std::move(name), std::move(bytes)});
     directory->changed = false;
-    directory->origin.clear();
+    if (auto origin = std::exchange(directory->origin, {}); !origin.empty() && origin != ref)
+        result_.replaced.push_back(std::move(origin));
     cache_.add(ref, directory, false);
     return ref;
 }

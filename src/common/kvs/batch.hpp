@@ -42,6 +42,8 @@ public:
     struct Result {
         std::string rootref;
         std::vector<Blob> blobs; // new ones; those of directories are in the cache from now on
+        std::vector<std::string>
+            replaced; // directories of the old version that have another form in the new one
         Mentions mentions;
     };
     Result finish();

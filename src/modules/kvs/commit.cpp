@@ -140,6 +140,9 @@ Task<> Kvs::commit_batch(std::shared_ptr<Namespace> space, std::vector<Transacti
     }
     for (const auto &blobref : stored)
         cache_.mark_stored(blobref);
+    // Nobody but who looks at an old version needs these; the memory is better used for what is.
+    for (const auto &blobref : result.replaced)
+        cache_.remove(blobref);
     space->unchanged_versions += space->rootref == result.rootref;
     space->rootref = result.rootref;
     space->rootseq++;
