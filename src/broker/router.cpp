@@ -157,7 +157,7 @@ void Router::route_request(const RouteId &from, Message request)
     bool upstream = request.has(message_flag::upstream) && request.nodeid != nodeid_any;
     bool any = request.nodeid == nodeid_any;
     if (auto *sender = find(from); sender && sender->peer.kind <= PeerKind::client)
-        sender->used_services.emplace(request.service(), upstream ? nodeid_any : request.nodeid);
+        sender->note_use(request.service(), upstream ? nodeid_any : request.nodeid);
 
     if (any || (upstream && request.nodeid != here) || (!upstream && request.nodeid == here)) {
         if (auto *service = local_service(request.service()))
@@ -189,7 +189,7 @@ void Router::deliver_request(PeerState &to, Message request)
     if (request.wants_response() && request.matchtag != matchtag_none) {
         Message remembered = request;
         remembered.payload = {};
-        to.expected.insert_or_assign({request.sender(), request.matchtag}, std::move(remembered));
+        to.expected.insert_or_assign(Origin {request.sender(), request.matchtag}, std::move(remembered));
     }
     if (to.peer.kind == PeerKind::child || to.peer.kind == PeerKind::parent)
         request.credentials.rolemask &= ~role::local;
@@ -210,7 +210,7 @@ void Router::route_response(const RouteId &from, Message response)
     if (auto *sender = find(from); sender && response.matchtag != matchtag_none) {
         bool last = response.errnum != 0 || !response.has(message_flag::streaming);
         if (last)
-            sender->expected.erase({response.sender(), response.matchtag});
+            sender->expected.erase(Origin {response.sender(), response.matchtag});
     }
     if (response.route.empty())
         return;

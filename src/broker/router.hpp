@@ -6,6 +6,7 @@
 // peer and answers them itself (EHOSTUNREACH, or ENOSYS for a module) when that peer goes away. Nobody waits
 // forever.
 #pragma once
+#include <cstring>
 #include <functional>
 #include <map>
 #include <set>
@@ -55,12 +56,40 @@ public:
     uint32_t publish_at_root(Message event);
 
 private:
+    struct HashRouteId { // identities are UUIDs: their beginning is as good as any hash
+        size_t operator()(const RouteId &id) const
+        {
+            uint64_t head = 0;
+            std::memcpy(&head, id.text().data(), std::min(sizeof head, id.text().size()));
+            return head * 0x9e3779b97f4a7c15;
+        }
+    };
+    struct Origin {
+        RouteId sender;
+        uint32_t matchtag;
+        friend bool operator==(const Origin &, const Origin &) = default;
+    };
+    struct HashOrigin {
+        size_t operator()(const Origin &origin) const
+        {
+            return HashRouteId()(origin.sender) + origin.matchtag * 0x9e3779b1u;
+        }
+    };
     struct PeerState {
         Peer peer;
         std::map<std::string, int> subscriptions; // prefix -> how often
-        // Requests under way to this peer: the request without its payload, by origin and matchtag.
-        std::map<std::pair<RouteId, uint32_t>, Message> expected;
-        std::set<std::pair<std::string, uint32_t>> used_services; // (service, nodeid) of a module or client
+        // Requests under way to this peer: the request without its payload.
+        std::unordered_map<Origin, Message, HashOrigin> expected;
+        std::vector<std::pair<std::string, uint32_t>>
+            used_services; // (service, nodeid) of a module or client
+
+        void note_use(std::string_view service, uint32_t nodeid)
+        {
+            for (auto &[name, node] : used_services)
+                if (node == nodeid && name == service)
+                    return;
+            used_services.emplace_back(service, nodeid);
+        }
     };
 
     void route_request(const RouteId &from, Message request);
@@ -75,9 +104,6 @@ private:
     PeerState *find_rank(PeerKind kind, uint32_t rank);
     PeerState *local_service(std::string_view name);
 
-    struct HashRouteId {
-        size_t operator()(const RouteId &id) const { return std::hash<std::string_view>()(id.text()); }
-    };
     Topology topology_;
     std::unordered_map<RouteId, std::unique_ptr<PeerState>, HashRouteId> peers_;
     std::map<std::string, RouteId, std::less<>> services_;

@@ -1,6 +1,6 @@
 #include "common/message/message.hpp"
 
-#include <mutex>
+#include <atomic>
 
 namespace flux {
 
@@ -12,28 +12,42 @@ RouteId::RouteId(std::string_view text)
     std::copy(text.begin(), text.end(), text_.begin());
 }
 
-// Modules of one broker may live on several threads: the lazily made half is published under a once_flag.
+// Modules of one broker may live on several threads: the lazily made half is made by the first that asks, the
+// others wait for it. (std::call_once makes a system call each time.)
 struct Payload::Body {
     mutable std::string bytes;
     mutable Json json;
     bool made_of_json = false;
-    mutable std::once_flag once;
+    enum State : uint32_t { half, filling, whole };
+    mutable std::atomic<uint32_t> state = half;
 
     void fill() const
     {
-        std::call_once(once, [this] {
-            if (made_of_json) {
-                bytes = json.dump();
-                bytes += '\0';
-            } else {
-                std::string_view text = bytes;
-                if (text.ends_with('\0'))
-                    text.remove_suffix(1);
-                auto parsed = Json::parse(text);
-                if (parsed && parsed->is_object())
-                    json = std::move(*parsed);
-            }
-        });
+        uint32_t found = state.load(std::memory_order_acquire);
+        if (found == whole)
+            return;
+        if (found == half && state.compare_exchange_strong(found, filling, std::memory_order_acquire)) {
+            make_other_half();
+            state.store(whole, std::memory_order_release);
+            state.notify_all();
+            return;
+        }
+        while (state.load(std::memory_order_acquire) != whole)
+            state.wait(filling, std::memory_order_acquire);
+    }
+    void make_other_half() const
+    {
+        if (made_of_json) {
+            bytes = json.dump();
+            bytes += '\0';
+            return;
+        }
+        std::string_view text = bytes;
+        if (text.ends_with('\0'))
+            text.remove_suffix(1);
+        auto parsed = Json::parse(text);
+        if (parsed && parsed->is_object())
+            json = std::move(*parsed);
     }
 };
 
