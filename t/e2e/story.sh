@@ -9,6 +9,9 @@ if [ -z "${FLUX_STORY:-}" ]; then
     exec flux start -s"$brokers" --test-exit-mode=leader ${start_options:-} "$BASH" "$0"
 fi
 failures=0
+FLUX_STORY_DIR=$(mktemp -d) # for what a story writes
+trap 'rm -rf "$FLUX_STORY_DIR"' EXIT
+mkfifo "$FLUX_STORY_DIR/fifo"
 
 # expect WHAT EXPECTED ACTUAL
 expect() {

@@ -27,6 +27,9 @@ struct ProcessCallbacks {
     std::function<void(std::string_view stream, std::string_view bytes)> on_output;
     // wait_status as of waitpid(2). Called once, after every stream that nobody else holds open has ended.
     std::function<void(int wait_status)> on_exit;
+    // So many bytes of what was written to the stream are no longer queued: the process took them, or nobody
+    // reads that stream any more. For flow control; may be called from inside Process::write.
+    std::function<void(std::string_view stream, size_t bytes)> on_written;
 };
 
 // A running process. Destroying it forgets the callbacks and, if it still runs, kills its process group.

@@ -160,6 +160,19 @@ public:
 
     void flush(Stream &stream)
     {
+        size_t queued = stream.unwritten.size();
+        write_queued(stream);
+        size_t taken = queued - stream.unwritten.size();
+        if (stream.unwritten.empty() && (stream.close_when_written || !stream.writes))
+            close_writing(stream);
+        else
+            stream.watch->set(stream.reads, !stream.unwritten.empty());
+        if (taken && callbacks.on_written)
+            callbacks.on_written(stream.name, taken);
+    }
+
+    void write_queued(Stream &stream)
+    {
         while (!stream.unwritten.empty()) {
             auto n = stream.socket ? ::send(stream.fd.get(), stream.unwritten.data(), stream.unwritten.size(),
                                             MSG_NOSIGNAL)
@@ -175,9 +188,6 @@ public:
             }
             stream.unwritten.erase(0, n);
         }
-        if (stream.unwritten.empty() && (stream.close_when_written || !stream.writes))
-            return close_writing(stream);
-        stream.watch->set(stream.reads, !stream.unwritten.empty());
     }
 
     void close_writing(Stream &stream)
