@@ -34,23 +34,34 @@ std::string Option::name() const
     return std::string(rest.substr(0, rest.find_first_of("[=")));
 }
 
+namespace {
+
+// What comes after the name: "=N", "[=WHEN]" or nothing.
+std::string_view value_part(std::string_view spec)
+{
+    size_t dashes = spec.find("--");
+    size_t at = spec.find_first_of("[=", dashes == std::string_view::npos ? 0 : dashes);
+    return at == std::string_view::npos ? std::string_view() : spec.substr(at);
+}
+
+} // namespace
+
 std::string Option::value_name() const
 {
-    size_t at = spec.find('=');
-    if (at == std::string_view::npos)
-        return {};
-    std::string_view rest = spec.substr(at + 1);
-    return std::string(may_take_value() ? rest.substr(0, rest.size() - 1) : rest);
+    std::string_view part = value_part(spec);
+    if (part.starts_with("[="))
+        return std::string(part.substr(2, part.size() - 3));
+    return std::string(part.substr(std::min<size_t>(1, part.size())));
 }
 
 bool Option::may_take_value() const
 {
-    return spec.find("[=") != std::string_view::npos;
+    return value_part(spec).starts_with("[=");
 }
 
 bool Option::takes_value() const
 {
-    return spec.find('=') != std::string_view::npos && !may_take_value();
+    return value_part(spec).starts_with('=');
 }
 
 const std::vector<std::string> &Args::all(std::string_view option) const

@@ -1,9 +1,12 @@
-// Attaching to a job: its events, its output and our standard input, at the same time.
+#include "cmd/attach.hpp"
+
 #include <csignal>
+#include <cstdlib>
+#include <deque>
 #include <unistd.h>
 
+#include "cmd/attach_status.hpp"
 #include "cmd/eventlog_view.hpp"
-#include "cmd/job_client.hpp"
 #include "cmd/print.hpp"
 #include "common/base/encoding.hpp"
 #include "common/runtime/sync.hpp"
@@ -12,44 +15,74 @@ namespace flux::cmd {
 
 namespace {
 
-constexpr size_t stdin_chunk = 64u << 10; // bytes of one message to the shell
+constexpr size_t stdin_chunk = 64u << 10;                      // bytes of one message to the shell
+constexpr Duration interrupt_window = std::chrono::seconds(2); // for the second key after ^C
 
 class Attachment {
 public:
-    Attachment(Handle &handle, JobId id, const AttachOptions &options)
-        : handle_(handle), id_(id), options_(options), view_(EventView::Form::text), changed_(handle.loop()),
-          gate_(handle.loop(), [this](const Error &error) { background_failed(error); })
+    Attachment(Session &flux, JobId id, AttachOptions options)
+        : flux_(flux), handle_(flux.handle()), id_(id), options_(std::move(options)),
+          view_(EventView::Form::text), status_(handle_.loop(), id, options_), changed_(handle_.loop()),
+          gate_(handle_.loop(), [this](const Error &error) { background_failed(error); })
     {
     }
 
     Task<JobEnd> run()
     {
-        bool seen = false;
-        co_await follow_log(handle_, id_, "eventlog", [&](const Event &event) {
-            on_event(event);
-            seen = event.name == options_.wait_event;
-            return !seen;
-        });
-        while (!seen && background_ > 0)
+        if (options_.forward_signals)
+            watch_signals();
+        gate_.spawn(follow_main());
+        while (!detached_ && !(over_ && (wait_seen_ || background_ == 0)))
             co_await changed_.wait();
-        std::fflush(stdout);
+        status_.clear();
+        if (failure_)
+            throw *failure_;
+        show_tail();
+        std::fflush(options_.out);
         co_return end_;
     }
 
 private:
+    Task<> follow_main()
+    {
+        try {
+            co_await follow_log(handle_, id_, "eventlog", [&](const Event &event) {
+                on_event(event);
+                wait_seen_ = !options_.wait_event.empty() && event.name == options_.wait_event;
+                return !wait_seen_ && !(options_.wait_event.empty() && event.name == "finish");
+            });
+        } catch (const Error &error) {
+            failure_ = error;
+        }
+        over_ = true;
+        changed_.notify_all();
+    }
+
     void on_event(const Event &event)
     {
         record_end(end_, event);
+        status_.on_event(event);
+        if (options_.on_event)
+            options_.on_event(event);
         if (options_.show_events)
             std::fputs(view_.line(event).c_str(), stderr);
-        else if (event.name == "exception")
-            warn("{}: job.exception {} {}", id_text(id_),
-                 context_text(Event {0, "", without_note(event.context)}),
-                 event.context.value<std::string>("note", ""));
+        else if (event.name == "exception") {
+            make_way();
+            std::string note = event.context.value<std::string>("note", "");
+            warn("{}: job.exception {}{}{}", id_text(id_),
+                 context_text(Event {0, "", without_note(event.context)}), note.empty() ? "" : " ", note);
+        }
         if (event.name == "start" && options_.with_output)
             start(follow_exec());
         if (event.name == "finish")
             stdin_watch_.reset();
+    }
+
+    void make_way()
+    {
+        status_.clear();
+        if (options_.before_output)
+            options_.before_output();
     }
 
     static Json without_note(const Json &context)
@@ -108,6 +141,7 @@ private:
     void on_output(const Event &event)
     {
         const Json &context = event.context;
+        make_way();
         if (event.name == "header") {
             encoding_ = context["encoding"];
         } else if (event.name == "data") {
@@ -137,24 +171,83 @@ private:
         std::string encoding =
             context.value<std::string>("encoding", encoding_.value<std::string>(stream, "UTF-8"));
         std::string data = encoding == "base64" ? value_or_throw(base64_decode(*text)) : *text;
-        FILE *file = stream == "stderr" ? stderr : stdout;
+        FILE *file = stream == "stderr" ? options_.err : options_.out;
         int64_t copies = std::max<int64_t>(1, context.value<int64_t>("repeat", 1));
         for (int64_t i = 0; i < copies; i++)
-            if (options_.label)
-                write_labelled(file, context.value<std::string>("rank", "?"), data);
-            else
-                std::fwrite(data.data(), 1, data.size(), file);
+            show_lines(file, context.value<std::string>("rank", "?"), data);
         std::fflush(file);
     }
 
-    static void write_labelled(FILE *file, const std::string &rank, std::string_view data)
+    void show_lines(FILE *file, const std::string &rank, std::string_view data)
     {
+        if (!options_.label && !options_.tail) {
+            std::fwrite(data.data(), 1, data.size(), file);
+            return;
+        }
         while (!data.empty()) {
             size_t end = std::min(data.find('\n'), data.size() - 1);
-            std::string line = fmt::format("{}: {}", rank, data.substr(0, end + 1));
-            std::fwrite(line.data(), 1, line.size(), file);
+            std::string line = options_.label ? fmt::format("{}: {}", rank, data.substr(0, end + 1))
+                                              : std::string(data.substr(0, end + 1));
             data.remove_prefix(end + 1);
+            if (!options_.tail) {
+                std::fwrite(line.data(), 1, line.size(), file);
+                continue;
+            }
+            tail_.emplace_back(file, std::move(line));
+            if (int64_t(tail_.size()) > options_.tail)
+                tail_.pop_front();
         }
+    }
+
+    void show_tail()
+    {
+        for (const auto &[file, line] : tail_)
+            std::fwrite(line.data(), 1, line.size(), file);
+    }
+
+    void watch_signals()
+    {
+        auto watch = [&](int signum, auto fn) {
+            signals_.push_back(flux_.loop().watch_signal(signum, fn));
+        };
+        for (int signum : {SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2})
+            watch(signum, [this](int number) {
+                handle_.notify("job-manager.kill", Json {{"id", id_.value()}, {"signum", number}});
+            });
+        watch(SIGINT, [this](int) { interrupted(); });
+        watch(SIGTSTP, [this](int) { stopped(); });
+    }
+
+    bool just_interrupted() const
+    {
+        return interrupted_ && handle_.loop().now() - last_interrupt_ < interrupt_window;
+    }
+
+    void interrupted()
+    {
+        status_.clear();
+        if (just_interrupted()) {
+            warn("flux-job: canceling {}", id_text(id_));
+            handle_.notify("job-manager.raise", Json {{"id", id_.value()},
+                                                      {"type", "cancel"},
+                                                      {"severity", 0},
+                                                      {"note", "interrupted by ctrl-C"}});
+            return;
+        }
+        interrupted_ = true;
+        last_interrupt_ = handle_.loop().now();
+        warn("flux-job: one more ctrl-C within 2s cancels {}, ctrl-Z detaches", id_text(id_));
+    }
+
+    void stopped()
+    {
+        if (!just_interrupted()) {
+            ::kill(::getpid(), SIGSTOP);
+            return;
+        }
+        warn("flux-job: detached from {}; flux job attach {} comes back", id_text(id_), id_text(id_));
+        detached_ = true;
+        changed_.notify_all();
     }
 
     void start_stdin()
@@ -182,16 +275,26 @@ private:
         handle_.notify(service_ + ".stdin", io, {.nodeid = leader_});
     }
 
+    Session &flux_;
     Handle &handle_;
     JobId id_;
     AttachOptions options_;
     EventView view_;
+    AttachStatus status_;
     JobEnd end_;
     Json encoding_;
     double first_output_ = 0;
     std::string service_;
     uint32_t leader_ = 0;
     int background_ = 0;
+    bool over_ = false;      // the main log was followed as far as wanted
+    bool wait_seen_ = false; // the event that was waited for
+    bool detached_ = false;
+    bool interrupted_ = false;
+    Duration last_interrupt_ {};
+    std::optional<Error> failure_;
+    std::deque<std::pair<FILE *, std::string>> tail_;
+    std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals_;
     std::unique_ptr<Loop::FdWatch> stdin_watch_;
     Condition changed_;
     Gate gate_;
@@ -199,9 +302,9 @@ private:
 
 } // namespace
 
-Task<JobEnd> attach_job(Handle &handle, JobId id, const AttachOptions &options)
+Task<JobEnd> attach_job(Session &flux, JobId id, AttachOptions options)
 {
-    Attachment attachment(handle, id, options);
+    Attachment attachment(flux, id, std::move(options));
     co_return co_await attachment.run();
 }
 

@@ -32,6 +32,8 @@ class Args {
 public:
     // By name, without dashes ("count"). An unknown name is a mistake in the command itself and aborts.
     bool has(std::string_view option) const { return !all(option).empty(); }
+    // Whether the command has this option at all, for what several commands share.
+    bool knows(std::string_view option) const { return options_.find(option) != options_.end(); }
     size_t times(std::string_view option) const { return all(option).size(); }
     const std::vector<std::string> &all(std::string_view option) const;
     std::string value(std::string_view option, std::string_view fallback = {}) const; // the last one given
@@ -47,7 +49,11 @@ public:
     std::string joined(size_t index) const;            // the same, separated by blanks
     JobId job_id(size_t index) const;                  // EINVAL
 
+    // Each option that was given, by name, with its value, in the order of the command line.
+    const std::vector<std::pair<std::string, std::string>> &in_order() const { return in_order_; }
+
     std::map<std::string, std::vector<std::string>, std::less<>> options_;
+    std::vector<std::pair<std::string, std::string>> in_order_;
     std::vector<std::string> positional_;
 };
 
@@ -65,13 +71,26 @@ struct Command {
     std::vector<const Command *> subcommands {};
 };
 
-// What is wrong with a command line. The driver adds how to get help.
+// What is wrong with a command line. The driver adds how to get help about the command, which run_command
+// fills in.
 class UsageError : public Error {
 public:
-    explicit UsageError(const std::string &text) : Error(with_text(EINVAL, text)) {}
+    explicit UsageError(const std::string &text, std::string command = {})
+        : Error(with_text(EINVAL, text)), command_(std::move(command))
+    {
+    }
+    const std::string &command() const { return command_; } // "flux kvs get"; empty: not known
+
+private:
+    std::string command_;
 };
 
-// Every command that is compiled in, by name.
+struct CommandGroup {
+    std::string_view title;
+    std::vector<const Command *> commands;
+};
+// Every command that is compiled in, as the overview has them, and by name.
+const std::vector<CommandGroup> &command_groups();
 const std::vector<const Command *> &all_commands();
 
 // options.cpp: the only place where an argument list is taken apart. Throws UsageError.

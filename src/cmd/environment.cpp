@@ -49,7 +49,7 @@ Installation Installation::at(const std::string &binary)
     std::error_code ignored;
     out.exec = fs::is_directory(libexec, ignored) ? libexec.string() : out.bin;
     out.modules = (prefix / "lib/flux/modules").string();
-    out.man = (prefix / "share/man").string();
+    out.man = (prefix / "share/flux/man").string();
     return out;
 }
 

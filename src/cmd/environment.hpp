@@ -10,7 +10,7 @@ struct Installation {
     std::string bin;     // the directory of this program
     std::string exec;    // flux-broker, flux-shell, flux-CMD programs
     std::string modules; // NAME.so
-    std::string man;     // the manual pages' root; need not exist
+    std::string man;     // the manual pages, flux-NAME.1.md; need not exist
 
     // From /proc/self/exe: PREFIX/bin/flux has PREFIX/libexec/flux/cmd, PREFIX/lib/flux/modules; in a build
     // tree the programs stand beside each other in build/bin.

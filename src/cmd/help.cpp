@@ -84,10 +84,12 @@ std::string overview()
     add_line(out, "-p, --parent", "talk to the parent of this instance");
     add_line(out, "-r, --root", "talk to the root of this instance's ancestors");
     add_line(out, "-v, --verbose", "show the environment set up for commands");
-    out += "\nCommands (flux help COMMAND shows more):\n";
-    for (const auto *command : all_commands())
-        add_line(out, command->name, command->summary);
-    return out;
+    for (const auto &group : command_groups()) {
+        out += fmt::format("\n{}:\n", group.title);
+        for (const auto *command : group.commands)
+            add_line(out, command->name, command->summary);
+    }
+    return out + "\nflux help COMMAND shows a manual page, flux COMMAND --help the options.\n";
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string> &candidates)

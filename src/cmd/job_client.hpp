@@ -35,19 +35,7 @@ struct JobEnd {
 // Takes in one event of the main event log.
 void record_end(JobEnd &end, const Event &event);
 
-struct AttachOptions {
-    bool label = false;
-    bool show_events = false;
-    bool show_exec = false;
-    bool with_stdin = false;
-    bool with_output = true;
-    std::string stdin_ranks = "all";
-    std::string wait_event; // stop when it is seen
-};
-// Shows the job's output until it is over.
-Task<JobEnd> attach_job(Handle &handle, JobId id, const AttachOptions &options);
-
-// "FLUX-job: TEXT" for a job that did not end well, on standard error.
+// "flux-job: TEXT" for a job that did not end well, on standard error.
 void report_end(JobId id, const JobEnd &end, bool with_id);
 
 } // namespace flux::cmd

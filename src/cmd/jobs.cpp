@@ -1,197 +1,183 @@
-// flux jobs and flux cancel: the listing, and ending what it shows.
-#include <pwd.h>
+// flux jobs: the listing.
+#include <algorithm>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/commands.hpp"
-#include "cmd/job_format.hpp"
+#include "cmd/instance_uri.hpp"
+#include "cmd/job_client.hpp"
+#include "cmd/job_fields.hpp"
+#include "cmd/job_select.hpp"
 #include "cmd/print.hpp"
 #include "common/job/job_state.hpp"
-#include "common/types/idset.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-constexpr int64_t default_count = 1000;
+constexpr std::string_view instance_style = "\033[01;34m"; // bold blue: a job that is an instance itself
 
-uint32_t user_id(const std::string &text)
-{
-    if (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos)
-        return uint32_t(std::stoul(text));
-    passwd *entry = ::getpwnam(text.c_str());
-    if (!entry)
-        throw UsageError(fmt::format("there is no user {}", text));
-    return entry->pw_uid;
-}
-
-struct Wanted {
-    uint32_t states = job_states::active;
-    uint32_t results = 0;
+// How a listing is to look, the same for this instance and those below it.
+struct Listing {
+    const Args &args;
+    OutputFormat format;
+    OutputFormat::View view;
+    bool color = false;
+    double now = 0;
+    int64_t max_level = -1; // -1: as deep as it goes
 };
 
-// --filter names states and results; a result implies that the job is inactive.
-Wanted parse_filter(const Args &args)
+std::vector<Json> listed(const Args &args, Session &flux, const std::vector<std::string> &attributes,
+                         double now)
 {
-    Wanted out;
-    if (args.has("a") || args.has("A"))
-        out.states = job_states::all;
-    if (!args.has("filter"))
+    std::vector<Json> out;
+    for (const auto &id : args.positional())
+        out.push_back(find_job(flux, id, attributes));
+    if (args.size() > 0)
         return out;
-    out.states = 0;
-    std::string text = args.value("filter");
-    for (size_t begin = 0; begin <= text.size();) {
-        size_t end = std::min(text.find(',', begin), text.size());
-        std::string name = text.substr(begin, end - begin);
-        begin = end + 1;
-        if (auto states = parse_states(name))
-            out.states |= *states;
-        else if (auto results = parse_results(name))
-            out.results |= *results;
-        else
-            throw UsageError(fmt::format("--filter: '{}' is neither a state nor a result", name));
+    auto selection = JobSelection::from(args, now);
+    int64_t wanted = selection.count;
+    if (wanted > 0)
+        selection.count++; // one more tells whether there are more
+    out = select_jobs(flux, selection, attributes);
+    if (wanted > 0 && int64_t(out.size()) > wanted) {
+        out.resize(size_t(wanted));
+        if (!args.has("no-header"))
+            warn("flux-jobs: only the first {} jobs are shown; use -c N for more, -c 0 for all", wanted);
     }
     return out;
 }
 
-Json condition(std::string_view key, Json value)
-{
-    Json list = Json::array();
-    list.append(std::move(value));
-    Json out = Json::object();
-    out.set(key, list);
-    return out;
-}
-
-Json constraint(const Args &args)
-{
-    Json all = Json::array();
-    if (!args.has("A") && args.value("user") != "all")
-        all.append(condition("userid", args.has("user") ? user_id(args.value("user")) : ::getuid()));
-    if (args.has("name"))
-        all.append(condition("name", args.value("name")));
-    if (args.has("queue"))
-        all.append(condition("queue", args.value("queue")));
-    if (args.has("include"))
-        all.append(
-            condition(Idset::parse(args.value("include")) ? "ranks" : "hostlist", args.value("include")));
-    Wanted wanted = parse_filter(args);
-    Json either = Json::array();
-    if (wanted.states)
-        either.append(condition("states", wanted.states));
-    if (wanted.results)
-        either.append(condition("results", wanted.results));
-    all.append(either.size() == 1 ? either[size_t(0)] : Json {{"or", either}});
-    return Json {{"and", all}};
-}
-
-Task<std::vector<Json>> list_all(Handle &handle, Json request)
-{
-    std::vector<Json> out;
-    auto stream = handle.stream("job-list.list", request, {.flags = 0});
-    while (auto answer = co_await stream.next())
-        for (auto job : answer->json()["jobs"].elements())
-            out.push_back(job);
-    co_return out;
-}
-
-std::vector<Json> listed(const Args &args, Session &flux, const JobFormat &format)
-{
-    std::vector<std::string> attributes = format.attributes();
-    if (args.has("json"))
-        attributes = {"all"};
-    if (args.size() == 0)
-        return flux.run(list_all(flux.handle(), Json {{"max_entries", args.integer("count", default_count)},
-                                                      {"attrs", Json::array_of(attributes)},
-                                                      {"since", args.number("since", 0)},
-                                                      {"constraint", constraint(args)}}));
-    std::vector<Json> out;
-    for (size_t i = 0; i < args.size(); i++) {
-        Json request {{"id", args.job_id(i).value()}, {"attrs", Json::array_of(attributes)}};
-        out.push_back(flux.rpc("job-list.list-id", request).get<Json>("job"));
-    }
-    return out;
-}
-
-void show_statistics(Session &flux)
+Json statistics(const Args &args, Session &flux)
 {
     Json stats = flux.rpc("job-list.job-stats", Json::object());
-    Json states = stats["job_states"];
-    auto count = [](const Json &json, std::string_view key) {
-        return json.value<int64_t>(key, 0);
-    };
-    int64_t pending = count(states, "depend") + count(states, "priority") + count(states, "sched");
-    print("{} running, {} completed, {} failed, {} pending\n",
-          count(states, "run") + count(states, "cleanup"), count(stats, "successful"),
-          count(stats, "failed") + count(stats, "canceled") + count(stats, "timeout"), pending);
+    if (!args.has("queue"))
+        return stats;
+    std::string name = args.value("queue");
+    for (auto queue : stats["queues"].elements())
+        if (queue.value<std::string>("name", "") == name)
+            return queue;
+    throw Error(ENOENT, "there are no statistics of a queue {}; flux queue list shows the queues", name);
 }
 
-std::string format_text(const Args &args)
+int64_t count(const Json &json, std::string_view key)
 {
-    std::string text = args.value("format");
-    if (text.empty())
-        if (const char *variable = std::getenv("FLUX_JOBS_FORMAT_DEFAULT"))
-            text = variable;
-    return text.empty() || text == "default" ? std::string(JobFormat::default_text()) : text;
+    return json.value<int64_t>(key, 0);
+}
+
+// Shows the totals; returns how many jobs are active.
+int64_t show_statistics(const Args &args, Session &flux)
+{
+    Json stats = statistics(args, flux);
+    Json states = stats["job_states"];
+    int64_t pending = count(states, "depend") + count(states, "priority") + count(states, "sched");
+    int64_t running = count(states, "run") + count(states, "cleanup");
+    print("{} running, {} completed, {} failed, {} pending\n", running, count(stats, "successful"),
+          count(stats, "failed") + count(stats, "canceled") + count(stats, "timeout"), pending);
+    return pending + running;
+}
+
+size_t line_width(const Args &args)
+{
+    if (!args.has("width"))
+        return 0;
+    int64_t width = args.value("width") == "true" ? 0 : args.integer("width", 0);
+    if (width)
+        return width > 0 ? size_t(width) : 0;
+    winsize size {};
+    return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+std::vector<std::string> attributes_of(const Listing &listing)
+{
+    if (listing.args.has("json"))
+        return {"all"};
+    return job_attributes(listing.format.fields());
+}
+
+bool can_look_inside(const Listing &listing, const Json &job)
+{
+    bool own = job.value<uint32_t>("userid", ::getuid()) == ::getuid();
+    return is_instance(job) && job.value<uint32_t>("state", 0) == bit(JobState::run) &&
+           (own || listing.args.has("recurse-all"));
+}
+
+void list_below(const Listing &listing, const std::vector<Json> &jobs, const std::string &path,
+                int64_t level);
+
+void list_instance(Listing listing, Session &flux, const std::string &path, int64_t level)
+{
+    if (listing.args.has("stats"))
+        show_statistics(listing.args, flux);
+    auto found = listed(listing.args, flux, attributes_of(listing), listing.now);
+    if (listing.color)
+        listing.view.style = [&](size_t row) {
+            return is_instance(found[row]) ? std::string(instance_style) : std::string();
+        };
+    write_out(render_jobs(listing.format, found, listing.now, listing.view));
+    listing.view.header = false;
+    if (listing.args.has("recursive") || listing.args.has("recurse-all"))
+        list_below(listing, found, path, level);
+}
+
+void list_below(const Listing &listing, const std::vector<Json> &jobs, const std::string &path, int64_t level)
+{
+    if (listing.max_level >= 0 && level >= listing.max_level)
+        return;
+    for (const auto &job : jobs) {
+        if (!can_look_inside(listing, job))
+            continue;
+        std::string below = path + "/" + id_text(JobId(job.get<uint64_t>("id")));
+        try {
+            Session inner(local_uri(job.at("annotations", "user", "uri").as<std::string>()));
+            inner.connect();
+            print("\n{}:\n", below.substr(1));
+            list_instance(listing, inner, below, level + 1);
+        } catch (const Error &error) {
+            warn("flux-jobs: {}: {}", below.substr(1), error.what());
+        }
+    }
+}
+
+Json jobs_as_json(const Listing &listing, Session &flux, int64_t level)
+{
+    Json out = Json::array();
+    for (const auto &job : listed(listing.args, flux, attributes_of(listing), listing.now)) {
+        Json shown = job_for_json(job, listing.now);
+        bool deeper = listing.args.has("recursive") && (listing.max_level < 0 || level < listing.max_level);
+        if (deeper && can_look_inside(listing, job)) {
+            Session inner(local_uri(job.at("annotations", "user", "uri").as<std::string>()));
+            shown.set("jobs", jobs_as_json(listing, inner, level + 1));
+        }
+        out.append(shown);
+    }
+    return out;
 }
 
 int run_jobs(const Args &args, Session &flux)
 {
-    JobFormat format = JobFormat::parse(format_text(args));
-    if (args.has("stats") || args.has("stats-only"))
-        show_statistics(flux);
+    if (args.has("json") && (args.has("stats") || args.has("stats-only")))
+        throw UsageError("--json and --stats exclude each other");
     if (args.has("stats-only"))
+        return show_statistics(args, flux) > 0 ? 0 : 1;
+    auto text = choose_format(args, job_formats());
+    if (!text)
         return 0;
-    auto jobs = listed(args, flux, format);
+    Listing listing {.args = args,
+                     .format = OutputFormat::parse(*text, job_fields()),
+                     .view = {.header = !args.has("no-header"), .width = line_width(args)},
+                     .color = wants_color(args),
+                     .now = flux.loop().clock().wall_time(),
+                     .max_level = args.integer("level", -1)};
+    if (args.has("sort"))
+        listing.format.sort_by(args.value("sort"));
     if (args.has("json")) {
-        print("{}\n", Json {{"jobs", Json::array_of(jobs)}}.dump());
+        Json found = jobs_as_json(listing, flux, 0);
+        print("{}\n", (args.size() == 1 ? found[size_t(0)] : Json {{"jobs", found}}).dump());
         return 0;
     }
-    double now = flux.loop().clock().wall_time();
-    format = format.fitted(jobs, now);
-    if (!args.has("no-header"))
-        print("{}\n", format.header());
-    for (const auto &job : jobs)
-        print("{}\n", format.row(job, now));
+    list_instance(listing, flux, "", 0);
     return 0;
-}
-
-int run_cancel(const Args &args, Session &flux)
-{
-    if (args.size() == 0 && !args.has("all") && !args.has("user") && !args.has("states"))
-        throw UsageError("say which jobs: JOBID..., or --all, --user, --states");
-    Json extra = args.has("message") ? Json(args.value("message")) : Json();
-    int status = 0;
-    for (size_t i = 0; i < args.size(); i++) {
-        JobId id = args.job_id(i);
-        if (args.has("dry-run")) {
-            print("would cancel {}\n", args[i]);
-            continue;
-        }
-        try {
-            flux.rpc("job-manager.raise",
-                     Json {{"id", id.value()}, {"type", "cancel"}, {"severity", 0}, {"note", extra}});
-        } catch (const Error &error) {
-            warn("flux-cancel: {}: {}", args[i], error.what());
-            status = 1;
-        }
-    }
-    if (args.size() > 0)
-        return status;
-    uint32_t states =
-        args.has("states") ? value_or_throw(parse_states(args.value("states"))) : job_states::active;
-    std::string user = args.value("user");
-    Json answer = flux.rpc("job-manager.raiseall", Json {{"dry_run", args.has("dry-run")},
-                                                         {"userid", user == "all"  ? userid_unknown
-                                                                    : user.empty() ? ::getuid()
-                                                                                   : user_id(user)},
-                                                         {"states", states},
-                                                         {"type", "cancel"},
-                                                         {"severity", 0},
-                                                         {"note", extra}});
-    if (!args.has("quiet"))
-        warn("{} {} jobs", args.has("dry-run") ? "would cancel" : "canceled",
-             answer.value<int64_t>("count", 0));
-    return answer.value<int64_t>("errors", 0) ? 1 : 0;
 }
 
 } // namespace
@@ -201,33 +187,26 @@ const Command jobs {
     .args = "[JOBID...]",
     .summary = "List jobs",
     .options = {{"-a", "inactive ones too"},
-                {"-A", "of all users, in all states"},
+                {"-A", "of all users"},
                 {"-n,--no-header", "no header"},
                 {"-u,--user=USER", "of this user, or all"},
                 {"--name=NAME", "of this name"},
-                {"-q,--queue=QUEUE", "in this queue"},
-                {"-i,--include=HOSTS|RANKS", "that run there"},
-                {"-c,--count=N", "at most N (default 1000)"},
-                {"--since=SECONDS", "that were active since (seconds since the epoch)"},
-                {"-f,--filter=LIST", "in these states or with these results"},
-                {"-o,--format=FORMAT", "columns, like {id} or {name:<10}"},
+                {"-q,--queue=QUEUE,...", "in these queues"},
+                {"-i,--include=HOSTS|RANKS", "that have resources there"},
+                {"-c,--count=N", "at most N (default 1000; 0: all)"},
+                {"--since=WHEN", "that were active since then (-2h, yesterday, 2026-11-26 14:30)"},
+                {"-f,--filter=STATE|RESULT", "in these states or with these results"},
+                {"-o,--format=NAME|FORMAT", "columns like {id} or {name:<10}, or a name; help lists these"},
+                {"-w,--width[=N]", "cut lines at N columns (default: the terminal's)"},
+                {"--sort=KEY,...", "by these fields, - in front for the reverse"},
                 {"--json", "all that is known, as JSON"},
+                {"--color[=WHEN]", "always, never or auto"},
                 {"--stats", "totals first"},
-                {"--stats-only", "only totals"}},
+                {"--stats-only", "only totals; exit 1 when no job is active"},
+                {"-R,--recursive", "and the jobs of jobs that are instances themselves"},
+                {"--recurse-all", "also of other users' instances"},
+                {"-L,--level=N", "with --recursive, at most N levels down"}},
     .run = run_jobs,
-};
-
-const Command cancel {
-    .name = "cancel",
-    .args = "[JOBID...]",
-    .summary = "Cancel jobs",
-    .options = {{"-n,--dry-run", "only say what would be canceled"},
-                {"-m,--message=TEXT", "say why"},
-                {"--all", "all of one's own jobs"},
-                {"-u,--user=USER", "all jobs of this user"},
-                {"-S,--states=STATE", "those in this state"},
-                {"-q,--quiet", "do not say how many"}},
-    .run = run_cancel,
 };
 
 } // namespace flux::cmd

@@ -30,6 +30,8 @@ Json lookup(Session &flux, const std::string &key, const std::string &name_space
     try {
         return flux.rpc("kvs.lookup", request).get<Json>("val");
     } catch (const Error &error) {
+        if (error.text().starts_with(key)) // it names the key already
+            throw;
         throw Error(error.errnum(), "{}: {}", key, error.what());
     }
 }

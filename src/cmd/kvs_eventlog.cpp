@@ -11,13 +11,6 @@ namespace {
 
 using namespace kvs_client;
 
-EventView view_of(const Args &args)
-{
-    if (args.has("unformatted"))
-        return EventView(EventView::Form::json);
-    return EventView(args.has("human") ? EventView::Form::human : EventView::Form::text);
-}
-
 int run_append(const Args &args, Session &flux)
 {
     Event event {.timestamp = args.number("timestamp", flux.loop().clock().wall_time()), .name = args[1]};
@@ -40,20 +33,36 @@ Task<> follow(Handle &handle, const Args &args, int flags, std::function<bool(co
                 co_return;
 }
 
+// The log as it is once it exists, through the watcher: with --waitcreate, or in parts.
+Task<std::string> fetch(Handle &handle, const Args &args, int flags)
+{
+    std::string text;
+    auto stream = handle.stream("kvs-watch.lookup", lookup_request(args[0], namespace_of(args), flags), {},
+                                "kvs-watch.cancel");
+    while (auto answer = co_await stream.next()) {
+        text += value_of(answer->json().get<Json>("val"), args[0]);
+        if (!(flags & lookup_flag::stream))
+            break;
+    }
+    co_return text;
+}
+
 int run_get(const Args &args, Session &flux)
 {
-    EventView view = view_of(args);
+    EventView view = event_view(args);
     int64_t left = args.integer("count", -1);
-    int wait = args.has("waitcreate") ? lookup_flag::waitcreate : 0;
-    if (args.has("watch") || args.has("waitcreate")) {
-        flux.run(follow(flux.handle(), args, wait, [&](const Event &event) {
+    int flags = (args.has("waitcreate") ? lookup_flag::waitcreate : 0) |
+                (args.has("stream") ? lookup_flag::stream : 0);
+    if (args.has("watch")) {
+        flux.run(follow(flux.handle(), args, flags, [&](const Event &event) {
             write_out(view.line(event));
             std::fflush(stdout);
             return --left != 0;
         }));
         return 0;
     }
-    std::string text = value_of(lookup(flux, args[0], namespace_of(args), 0), args[0]);
+    std::string text = flags ? flux.run(fetch(flux.handle(), args, flags))
+                             : value_of(lookup(flux, args[0], namespace_of(args), 0), args[0]);
     for (const auto &event : value_or_throw(parse_eventlog(text)))
         write_out(view.line(event));
     return 0;
@@ -61,7 +70,7 @@ int run_get(const Args &args, Session &flux)
 
 int run_wait_event(const Args &args, Session &flux)
 {
-    EventView view = view_of(args);
+    EventView view = event_view(args);
     bool found = false;
     double timeout = args.number("timeout", -1);
     Timer alarm;
@@ -99,7 +108,9 @@ const Command get {
                 {"-w,--watch", "show each new event"},
                 {"-c,--count=N", "with --watch, stop after N events"},
                 {"-u,--unformatted", "as JSON"},
-                {"-H,--human", "times as differences"}},
+                {"-H,--human", "times as differences"},
+                {"-L,--color[=WHEN]", "always, never or auto"},
+                {"-S,--stream", "fetch a large log in parts"}},
     .min_args = 1,
     .max_args = 1,
     .run = run_get,
@@ -115,7 +126,8 @@ const Command wait_event {
                 {"-u,--unformatted", "show the event as JSON"},
                 {"-q,--quiet", "do not show the event"},
                 {"-v,--verbose", "show the events before it too"},
-                {"-H,--human", "times as differences"}},
+                {"-H,--human", "times as differences"},
+                {"-L,--color[=WHEN]", "always, never or auto"}},
     .min_args = 2,
     .max_args = 2,
     .run = run_wait_event,

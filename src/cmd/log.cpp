@@ -3,57 +3,69 @@
 
 #include "cmd/commands.hpp"
 #include "cmd/eventlog_view.hpp"
+#include "cmd/log_entry.hpp"
 #include "cmd/print.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-constexpr const char *severity_names[] {"emerg",   "alert",  "crit", "err",
-                                        "warning", "notice", "info", "debug"};
+constexpr double minute = 60;
 
-// "<PRI>1 TIMESTAMP RANK APP PID - - TEXT" (RFC 5424) in parts; an entry of another form is all text.
-struct Entry {
-    int severity = 6;
-    std::string time, rank, application, text;
-};
+constexpr std::string_view green = "\033[32m";
+constexpr std::string_view plain = "\033[0m";
 
-std::string_view next_word(std::string_view &rest)
+std::string_view severity_color(int severity)
 {
-    size_t end = std::min(rest.find(' '), rest.size());
-    std::string_view word = rest.substr(0, end);
-    rest.remove_prefix(std::min(rest.size(), end + 1));
-    return word;
+    constexpr std::string_view colors[] {"\033[1;31m", "\033[1;31m", "\033[1;31m", "\033[31m",
+                                         "\033[33m",   "\033[1m",    "",           "\033[2m"};
+    return colors[severity & 7];
 }
 
-Entry parse_entry(std::string_view line)
-{
-    Entry entry;
-    size_t close = line.find('>');
-    if (!line.starts_with('<') || close == std::string_view::npos) {
-        entry.text = line;
-        return entry;
+class LogView {
+public:
+    explicit LogView(const Args &args)
+        : human_(args.has("human") || args.has("delta")), delta_(args.has("delta")), color_(wants_color(args))
+    {
     }
-    entry.severity = std::atoi(std::string(line.substr(1, close - 1)).c_str()) & 7;
-    std::string_view rest = line.substr(close + 1);
-    next_word(rest); // version
-    entry.time = next_word(rest);
-    entry.rank = next_word(rest);
-    entry.application = next_word(rest);
-    for (int i = 0; i < 3; i++) // process, message id, structured data: "-"
-        next_word(rest);
-    entry.text = rest;
-    return entry;
-}
+
+    std::string line(const LogEntry &entry)
+    {
+        std::string time = human_ ? human_time(entry.seconds()) : entry.time;
+        std::string who = entry.time.empty() ? ""
+                                             : fmt::format("{}.{}[{}]: ", entry.application,
+                                                           entry.severity_name(), entry.rank);
+        if (!color_)
+            return fmt::format("{} {}{}\n", time, who, entry.text);
+        return fmt::format("{}{}{} {}{}{}{}\n", green, time, plain, who, severity_color(entry.severity),
+                           entry.text, plain);
+    }
+
+private:
+    // The date and minute when a new one begins, else the seconds since then (or since the entry before).
+    std::string human_time(double seconds)
+    {
+        bool fresh = seconds - anchor_ >= minute;
+        double since = seconds - (delta_ ? previous_ : anchor_);
+        previous_ = seconds;
+        if (!fresh)
+            return fmt::format("[{:>+11.6f}]", since);
+        anchor_ = seconds;
+        return "[" + local_time(seconds, "%b%d %H:%M") + "]";
+    }
+
+    bool human_, delta_, color_;
+    double anchor_ = 0;
+    double previous_ = 0;
+};
 
 Task<> show_log(Handle &handle, const Args &args)
 {
-    Json request {{"follow", args.has("follow")}, {"nobacklog", args.has("new")}};
+    LogView view(args);
+    Json request {{"follow", args.has("follow") || args.has("new")}, {"nobacklog", args.has("new")}};
     auto stream = handle.stream("log.dmesg", request, {}, "log.cancel");
     while (auto answer = co_await stream.next()) {
-        Entry entry = parse_entry(answer->payload.string());
-        print("{} {}.{}[{}]: {}\n", entry.time, entry.application, severity_names[entry.severity], entry.rank,
-              entry.text);
+        write_out(view.line(LogEntry::parse(answer->payload.string())));
         std::fflush(stdout);
     }
 }
@@ -67,18 +79,16 @@ int run_dmesg(const Args &args, Session &flux)
     return 0;
 }
 
-int parse_severity(const std::string &name)
-{
-    for (int i = 0; i < 8; i++)
-        if (name == severity_names[i] || name == fmt::format("{}", i))
-            return i;
-    throw UsageError(fmt::format("--severity: '{}' is none of {}", name, fmt::join(severity_names, ", ")));
-}
-
 int run_logger(const Args &args, Session &flux)
 {
     constexpr int facility_user = 1;
     int severity = parse_severity(args.value("severity", "notice"));
+    if (severity < 0)
+        throw UsageError(
+            fmt::format("--severity: '{}' is none of {}", args.value("severity"), severity_names()));
+    std::string application = args.value("appname", "logger");
+    if (application.find(' ') != std::string::npos)
+        throw UsageError(fmt::format("--appname: '{}' has a blank in it", application));
     double now = flux.loop().clock().wall_time();
     time_t whole = time_t(now);
     tm parts {};
@@ -86,8 +96,8 @@ int run_logger(const Args &args, Session &flux)
     char time[64];
     ::strftime(time, sizeof(time), "%FT%T", &parts);
     std::string line = fmt::format("<{}>1 {}.{:06}Z {} {} {} - - {}", facility_user << 3 | severity, time,
-                                   int((now - double(whole)) * 1e6), flux.attribute("rank"),
-                                   args.value("appname", "logger"), ::getpid(), args.joined(0));
+                                   int((now - double(whole)) * 1e6), flux.attribute("rank"), application,
+                                   ::getpid(), args.joined(0));
     flux.handle().notify("log.append", Payload::raw(line));
     return 0;
 }
@@ -99,17 +109,20 @@ const Command dmesg {
     .summary = "Show the broker's log",
     .options = {{"-C,--clear", "forget what is there"},
                 {"-c,--read-clear", "show it, then forget it"},
-                {"-f,--follow", "show each new entry"},
-                {"-n,--new", "with --follow, only new entries"}},
+                {"-f,--follow", "show each new entry too"},
+                {"-n,--new", "show only new entries"},
+                {"-H,--human", "times as one reads them"},
+                {"-d,--delta", "times as differences to the entry before"},
+                {"-L,--color[=WHEN]", "always, never or auto"}},
     .max_args = 0,
     .run = run_dmesg,
 };
 
 const Command logger {
     .name = "logger",
-    .args = "TEXT...",
+    .args = "MESSAGE...",
     .summary = "Write an entry into the log",
-    .options = {{"-s,--severity=NAME", "emerg, alert, crit, err, warning, notice (default), info, debug"},
+    .options = {{"-s,--severity=SEVERITY", "emerg, alert, crit, err, warning, notice (default), info, debug"},
                 {"-n,--appname=NAME", "who says it (default: logger)"}},
     .min_args = 1,
     .run = run_logger,

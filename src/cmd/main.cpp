@@ -107,7 +107,8 @@ int run_builtin(const Command &command, const Front &front)
             throw Error(errno, "cannot write the output: {}", errno_text(errno));
         return status;
     } catch (const UsageError &error) {
-        fmt::print(stderr, "{}: ERROR: {}\nTry {} --help.\n", prefix, error.what(), name);
+        fmt::print(stderr, "{}: ERROR: {}\nTry {} --help.\n", prefix, error.what(),
+                   error.command().empty() ? name : error.command());
     } catch (const Error &error) {
         fmt::print(stderr, "{}: ERROR: {}\n", prefix, error.what());
     }

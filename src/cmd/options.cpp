@@ -114,6 +114,14 @@ Args parse_options(const Command &command, const std::string &full_name,
     for (const auto &option : command.options)
         out.options_[option.name()] =
             app.get_option((option.name().size() > 1 ? "--" : "-") + option.name())->results();
+    std::map<std::string, size_t> seen;
+    for (const auto *option : app.parse_order()) {
+        std::string name =
+            option->get_lnames().empty() ? option->get_snames().at(0) : option->get_lnames().at(0);
+        const auto &values = out.options_[name];
+        if (size_t at = seen[name]++; at < values.size())
+            out.in_order_.emplace_back(name, values[at]);
+    }
     return out;
 }
 

@@ -1,8 +1,5 @@
-// flux uptime, flux overlay, flux shutdown: the instance as a whole.
-#include <pwd.h>
-
+// flux overlay: the tree of brokers.
 #include "cmd/commands.hpp"
-#include "cmd/eventlog_view.hpp"
 #include "cmd/print.hpp"
 #include "common/types/duration.hpp"
 #include "common/types/hostlist.hpp"
@@ -10,19 +7,6 @@
 namespace flux::cmd {
 
 namespace {
-
-int run_uptime(const Args &, Session &flux)
-{
-    uint32_t owner = uint32_t(std::stoul(flux.attribute("security.owner")));
-    passwd *entry = ::getpwuid(owner);
-    Json state = flux.rpc("state-machine.get");
-    double now = flux.loop().clock().wall_time();
-    print(" {} {} {},  owner {},  depth {},  size {}\n", local_time(now, "%H:%M:%S"),
-          state.get<std::string>("state"), format_duration(state.get<double>("duration"), 2),
-          entry ? entry->pw_name : fmt::format("{}", owner), flux.attribute("instance-level"),
-          flux.attribute("size"));
-    return 0;
-}
 
 std::string host_of(const Hostlist &hosts, uint32_t rank)
 {
@@ -62,30 +46,6 @@ int run_status(const Args &args, Session &flux)
     return 0;
 }
 
-Task<> follow_shutdown(Handle &handle, bool quiet)
-{
-    auto stream = handle.stream("shutdown.start", Json::object(), {.nodeid = 0});
-    while (auto answer = co_await stream.next())
-        if (auto text = answer->json() ? answer->json().find<std::string>("log") : std::nullopt;
-            text && !quiet)
-            warn("{}", *text);
-}
-
-int run_shutdown(const Args &args, Session &flux)
-{
-    if (args.has("background")) {
-        flux.handle().notify("shutdown.start", Json::object(), {.nodeid = 0});
-        return 0;
-    }
-    try {
-        flux.run(follow_shutdown(flux.handle(), args.has("quiet")));
-    } catch (const Error &error) {
-        if (error.errnum() != ECONNRESET) // the broker is gone: that is what was asked for
-            throw;
-    }
-    return 0;
-}
-
 const Command status {
     .name = "status",
     .summary = "Show the tree of brokers and which are well",
@@ -100,17 +60,6 @@ const Command status {
 
 } // namespace
 
-const Command uptime {.name = "uptime",
-                      .summary = "Show how long the instance has been in its state",
-                      .max_args = 0,
-                      .run = run_uptime};
 const Command overlay {.name = "overlay", .summary = "Look at the tree of brokers", .subcommands = {&status}};
-const Command shutdown {
-    .name = "shutdown",
-    .summary = "End the instance",
-    .options = {{"--background", "do not wait until it has ended"}, {"--quiet", "do not show its log"}},
-    .max_args = 0,
-    .run = run_shutdown,
-};
 
 } // namespace flux::cmd

@@ -85,36 +85,98 @@ void report(const Target &target, const Json &answer, Duration elapsed, size_t p
     std::fflush(stdout);
 }
 
-Task<> ping_all(Handle &handle, const Target &target, int64_t count, Duration interval, size_t pad_size,
-                bool batch, bool with_userid)
-{
-    for (int64_t seq = 0; count < 0 || seq < count; seq++) {
-        if (seq > 0 && !batch)
-            co_await sleep_for(handle.loop(), interval);
+class Pinger {
+public:
+    Pinger(Handle &handle, const Args &args, Target target, size_t pad_size)
+        : handle_(handle), args_(args), target_(std::move(target)), pad_(pad_size, 'p'),
+          changed_(handle.loop()), gate_(handle.loop(), [this](const Error &error) { failed(error); })
+    {
+    }
+
+    // One request per interval, whether or not those before it are answered.
+    Task<> run()
+    {
+        int64_t count = args_.integer("count", -1);
+        Duration interval = seconds(args_.duration("interval", 1));
+        for (int64_t seq = 0; (count < 0 || seq < count) && !failure_; seq++) {
+            if (seq > 0 && !args_.has("batch"))
+                co_await sleep_for(handle_.loop(), interval);
+            under_way_++;
+            gate_.spawn(ping_once(seq));
+            while (!args_.has("batch") && interval == Duration::zero() && under_way_ > 0 && !failure_)
+                co_await changed_.wait(); // no delay: one after the other, as quick as they come
+        }
+        while (under_way_ > 0 && !failure_)
+            co_await changed_.wait();
+        if (failure_)
+            throw *failure_;
+    }
+
+private:
+    Task<> ping_once(int64_t seq)
+    {
         timespec now;
         ::clock_gettime(CLOCK_MONOTONIC, &now);
         Json request {{"seq", seq},
                       {"time.tv_sec", int64_t(now.tv_sec)},
                       {"time.tv_nsec", int64_t(now.tv_nsec)},
-                      {"pad", std::string(pad_size, 'p')}};
-        RpcOptions options {.nodeid = target.nodeid,
-                            .flags = target.upstream ? message_flag::upstream : uint8_t(0)};
-        Duration start = handle.loop().now();
-        Message answer = co_await handle.rpc(target.service + ".ping", request, options);
+                      {"pad", pad_}};
+        RpcOptions options {.nodeid = target_.nodeid,
+                            .flags = target_.upstream ? message_flag::upstream : uint8_t(0)};
+        Duration start = handle_.loop().now();
+        Message answer = co_await handle_.rpc(target_.service + ".ping", request, options);
         if (answer.json().get<int64_t>("seq") != seq)
-            throw Error(EPROTO, "{}.ping: the answer is to another question", target.label);
-        report(target, answer.json(), handle.loop().now() - start, pad_size, with_userid);
+            throw Error(EPROTO, "{}.ping: the answer is to another question", target_.label);
+        report(target_, answer.json(), handle_.loop().now() - start, pad_.size(), args_.has("userid"));
+        under_way_--;
+        changed_.notify_all();
     }
+
+    void failed(const Error &error)
+    {
+        failure_ = Error(error.errnum(), "{}.ping: {}", target_.label, error.what());
+        changed_.notify_all();
+    }
+
+    Handle &handle_;
+    const Args &args_;
+    Target target_;
+    std::string pad_;
+    size_t under_way_ = 0;
+    std::optional<Error> failure_;
+    Condition changed_;
+    Gate gate_;
+};
+
+Task<> ping_all(Handle &handle, const Args &args, Target target, size_t pad_size)
+{
+    Pinger pinger(handle, args, std::move(target), pad_size);
+    co_await pinger.run();
+}
+
+// "1.5k": bytes, with k, K, M or G.
+size_t parse_size(const std::string &text)
+{
+    constexpr double most = 1u << 30;
+    char *end = nullptr;
+    double value = std::strtod(text.c_str(), &end);
+    std::string_view suffix = end;
+    value *= suffix.empty()                   ? 1
+             : suffix == "k" || suffix == "K" ? 1024
+             : suffix == "M"                  ? 1024 * 1024
+             : suffix == "G"                  ? 1024 * 1024 * 1024
+                                              : -1;
+    if (end == text.c_str() || !(value >= 0) || value > most)
+        throw UsageError(fmt::format("--pad: '{}' is no number of bytes up to 1G (with k, M or G)", text));
+    return size_t(value);
 }
 
 int run_ping(const Args &args, Session &flux)
 {
     Target target = parse_target(args, flux);
-    int64_t pad_size = args.integer("pad", 0);
-    if (pad_size < 0)
-        throw UsageError("--pad must not be negative");
-    flux.run(ping_all(flux.handle(), target, args.integer("count", -1), seconds(args.duration("interval", 1)),
-                      size_t(pad_size), args.has("batch"), args.has("userid")));
+    if (args.has("batch") && !args.has("count"))
+        throw UsageError("--batch needs --count: it answers when all requests are sent");
+    flux.run(ping_all(flux.handle(), args, target, parse_size(args.value("pad", "0"))));
     return 0;
 }
 
@@ -124,11 +186,11 @@ const Command ping {
     .name = "ping",
     .args = "TARGET",
     .summary = "Measure the way to a service and back; TARGET is RANK, SERVICE, RANK!SERVICE or HOST!SERVICE",
-    .options = {{"-r,--rank=RANK", "the broker whose service is asked"},
-                {"-p,--pad=N", "add N bytes to the message"},
-                {"-i,--interval=FSD", "time between two requests (default 1s)"},
+    .options = {{"-r,--rank=N", "the broker whose service is asked"},
+                {"-p,--pad=N", "add N bytes to the message (N may end in k, M, G)"},
+                {"-i,--interval=N", "time between two requests (default 1s)"},
                 {"-c,--count=N", "stop after N answers"},
-                {"-b,--batch", "do not wait between requests"},
+                {"-b,--batch", "send all requests before the first answer is looked at"},
                 {"-u,--userid", "show the credentials with which the request arrived"}},
     .min_args = 1,
     .max_args = 1,

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "common/base/error.hpp"
+#include "cmd/command.hpp"
 
 namespace flux::cmd {
 
@@ -65,6 +65,19 @@ std::string pad(std::string_view text, size_t width, bool right)
     size_t have = display_width(text);
     std::string blanks(width > have ? width - have : 0, ' ');
     return right ? blanks + std::string(text) : std::string(text) + blanks;
+}
+
+bool wants_color(const Args &args, std::string_view option)
+{
+    std::string when = args.value(option);
+    if (when == "never")
+        return false;
+    if (when == "always" || when == "true") // the option without a value
+        return true;
+    if (!when.empty() && when != "auto")
+        throw UsageError(fmt::format("--{}: '{}' is none of always, never, auto", option, when));
+    const char *refused = std::getenv("NO_COLOR");
+    return ::isatty(STDOUT_FILENO) && (when == "auto" || !(refused && *refused));
 }
 
 std::string render_table(const std::vector<std::vector<std::string>> &rows, const std::vector<size_t> &right)

@@ -8,6 +8,8 @@
 
 namespace flux::cmd {
 
+class Args;
+
 template <class... Args>
 void print(fmt::format_string<Args...> format, Args &&...args)
 {
@@ -36,6 +38,10 @@ std::string read_file(const std::string &path);
 // Columns of terminal cells in UTF-8 text (one per code point).
 size_t display_width(std::string_view text);
 std::string pad(std::string_view text, size_t width, bool right);
+
+// --color[=WHEN] (another option's name may be given): whether to use colors on standard output. Without the
+// option when it is a terminal and NO_COLOR is not set. EINVAL on an unknown WHEN.
+bool wants_color(const Args &args, std::string_view option = "color");
 
 // Rows as lines; columns whose index is in `right` are right-aligned. Blanks at line ends are dropped.
 std::string render_table(const std::vector<std::vector<std::string>> &rows,

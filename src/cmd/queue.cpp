@@ -1,126 +1,110 @@
 // flux queue: whether jobs may be submitted and started.
+#include <algorithm>
+
 #include "cmd/commands.hpp"
+#include "cmd/job_select.hpp"
 #include "cmd/print.hpp"
+#include "cmd/queue_list.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-std::vector<std::string> queue_names(Session &flux)
+void show_one(const std::string &name, const Json &status)
 {
-    return flux.rpc("job-manager.queue-list").value<std::vector<std::string>>("queues", {});
-}
-
-Json status_of(Session &flux, const std::string &name)
-{
-    Json request = Json::object();
-    if (!name.empty())
-        request.set("name", name);
-    return flux.rpc("job-manager.queue-status", request, {.nodeid = 0});
-}
-
-void show_one(Session &flux, const std::string &name)
-{
-    Json status = status_of(flux, name);
     std::string prefix = name.empty() ? "" : name + ": ";
     auto reason = [&](const char *key) {
         auto text = status.find<std::string>(key);
         return text ? ": " + *text : std::string();
     };
-    if (status.get<bool>("enable"))
-        print("{}Job submission is enabled\n", prefix);
-    else
-        print("{}Job submission is disabled{}\n", prefix, reason("disable_reason"));
-    if (status.get<bool>("start"))
-        print("{}Scheduling is started\n", prefix);
-    else
-        print("{}Scheduling is stopped{}\n", prefix, reason("stop_reason"));
+    print("{}Job submission is {}{}\n", prefix, status.get<bool>("enable") ? "enabled" : "disabled",
+          reason("disable_reason"));
+    print("{}Scheduling is {}{}\n", prefix, status.get<bool>("start") ? "started" : "stopped",
+          reason("stop_reason"));
 }
 
 // The queues named, or all there are; one anonymous queue when none is configured.
-std::vector<std::string> chosen(const Args &args, Session &flux, const std::string &option = {})
+std::vector<std::string> chosen(Session &flux, std::vector<std::string> names)
 {
-    std::vector<std::string> names = option.empty() ? args.positional() : args.all(option);
+    auto existing = queue_names(flux);
+    for (const auto &name : names)
+        if (std::find(existing.begin(), existing.end(), name) == existing.end())
+            throw Error(ENOENT, "there is no queue {}{}; flux queue list shows them", name,
+                        did_you_mean(name, existing));
     if (names.empty())
-        names = queue_names(flux);
+        names = existing;
     if (names.empty())
         names.emplace_back();
     return names;
 }
 
+void show_queues(Session &flux, const std::vector<std::string> &names, bool verbose)
+{
+    for (const auto &name : names)
+        show_one(name, queue_status(flux, name));
+    if (!verbose)
+        return;
+    Json states = flux.rpc("job-list.job-stats", Json::object())["job_states"];
+    auto count = [&](const char *state) {
+        return states.value<int64_t>(state, 0);
+    };
+    print("{} jobs wait for resources, {} for something else, {} run\n", count("sched"),
+          count("depend") + count("priority"), count("run") + count("cleanup"));
+}
+
 int run_status(const Args &args, Session &flux)
 {
-    for (const auto &name : chosen(args, flux, args.has("queue") ? "queue" : ""))
-        show_one(flux, name);
+    auto names = args.has("queue") ? comma_list(args.all("queue")) : args.positional();
+    show_queues(flux, chosen(flux, names), args.has("verbose"));
     return 0;
 }
 
 int run_list(const Args &args, Session &flux)
 {
-    std::vector<std::vector<std::string>> rows;
-    if (!args.has("no-header"))
-        rows.push_back({"QUEUE", "EN", "ST"});
-    for (const auto &name : chosen(args, flux)) {
-        Json status = status_of(flux, name);
-        rows.push_back({name.empty() ? "-" : name, status.get<bool>("enable") ? "✔" : "✗",
-                        status.get<bool>("start") ? "✔" : "✗"});
-    }
-    write_out(render_table(rows));
-    return 0;
+    return list_queues(args, flux, chosen(flux, comma_list(args.all("queue"))));
 }
 
-// The queue is the first positional argument, and what follows is the reason.
-Json change(const Args &args, const char *key, bool value, Session &flux)
+// Queues are named by argument; without one --all, or the anonymous queue, is meant.
+int change(const Args &args, Session &flux, const char *topic, const char *key, bool value)
 {
-    bool named = !queue_names(flux).empty() && !args.has("all");
-    if (named && args.size() == 0)
-        throw UsageError("say which queue, or --all");
+    auto existing = queue_names(flux);
+    if (!existing.empty() && args.size() == 0 && !args.has("all"))
+        throw UsageError(fmt::format("say which queue ({}), or --all", fmt::join(existing, ", ")));
+    if (existing.empty() && args.size() > 0)
+        throw UsageError(
+            fmt::format("there is no queue {}: this instance has a single queue without a name", args[0]));
+    auto names = args.size() ? chosen(flux, {args[0]}) : std::vector<std::string>();
     Json request = Json::object();
     request.set(key, value);
     request.set("all", args.has("all"));
-    if (named)
-        request.set("name", args[0]);
-    std::string reason = args.has("message") ? args.value("message") : args.joined(named ? 1 : 0);
-    if (!reason.empty())
-        request.set("reason", reason);
-    return request;
-}
-
-int change_enable(const Args &args, Session &flux, bool enable)
-{
-    flux.rpc("job-manager.queue-enable", change(args, "enable", enable, flux), {.nodeid = 0});
+    if (!names.empty())
+        request.set("name", names[0]);
+    if (args.knows("message") && args.has("message"))
+        request.set("reason", args.value("message"));
+    bool forgets = args.knows("nocheckpoint") && args.has("nocheckpoint");
+    if (forgets || std::string_view(key) == "start")
+        request.set("nocheckpoint", forgets);
+    flux.rpc(topic, request, {.nodeid = 0});
     if (!args.has("quiet"))
-        for (const auto &name : queue_names(flux).empty() ? std::vector<std::string> {""} : queue_names(flux))
-            show_one(flux, name);
-    return 0;
-}
-
-int change_start(const Args &args, Session &flux, bool start)
-{
-    Json request = change(args, "start", start, flux);
-    request.set("nocheckpoint", args.has("nocheckpoint"));
-    flux.rpc("job-manager.queue-start", request, {.nodeid = 0});
-    if (!args.has("quiet"))
-        for (const auto &name : queue_names(flux).empty() ? std::vector<std::string> {""} : queue_names(flux))
-            show_one(flux, name);
+        show_queues(flux, chosen(flux, names), args.has("verbose"));
     return 0;
 }
 
 int run_enable(const Args &args, Session &flux)
 {
-    return change_enable(args, flux, true);
+    return change(args, flux, "job-manager.queue-enable", "enable", true);
 }
 int run_disable(const Args &args, Session &flux)
 {
-    return change_enable(args, flux, false);
+    return change(args, flux, "job-manager.queue-enable", "enable", false);
 }
 int run_start(const Args &args, Session &flux)
 {
-    return change_start(args, flux, true);
+    return change(args, flux, "job-manager.queue-start", "start", true);
 }
 int run_stop(const Args &args, Session &flux)
 {
-    return change_start(args, flux, false);
+    return change(args, flux, "job-manager.queue-start", "start", false);
 }
 
 int wait_for(const Args &args, Session &flux, const char *topic)
@@ -138,42 +122,54 @@ int run_idle(const Args &args, Session &flux)
     return wait_for(args, flux, "job-manager.idle");
 }
 
-const std::vector<Option> change_options {{"-a,--all", "all queues"},
-                                          {"-m,--message=TEXT", "the reason"},
-                                          {"--quiet", "do not show the result"},
-                                          {"--nocheckpoint", "forget it when the instance restarts"},
-                                          {"-v,--verbose", "say more"}};
+const std::vector<Option> open_options {{"-a,--all", "all queues"},
+                                        {"--quiet", "do not show the result"},
+                                        {"-v,--verbose", "show more of what is queued"}};
+const std::vector<Option> close_options {{"-a,--all", "all queues"},
+                                         {"-m,--message=REASON", "why, for those who ask"},
+                                         {"--nocheckpoint", "forget it when the instance restarts"},
+                                         {"--quiet", "do not show the result"},
+                                         {"-v,--verbose", "show more of what is queued"}};
 const std::vector<Option> wait_options {{"--timeout=FSD", "give up after this time"}};
 
-const Command status {.name = "status",
-                      .args = "[QUEUE...]",
-                      .summary = "Show whether queues are enabled and started",
-                      .options = {{"-q,--queue=NAME", "of this queue"}, {"-v,--verbose", "say more"}},
-                      .run = run_status};
-const Command list {.name = "list",
-                    .summary = "List queues",
-                    .options = {{"-n,--no-header", "no header"}},
-                    .max_args = 0,
-                    .run = run_list};
+const Command status {
+    .name = "status",
+    .args = "[QUEUE...]",
+    .summary = "Show whether queues are enabled and started",
+    .options = {{"-q,--queue=NAME", "of this queue"}, {"-v,--verbose", "show more of what is queued"}},
+    .run = run_status};
+const Command list {
+    .name = "list",
+    .summary = "List queues, their defaults and limits",
+    .options = {{"-q,--queue=QUEUE,...", "only these"},
+                {"-n,--no-header", "no header"},
+                {"-o,--format=NAME|FORMAT", "columns like {queue:<8}, or a name; help lists these"},
+                {"-L,--color[=WHEN]", "always, never or auto"}},
+    .max_args = 0,
+    .run = run_list};
 const Command enable {.name = "enable",
                       .args = "[QUEUE]",
                       .summary = "Let jobs be submitted",
-                      .options = change_options,
+                      .options = open_options,
+                      .max_args = 1,
                       .run = run_enable};
 const Command disable {.name = "disable",
-                       .args = "[QUEUE] [REASON]",
+                       .args = "[QUEUE]",
                        .summary = "Let no job be submitted",
-                       .options = change_options,
+                       .options = close_options,
+                       .max_args = 1,
                        .run = run_disable};
 const Command start_command {.name = "start",
                              .args = "[QUEUE]",
                              .summary = "Let jobs start",
-                             .options = change_options,
+                             .options = open_options,
+                             .max_args = 1,
                              .run = run_start};
 const Command stop {.name = "stop",
-                    .args = "[QUEUE] [REASON]",
+                    .args = "[QUEUE]",
                     .summary = "Let no job start",
-                    .options = change_options,
+                    .options = close_options,
+                    .max_args = 1,
                     .run = run_stop};
 const Command drain {.name = "drain",
                      .summary = "Wait until no job is left",

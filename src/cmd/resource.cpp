@@ -1,126 +1,306 @@
 // flux resource: what the instance has, what of it is used, and what is drained.
+#include <algorithm>
+
 #include "cmd/commands.hpp"
-#include "cmd/eventlog_view.hpp"
+#include "cmd/job_select.hpp"
+#include "cmd/named_formats.hpp"
 #include "cmd/print.hpp"
-#include "common/job/resource_set.hpp"
+#include "cmd/resource_commands.hpp"
+#include "cmd/resource_view.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-ResourceSet resources(const Json &answer, std::string_view key)
-{
-    Json set = answer[key];
-    if (!set || set.is_null() || set.at("execution", "R_lite").empty())
-        return {};
-    return value_or_throw(ResourceSet::from_json(set));
-}
-
-std::vector<std::string> row(const std::string &state, const ResourceSet &set)
-{
-    return {state, fmt::format("{}", set.nnodes()), fmt::format("{}", set.ncores()),
-            fmt::format("{}", set.ngpus()), set.nodelist().encode()};
-}
-
-struct Views {
-    ResourceSet all, free, allocated, down;
+const FormatFamily list_formats {
+    .command = "resource",
+    .table = "list",
+    .variable = "FLUX_RESOURCE_LIST_FORMAT_DEFAULT",
+    .formats = {{"default", "counts and nodes of each state",
+                 "{state:>10} ?:{queue:<10.10+} ?:{propertiesx:<10.10+} {nnodes:>6} {ncores:>8} {ngpus:>8} "
+                 "{nodelist}"},
+                {"rlist", "the cores and gpus themselves",
+                 "{state:>10} ?:{queue:<10.10+} ?:{propertiesx:<10.10+} {nnodes:>6} {ncores:>8} {ngpus:>8} "
+                 "{rlist}"}},
 };
 
-Views views(Session &flux)
+const FormatFamily status_formats {
+    .command = "resource",
+    .table = "status",
+    .variable = "FLUX_RESOURCE_STATUS_FORMAT_DEFAULT",
+    .formats = {{"default", "nodes of each state",
+                 "{state:>12} {color_up}{up:>2}{color_off} {nnodes:>6} {nodelist}"},
+                {"long", "and why nodes are drained",
+                 "{state:>12} {color_up}{up:>2}{color_off} {nnodes:>6} +:{reason:<25} {nodelist}"}},
+};
+
+const FormatFamily drain_formats {
+    .command = "resource",
+    .table = "drain",
+    .variable = "FLUX_RESOURCE_DRAIN_FORMAT_DEFAULT",
+    .formats = {{"default", "what is drained since when and why",
+                 "{timestamp!d:%b%d %R::<12} {state:<8.8} {reason:<30.30+} {nodelist}"},
+                {"long", "the same with ranks and whole reasons",
+                 "{timestamp!d:%b%d %R::<12} {state:<8.8} {ranks:<8.8+} +:{reason:<30} {nodelist}"}},
+};
+
+SchedulerView filtered_view(const Args &args, Session &flux)
 {
-    Json answer = flux.rpc("resource.sched-status", {}, {.nodeid = 0});
-    Views out {.all = resources(answer, "all"),
-               .allocated = resources(answer, "allocated"),
-               .down = resources(answer, "down")};
-    out.free = out.all;
-    out.free.subtract(out.allocated).subtract(out.down);
-    return out;
+    SchedulerView view(flux);
+    if (args.has("queue"))
+        view.keep_queues(comma_list(args.all("queue")));
+    if (args.has("include"))
+        view.keep_targets(args.value("include"));
+    return view;
+}
+
+std::vector<std::string> wanted_states(const Args &args, std::vector<std::string> fallback)
+{
+    return args.has("states") ? comma_list(args.all("states")) : fallback;
+}
+
+// One row for each kind of node in a state: same queues, same properties.
+void add_rows(std::vector<ResourceRow> &rows, const Args &args, const SchedulerView &view,
+              const std::string &state)
+{
+    ResourceSet set = view.state(state);
+    auto chosen = args.has("queue") ? comma_list(args.all("queue")) : std::vector<std::string>();
+    std::vector<ResourceRow> kinds;
+    for (const auto &node : set.nodes()) {
+        ResourceRow row {.state = state};
+        std::vector<std::string> queues;
+        for (const auto &queue : view.queues_of(set, node.rank))
+            if (chosen.empty() || std::find(chosen.begin(), chosen.end(), queue) != chosen.end())
+                queues.push_back(queue);
+        std::vector<std::string> properties, others;
+        for (const auto &[name, ranks] : set.properties())
+            if (ranks.contains(node.rank)) {
+                properties.push_back(name);
+                if (!view.has_queue(name))
+                    others.push_back(name);
+            }
+        row.queue = fmt::format("{}", fmt::join(queues, ","));
+        row.properties = fmt::format("{}", fmt::join(properties, ","));
+        row.propertiesx = fmt::format("{}", fmt::join(others, ","));
+        auto same = std::find_if(kinds.begin(), kinds.end(),
+                                 [&](const ResourceRow &kind) { return kind.same_line(row); });
+        if (same == kinds.end())
+            same = kinds.insert(kinds.end(), row);
+        same->set.merge_node(node, node.shape);
+    }
+    bool skip_empty = args.has("skip-empty") || (args.has("include") && !args.has("no-skip-empty"));
+    if (kinds.empty() && !skip_empty)
+        kinds.push_back({.state = state});
+    rows.insert(rows.end(), kinds.begin(), kinds.end());
 }
 
 int run_list(const Args &args, Session &flux)
 {
-    Views now = views(flux);
-    std::string wanted = "," + args.value("states", "free,allocated,down") + ",";
-    std::vector<std::vector<std::string>> rows;
-    if (!args.has("no-header"))
-        rows.push_back({"STATE", "NNODES", "NCORES", "NGPUS", "NODELIST"});
-    auto add = [&](const std::string &name, const ResourceSet &set) {
-        if (wanted.find("," + name + ",") != std::string::npos)
-            rows.push_back(row(name, set));
+    auto text = choose_format(args, list_formats);
+    if (!text)
+        return 0;
+    auto format = OutputFormat::parse(*text, resource_list_fields);
+    SchedulerView view = filtered_view(args, flux);
+    std::vector<ResourceRow> rows;
+    for (const auto &state : wanted_states(args, {"free", "allocated", "down"}))
+        add_rows(rows, args, view, state);
+    merge_rows(rows, format);
+    write_out(format.render(
+        rows.size(),
+        [&](size_t row, std::string_view field) { return resource_field(rows[row], field, false); },
+        {.header = !args.has("no-header")}));
+    return 0;
+}
+
+ResourceSet chosen_set(const Args &args, Session &flux)
+{
+    SchedulerView view = filtered_view(args, flux);
+    ResourceSet out;
+    for (const auto &state : wanted_states(args, {"all"}))
+        out.unite(view.state(state));
+    return out;
+}
+
+int run_info(const Args &args, Session &flux)
+{
+    ResourceSet set = chosen_set(args, flux);
+    auto plural = [](size_t count) {
+        return count == 1 ? "" : "s";
     };
-    add("all", now.all);
-    add("free", now.free);
-    add("allocated", now.allocated);
-    add("down", now.down);
-    write_out(render_table(rows, {0, 1, 2, 3}));
+    print("{} Node{}, {} Core{}, {} GPU{}\n", set.nnodes(), plural(set.nnodes()), set.ncores(),
+          plural(set.ncores()), set.ngpus(), plural(set.ngpus()));
     return 0;
 }
 
 int run_R(const Args &args, Session &flux)
 {
-    Views now = views(flux);
-    std::string wanted = args.value("states", "all");
-    const ResourceSet *set = wanted == "all"         ? &now.all
-                             : wanted == "free"      ? &now.free
-                             : wanted == "allocated" ? &now.allocated
-                             : wanted == "down"      ? &now.down
-                                                     : nullptr;
-    if (!set)
-        throw UsageError(fmt::format("--states: '{}' is none of all, free, allocated, down", wanted));
-    print("{}\n", set->encode());
+    print("{}\n", chosen_set(args, flux).encode());
     return 0;
+}
+
+// The administrator's view: each node's state and, if it is drained, since when and why.
+class AdminView {
+public:
+    AdminView(const Args &args, Session &flux)
+    {
+        Json answer = flux.rpc("resource.status", {}, {.nodeid = 0});
+        SchedulerView scheduler(flux);
+        allocated_ = scheduler.state("allocated").ranks();
+        if (args.has("queue"))
+            scheduler.keep_queues(comma_list(args.all("queue")));
+        if (Json set = answer["R"]; set && !set.at("execution", "R_lite").empty())
+            all_ = value_or_throw(ResourceSet::from_json(set));
+        if (args.has("queue"))
+            all_ = all_.subset(scheduler.state("all").ranks());
+        if (args.has("include"))
+            keep_targets(args.value("include"));
+        online_ = ids(answer, "online");
+        excluded_ = ids(answer, "exclude");
+        torpid_ = ids(answer, "torpid");
+        drain_ = answer["drain"];
+        for (auto [ranks, entry] : drain_.members())
+            drained_ |= value_or_throw(Idset::parse(ranks));
+        housekeeping_ = in_housekeeping(flux);
+    }
+
+    std::vector<ResourceRow> rows(const std::string &state) const
+    {
+        std::vector<ResourceRow> out;
+        if (state == "drain") {
+            out = rows("draining");
+            for (auto &row : rows("drained"))
+                out.push_back(std::move(row));
+        } else if (state == "drained" || state == "draining") {
+            for (auto [ranks, entry] : drain_.members()) {
+                Idset set = value_or_throw(Idset::parse(ranks));
+                set = state == "draining" ? set & allocated_ : set - allocated_;
+                add(out, state, set, entry.value<double>("timestamp", 0),
+                    entry.value<std::string>("reason", ""));
+            }
+        } else {
+            add(out, state, ranks_in(state), 0, "");
+        }
+        return out;
+    }
+
+private:
+    static Idset ids(const Json &answer, const char *key)
+    {
+        return value_or_throw(Idset::parse(answer.value<std::string>(key, "")));
+    }
+
+    static Idset in_housekeeping(Session &flux)
+    {
+        Idset out;
+        Json stats = flux.rpc("job-manager.stats-get", {}, {.nodeid = 0});
+        for (auto [id, job] : stats.at("housekeeping", "running").members())
+            out |= value_or_throw(Idset::parse(job.value<std::string>("pending", "")));
+        return out;
+    }
+
+    void keep_targets(const std::string &text)
+    {
+        if (auto ranks = Idset::parse(text))
+            all_ = all_.subset(*ranks);
+        else
+            all_ = all_.subset(all_.ranks_of(value_or_throw(Hostlist::parse(text))));
+    }
+
+    Idset ranks_in(const std::string &state) const
+    {
+        if (state == "avail")
+            return all_.ranks() - excluded_ - drained_ - torpid_;
+        if (state == "exclude")
+            return excluded_;
+        if (state == "allocated")
+            return allocated_;
+        if (state == "torpid")
+            return torpid_;
+        if (state == "housekeeping")
+            return housekeeping_;
+        if (state == "online")
+            return online_;
+        if (state == "offline")
+            return all_.ranks() - online_;
+        if (state == "all")
+            return all_.ranks();
+        std::vector<std::string> names {"avail",  "exclude",   "draining",     "drained", "drain",
+                                        "torpid", "allocated", "housekeeping", "online",  "offline"};
+        throw UsageError(fmt::format("--states: '{}' is none of {}{}", state, fmt::join(names, ", "),
+                                     did_you_mean(state, names)));
+    }
+
+    void add(std::vector<ResourceRow> &out, const std::string &state, const Idset &ranks, double timestamp,
+             const std::string &reason) const
+    {
+        for (bool online : {true, false}) {
+            ResourceRow row {.state = online || state == "offline" ? state : state + "*",
+                             .online = online,
+                             .timestamp = timestamp,
+                             .reason = reason,
+                             .set = all_.subset(online ? ranks & online_ : ranks - online_)};
+            if (!row.set.empty())
+                out.push_back(std::move(row));
+        }
+    }
+
+    ResourceSet all_;
+    Idset online_, excluded_, torpid_, drained_, allocated_, housekeeping_;
+    Json drain_;
+};
+
+void show_admin(const Args &args, std::vector<ResourceRow> rows, const OutputFormat &format)
+{
+    merge_rows(rows, format);
+    bool color = wants_color(args);
+    write_out(format.render(
+        rows.size(),
+        [&](size_t row, std::string_view field) { return resource_field(rows[row], field, color); },
+        {.header = !args.has("no-header")}));
 }
 
 int run_status(const Args &args, Session &flux)
 {
-    Json answer = flux.rpc("resource.status", {}, {.nodeid = 0});
-    ResourceSet all = resources(answer, "R");
-    std::vector<std::vector<std::string>> rows;
-    if (!args.has("no-header"))
-        rows.push_back({"STATE", "UP", "NNODES", "NODELIST"});
-    auto ids = [&](const char *key) {
-        return value_or_throw(Idset::parse(answer.value<std::string>(key, "")));
-    };
-    auto add = [&](const std::string &state, const char *up, const Idset &ranks, bool always) {
-        if (always || !ranks.empty())
-            rows.push_back(
-                {state, up, fmt::format("{}", ranks.count()), all.subset(ranks).nodelist().encode()});
-    };
-    Idset drained;
-    for (auto [ranks, entry] : answer["drain"].members())
-        drained |= value_or_throw(Idset::parse(ranks));
-    Idset online = ids("online") - ids("exclude");
-    add("avail", "✔", online - drained, true);
-    add("avail*", "✗", ids("offline") - drained - ids("exclude"), false);
-    add("drain", "✔", online & drained, false);
-    add("drain*", "✗", drained - online, false);
-    add("exclude", "", ids("exclude"), false);
-    write_out(render_table(rows, {0, 1, 2}));
+    auto text = choose_format(args, status_formats);
+    if (!text)
+        return 0;
+    auto format = OutputFormat::parse(*text, resource_status_fields);
+    AdminView view(args, flux);
+    std::vector<ResourceRow> rows;
+    for (const auto &state :
+         wanted_states(args, {"avail", "exclude", "draining", "drained", "torpid", "housekeeping"})) {
+        auto found = view.rows(state);
+        if (found.empty() && args.has("states") && !args.has("skip-empty"))
+            found.push_back({.state = state});
+        rows.insert(rows.end(), found.begin(), found.end());
+    }
+    show_admin(args, std::move(rows), format);
     return 0;
 }
 
-int show_drained(Session &flux)
+int show_drained(const Args &args, Session &flux)
 {
-    Json answer = flux.rpc("resource.status", {}, {.nodeid = 0});
-    ResourceSet all = resources(answer, "R");
-    std::vector<std::vector<std::string>> rows {{"TIME", "RANK", "REASON", "NODELIST"}};
-    for (auto [ranks, entry] : answer["drain"].members())
-        rows.push_back({local_time(entry.value<double>("timestamp", 0), "%FT%T"), std::string(ranks),
-                        entry.value<std::string>("reason", ""),
-                        all.subset(value_or_throw(Idset::parse(ranks))).nodelist().encode()});
-    write_out(render_table(rows));
+    auto text = choose_format(args, drain_formats);
+    if (!text)
+        return 0;
+    auto format = OutputFormat::parse(*text, resource_status_fields);
+    show_admin(args, AdminView(args, flux).rows("drain"), format);
     return 0;
 }
 
 int run_drain(const Args &args, Session &flux)
 {
     if (args.size() == 0)
-        return show_drained(flux);
+        return show_drained(args, flux);
+    if (args.has("force") && args.has("update"))
+        throw UsageError("--force and --update exclude each other");
     Json request {{"targets", args[0]}};
     if (args.size() > 1)
         request.set("reason", args.joined(1));
-    if (args.has("force") || args.has("update"))
-        request.set("mode", args.has("force") ? "overwrite" : "update");
+    if (args.has("update"))
+        request.set("mode", "update");
+    else if (args.has("force"))
+        request.set("mode", args.times("force") > 1 ? "force-overwrite" : "overwrite");
     flux.rpc("resource.drain", request, {.nodeid = 0});
     return 0;
 }
@@ -136,28 +316,63 @@ int run_undrain(const Args &args, Session &flux)
     return 0;
 }
 
+const Option queue_option {"-q,--queue=QUEUE,...", "only what is in these queues"};
+const Option include_option {"-i,--include=TARGETS", "only these ranks or hosts"};
+const Option header_option {"-n,--no-header", "no header"};
+const Option format_option {"-o,--format=NAME|FORMAT",
+                            "columns like {nnodes:>6}, or a name; help lists these"};
+const Option color_option {"-L,--color[=WHEN]", "always, never or auto"};
+
 const Command list {
     .name = "list",
     .summary = "Show what is free, allocated and down",
-    .options = {{"-s,--states=LIST", "all, free, allocated, down"}, {"-n,--no-header", "no header"}},
+    .options = {{"-s,--states=STATE,...", "free, allocated, down (these by default), up, all"},
+                queue_option,
+                include_option,
+                {"--skip-empty", "no lines without resources (the default with --include)"},
+                {"--no-skip-empty", "lines without resources too"},
+                format_option,
+                header_option},
     .max_args = 0,
     .run = run_list};
+const Command info {.name = "info",
+                    .summary = "Show how many nodes, cores and gpus there are",
+                    .options = {{"-s,--states=STATE,...", "only in these states (default: all)"},
+                                queue_option,
+                                include_option},
+                    .max_args = 0,
+                    .run = run_info};
 const Command resources_R {.name = "R",
                            .summary = "Show resources as R (RFC 20)",
-                           .options = {{"-s,--states=STATE", "all (default), free, allocated, down"}},
+                           .options = {{"-s,--states=STATE,...", "only in these states (default: all)"},
+                                       queue_option,
+                                       include_option},
                            .max_args = 0,
                            .run = run_R};
-const Command status {.name = "status",
-                      .summary = "Show which nodes are available, drained, excluded",
-                      .options = {{"-n,--no-header", "no header"}},
-                      .max_args = 0,
-                      .run = run_status};
-const Command drain {.name = "drain",
-                     .args = "[TARGETS [REASON]]",
-                     .summary = "Take nodes (ranks or hosts) out of scheduling; without arguments list those",
-                     .options = {{"-f,--force", "replace the reason of those that are drained"},
-                                 {"-u,--update", "leave those that are drained alone"}},
-                     .run = run_drain};
+const Command status {
+    .name = "status",
+    .summary = "Show which nodes are available, drained, excluded",
+    .options = {{"-s,--states=STATE,...", "only these: avail, exclude, drained, draining, allocated, ..."},
+                queue_option,
+                include_option,
+                {"--skip-empty", "no lines without nodes, even with --states"},
+                format_option,
+                header_option,
+                color_option},
+    .max_args = 0,
+    .run = run_status};
+const Command drain {
+    .name = "drain",
+    .args = "[TARGETS [REASON]]",
+    .summary = "Take nodes (ranks or hosts) out of scheduling; without arguments list those",
+    .options = {{"-f,--force", "replace the reason of those that are drained; twice: the time too"},
+                {"-u,--update", "leave those that are drained alone"},
+                queue_option,
+                include_option,
+                format_option,
+                header_option,
+                color_option},
+    .run = run_drain};
 const Command undrain {.name = "undrain",
                        .args = "TARGETS [REASON]",
                        .summary = "Put nodes back",
@@ -170,7 +385,7 @@ const Command undrain {.name = "undrain",
 const Command resource {
     .name = "resource",
     .summary = "Show and drain resources",
-    .subcommands = {&drain, &list, &resources_R, &status, &undrain},
+    .subcommands = {&drain, &resource_eventlog, &info, &list, &resources_R, &status, &undrain},
 };
 
 } // namespace flux::cmd

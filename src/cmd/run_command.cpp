@@ -45,15 +45,19 @@ int run_command(const Command &command, const std::string &full_name, std::vecto
         if (!command.run && !arguments[0].starts_with('-'))
             unknown_subcommand(command, full_name, arguments[0]);
     }
-    Args args = parse_options(command, full_name, arguments);
-    if (args.has("help")) {
-        std::fputs(help_text(command, full_name).c_str(), stdout);
-        return 0;
+    try {
+        Args args = parse_options(command, full_name, arguments);
+        if (args.has("help")) {
+            std::fputs(help_text(command, full_name).c_str(), stdout);
+            return 0;
+        }
+        if (!command.run)
+            throw UsageError(fmt::format("{} needs one of its commands", full_name));
+        check_count(command, full_name, args);
+        return command.run(args, flux);
+    } catch (const UsageError &error) {
+        throw UsageError(error.text(), full_name);
     }
-    if (!command.run)
-        throw UsageError(fmt::format("{} needs one of its commands; see {} --help", full_name, full_name));
-    check_count(command, full_name, args);
-    return command.run(args, flux);
 }
 
 int run_program(const Command &command, const std::vector<std::string> &arguments)

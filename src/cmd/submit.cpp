@@ -1,9 +1,12 @@
 // flux submit and flux run: a program as a job. run is submit that attaches.
 #include <algorithm>
-#include <list>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include "cmd/attach.hpp"
 #include "cmd/commands.hpp"
 #include "cmd/print.hpp"
+#include "cmd/progress.hpp"
 #include "cmd/submit_options.hpp"
 #include "common/runtime/sync.hpp"
 #include "common/types/idset.hpp"
@@ -12,20 +15,19 @@ namespace flux::cmd {
 
 namespace {
 
+constexpr size_t max_in_flight = 1000; // submissions that have not been answered
+
 AttachOptions attach_options(const Args &args)
 {
-    AttachOptions out {.label = args.has("label-io") && !args.has("output")};
+    AttachOptions out {.label = args.has("label-io") && !args.has("output"),
+                       .show_events = args.times("verbose") > 1,
+                       .show_exec = args.times("verbose") > 2};
     out.wait_event = args.value("wait-event");
     std::string input = args.value("input");
     if (input == "all" || (!input.empty() && Idset::parse(input)))
         out.stdin_ranks = input;
     return out;
 }
-
-// One copy per id of --cc or --bcc: "{cc}" in the command becomes the id; --cc also sets FLUX_JOB_CC.
-struct Copy {
-    Submission submission;
-};
 
 std::string with_id(std::string text, const std::string &id)
 {
@@ -34,105 +36,204 @@ std::string with_id(std::string text, const std::string &id)
     return text;
 }
 
+// One copy per id of --cc or --bcc: "{cc}" in options and command becomes the id; --cc also sets FLUX_JOB_CC.
+struct Copy {
+    Submission submission;
+    std::string log, log_stderr; // paths, or empty
+};
+
+Copy make_copy(Args args, const std::string &id, bool set_variable)
+{
+    for (auto &word : args.positional_)
+        word = with_id(word, id);
+    for (auto &[name, values] : args.options_)
+        for (auto &word : values)
+            word = with_id(word, id);
+    for (auto &[name, value] : args.in_order_)
+        value = with_id(value, id);
+    Copy copy {.submission = make_submission(args),
+               .log = args.value("log"),
+               .log_stderr = args.value("log-stderr")};
+    if (set_variable)
+        copy.submission.jobspec.set_path("attributes.system.environment.FLUX_JOB_CC", id);
+    return copy;
+}
+
 std::vector<Copy> copies(const Args &args)
 {
-    std::string option = args.has("cc") ? "cc" : args.has("bcc") ? "bcc" : "";
-    if (option.empty())
-        return {Copy {make_submission(args)}};
     if (args.has("cc") && args.has("bcc"))
         throw UsageError("--cc and --bcc exclude each other");
+    std::string option = args.has("cc") ? "cc" : args.has("bcc") ? "bcc" : "";
+    if (option.empty())
+        return {Copy {make_submission(args), args.value("log"), args.value("log-stderr")}};
+    auto ids = value_or_throw(Idset::parse(args.value(option)));
+    if (ids.empty())
+        throw UsageError(fmt::format("--{}: the set of ids is empty", option));
     std::vector<Copy> out;
-    for (uint32_t id : value_or_throw(Idset::parse(args.value(option)))) {
-        Args own = args;
-        for (auto &word : own.positional_)
-            word = with_id(word, fmt::format("{}", id));
-        for (const char *name : {"output", "error", "input", "job-name"})
-            for (auto &word : own.options_[name])
-                word = with_id(word, fmt::format("{}", id));
-        Copy copy {make_submission(own)};
-        if (option == "cc")
-            copy.submission.jobspec.set_path("attributes.system.environment.FLUX_JOB_CC",
-                                             fmt::format("{}", id));
-        out.push_back(std::move(copy));
-    }
+    for (uint32_t id : ids)
+        out.push_back(make_copy(args, fmt::format("{}", id), option == "cc"));
     return out;
 }
+
+// Where a copy's id and output go: to files of its own with --log, else to the terminal.
+class Log {
+public:
+    explicit Log(const Copy &copy) : out_(open(copy.log, stdout))
+    {
+        err_ = copy.log_stderr.empty() ? (copy.log.empty() ? stderr : out_) : open(copy.log_stderr, stderr);
+    }
+    Log(const Log &) = delete;
+    ~Log()
+    {
+        if (err_ != stderr && err_ != out_)
+            std::fclose(err_);
+        if (out_ != stdout)
+            std::fclose(out_);
+    }
+    FILE *out() const { return out_; }
+    FILE *err() const { return err_; }
+
+private:
+    static FILE *open(const std::string &path, FILE *fallback)
+    {
+        if (path.empty())
+            return fallback;
+        FILE *file = std::fopen(path.c_str(), "a");
+        if (!file)
+            throw Error(errno, "cannot write the log {}: {}", path, errno_text(errno));
+        return file;
+    }
+    FILE *out_;
+    FILE *err_;
+};
 
 // Many jobs at once: submits them all, then waits for those that are to be waited for.
 class Bulk {
 public:
-    Bulk(Handle &handle, const Args &args, std::vector<Copy> copies)
-        : handle_(handle), args_(args), copies_(std::move(copies)), changed_(handle.loop()),
-          gate_(handle.loop(), [this](const Error &error) { failed(error); }), started_(handle.loop().now())
+    Bulk(Session &flux, const Args &args, std::vector<Copy> copies)
+        : flux_(flux), args_(args), copies_(std::move(copies)), changed_(flux.handle().loop()),
+          gate_(flux.handle().loop(), [this](const Error &error) { failed(error); })
     {
+        waits_ = args.has("wait") || args.has("watch") || args.has("wait-event");
+        if (args.has("progress"))
+            progress_ = std::make_unique<ProgressBar>(flux.handle().loop(), copies_.size(), args.has("jps"));
     }
 
     Task<int> run()
     {
         left_ = copies_.size();
-        for (const auto &copy : copies_)
+        for (const auto &copy : copies_) {
+            while (in_flight_ >= max_in_flight)
+                co_await changed_.wait();
+            in_flight_++;
             gate_.spawn(one(copy));
+        }
         while (left_ > 0)
             co_await changed_.wait();
-        if (args_.has("progress"))
-            warn("");
+        progress_.reset();
         co_return status_;
     }
 
 private:
     Task<> one(const Copy &copy)
     {
-        JobId id = co_await submit_job(handle_, copy.submission);
-        if (!args_.has("quiet")) {
-            print("{}\n", id_text(id));
-            std::fflush(stdout);
+        Log log(copy);
+        JobId id;
+        std::optional<Error> refused;
+        try {
+            id = co_await submit_job(flux_.handle(), copy.submission);
+        } catch (const Error &error) {
+            refused = error;
         }
-        if (args_.has("wait") || args_.has("watch") || args_.has("wait-event") || args_.has("progress")) {
-            AttachOptions options = attach_options(args_);
-            options.with_output = args_.has("watch");
-            JobEnd end = co_await attach_job(handle_, id, options);
-            status_ = std::max(status_, end.exit_code());
-            if (args_.has("wait") || args_.has("watch"))
-                report_end(id, end, true);
+        in_flight_--;
+        changed_.notify_all();
+        if (refused) {
+            failed(*refused);
+            co_return;
+        }
+        show_id(id, log);
+        if (progress_)
+            progress_->submitted();
+        if (waits_) {
+            co_await wait_for(id, log);
+        } else if (progress_) {
+            progress_->ended(false, false); // without --wait it shows how many are submitted
         }
         done();
     }
+
+    void show_id(JobId id, const Log &log)
+    {
+        if (args_.has("quiet"))
+            return;
+        if (progress_ && log.out() == stdout)
+            progress_->hide();
+        fmt::print(log.out(), "{}\n", id_text(id));
+        std::fflush(log.out());
+    }
+
+    Task<> wait_for(JobId id, const Log &log)
+    {
+        AttachOptions options = attach_options(args_);
+        options.with_output = args_.has("watch");
+        options.out = log.out();
+        options.err = log.err();
+        if (options.wait_event.empty() && !args_.has("watch"))
+            options.wait_event = "clean";
+        bool started = false;
+        options.on_event = [&](const Event &event) {
+            if (event.name == "start" && progress_) {
+                started = true;
+                progress_->started();
+            }
+        };
+        options.before_output = [this] {
+            if (progress_)
+                progress_->hide();
+        };
+        JobEnd end = co_await attach_job(flux_, id, options);
+        status_ = std::max(status_, end.exit_code());
+        if (progress_)
+            progress_->ended(started, end.failed());
+        if (progress_ && end.failed())
+            progress_->hide();
+        if (args_.has("wait") || args_.has("watch"))
+            report_end(id, end, true);
+    }
+
     void failed(const Error &error)
     {
+        if (progress_) {
+            progress_->hide();
+            progress_->submitted();
+            progress_->ended(false, true);
+        }
         warn("flux-submit: ERROR: {}", error.what());
         status_ = std::max(status_, 1);
         done();
     }
+
     void done()
     {
         left_--;
-        if (args_.has("progress"))
-            show_progress();
         changed_.notify_all();
     }
-    void show_progress()
-    {
-        size_t total = copies_.size();
-        size_t ended = total - left_;
-        double rate = double(ended) / std::max(1e-6, to_seconds(handle_.loop().now() - started_));
-        std::string speed = args_.has("jps") ? fmt::format(" {:.1f} job/s", rate) : "";
-        std::string text = fmt::format("\rPD:{} CD:{}/{}{} ", left_, ended, total, speed);
-        std::fputs(text.c_str(), stderr);
-    }
 
-    Handle &handle_;
+    Session &flux_;
     const Args &args_;
     std::vector<Copy> copies_;
+    bool waits_ = false;
     size_t left_ = 0;
+    size_t in_flight_ = 0;
     int status_ = 0;
+    std::unique_ptr<ProgressBar> progress_;
     Condition changed_;
     Gate gate_;
-    Duration started_;
 };
 
-Task<int> submit_all(Handle &handle, const Args &args, std::vector<Copy> copies)
+Task<int> submit_all(Session &flux, const Args &args, std::vector<Copy> copies)
 {
-    Bulk bulk(handle, args, std::move(copies));
+    Bulk bulk(flux, args, std::move(copies));
     co_return co_await bulk.run();
 }
 
@@ -150,12 +251,7 @@ int run_submit(const Args &args, Session &flux)
     auto all = copies(args);
     if (show_dry_run(args, all))
         return 0;
-    return flux.run(submit_all(flux.handle(), args, std::move(all)));
-}
-
-Task<JobId> submit_one(Handle &handle, Submission submission)
-{
-    co_return co_await submit_job(handle, submission);
+    return flux.run(submit_all(flux, args, std::move(all)));
 }
 
 int run_run(const Args &args, Session &flux)
@@ -163,20 +259,15 @@ int run_run(const Args &args, Session &flux)
     std::vector<Copy> one {Copy {make_submission(args)}};
     if (show_dry_run(args, one))
         return 0;
-    JobId id = flux.run(submit_one(flux.handle(), one[0].submission));
+    JobId id = flux.run(submit_job(flux.handle(), one[0].submission));
     if (args.has("verbose"))
         warn("jobid: {}", id_text(id));
     AttachOptions options = attach_options(args);
     options.with_stdin = true;
-    JobEnd end = flux.run(attach_job(flux.handle(), id, options));
+    options.forward_signals = true;
+    JobEnd end = flux.run(attach_job(flux, id, options));
     report_end(id, end, false);
     return end.exit_code();
-}
-
-std::vector<Option> with(std::vector<Option> options, std::initializer_list<Option> more)
-{
-    options.insert(options.end(), more);
-    return options;
 }
 
 } // namespace
@@ -185,14 +276,15 @@ const Command submit {
     .name = "submit",
     .args = "PROGRAM ARGS",
     .summary = "Submit a program as a job and show its id",
-    .options =
-        with(submission_options(), {{"--cc=IDSET", "a copy for each id; {cc} and FLUX_JOB_CC are the id"},
-                                    {"--bcc=IDSET", "the same without FLUX_JOB_CC"},
-                                    {"--wait", "wait until all have ended"},
-                                    {"--watch", "and show their output"},
-                                    {"--wait-event=NAME", "wait until each has this event"},
-                                    {"--progress", "show how many have ended"},
-                                    {"--jps", "with --progress, show jobs per second"}}),
+    .options = with(task_options(), {{"--cc=IDSET", "a copy for each id; {cc} and FLUX_JOB_CC are the id"},
+                                     {"--bcc=IDSET", "the same without FLUX_JOB_CC"},
+                                     {"--wait", "wait until all have ended"},
+                                     {"--watch", "and show their output"},
+                                     {"--wait-event=NAME", "wait until each has this event"},
+                                     {"--progress", "show how many have ended"},
+                                     {"--jps", "with --progress, show jobs per second"},
+                                     {"--log=FILE", "ids and output to a file instead of the terminal"},
+                                     {"--log-stderr=FILE", "the jobs' standard error to another file"}}),
     .runs_program = true,
     .run = run_submit,
 };
@@ -201,7 +293,7 @@ const Command run {
     .name = "run",
     .args = "PROGRAM ARGS",
     .summary = "Run a program as a job: its output and exit code are this command's",
-    .options = with(submission_options(), {{"--wait-event=NAME", "return when the job has this event"}}),
+    .options = with(task_options(), {{"--wait-event=NAME", "return when the job has this event"}}),
     .runs_program = true,
     .run = run_run,
 };

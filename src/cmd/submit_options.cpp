@@ -1,18 +1,15 @@
 #include "cmd/submit_options.hpp"
 
-#include <ctime>
 #include <filesystem>
-#include <fnmatch.h>
-#include <map>
 #include <unistd.h>
 
 #include "cmd/print.hpp"
+#include "cmd/when.hpp"
 #include "common/job/job_exit.hpp"
 #include "common/job/job_state.hpp"
-#include "common/job/jobspec_builder.hpp"
 #include "common/types/constraint.hpp"
 #include "common/types/duration.hpp"
-#include "common/types/taskmap.hpp"
+#include "common/types/idset.hpp"
 #include "common/types/urgency.hpp"
 
 extern char **environ;
@@ -33,79 +30,10 @@ std::optional<uint64_t> count_of(const Args &args, std::string_view option)
     return uint64_t(value);
 }
 
-using Environment = std::map<std::string, std::string>;
-
-void apply_rule(const std::string &rule, const Environment &all, Environment &out);
-
-void apply_file(const std::string &path, const Environment &all, Environment &out)
-{
-    std::string text = read_file(path);
-    for (size_t begin = 0; begin < text.size();) {
-        size_t end = std::min(text.find('\n', begin), text.size());
-        std::string line = text.substr(begin, end - begin);
-        if (!line.empty() && line[0] != '#')
-            apply_rule(line, all, out);
-        begin = end + 1;
-    }
-}
-
-void remove_matching(const std::string &pattern, Environment &out)
-{
-    std::erase_if(out,
-                  [&](const auto &entry) { return ::fnmatch(pattern.c_str(), entry.first.c_str(), 0) == 0; });
-}
-
-// "$NAME" and "${NAME}" become the values set so far, "$$" a dollar sign.
-std::string expand(const std::string &text, const Environment &all, const Environment &out)
-{
-    std::string result;
-    for (size_t i = 0; i < text.size(); i++) {
-        if (text[i] != '$' || i + 1 == text.size()) {
-            result += text[i];
-            continue;
-        }
-        if (text[i + 1] == '$') {
-            result += text[++i];
-            continue;
-        }
-        bool braces = text[i + 1] == '{';
-        size_t begin = i + 1 + braces;
-        size_t end = begin;
-        while (end < text.size() && (std::isalnum(uint8_t(text[end])) || text[end] == '_'))
-            end++;
-        std::string name = text.substr(begin, end - begin);
-        auto found = out.find(name);
-        if (found == out.end() && (found = all.find(name)) == all.end())
-            throw UsageError(fmt::format("--env: '{}' uses {}, which is not set", text, name));
-        result += found->second;
-        i = end - !braces;
-    }
-    return result;
-}
-
-void apply_rule(const std::string &rule, const Environment &all, Environment &out)
-{
-    if (rule.starts_with('-'))
-        return remove_matching(rule.substr(1), out);
-    if (rule.starts_with('^'))
-        return apply_file(rule.substr(1), all, out);
-    if (size_t at = rule.find('='); at != std::string::npos) {
-        out[rule.substr(0, at)] = expand(rule.substr(at + 1), all, out);
-        return;
-    }
-    for (const auto &[name, value] : all)
-        if (::fnmatch(rule.c_str(), name.c_str(), 0) == 0)
-            out[name] = value;
-}
-
 void set_stream(JobspecBuilder &builder, const std::string &stream, const std::string &path)
 {
-    if (path == "none" || path == "kvs") {
-        builder.shell_option(fmt::format("output.{}.type", stream), path == "kvs" ? "kvs" : "file");
-        if (path == "none")
-            builder.shell_option(fmt::format("output.{}.path", stream), "/dev/null");
-        return;
-    }
+    if (path == "none" || path == "kvs")
+        return; // where it goes anyway
     builder.shell_option(fmt::format("output.{}.type", stream), "file");
     builder.shell_option(fmt::format("output.{}.path", stream), path);
 }
@@ -155,22 +83,6 @@ void set_taskmap(JobspecBuilder &builder, const std::string &text)
     builder.shell_option("taskmap", taskmap);
 }
 
-// "+FSD" from now, or a local date and time.
-double parse_begin_time(const std::string &text)
-{
-    double now = RealClock::instance().wall_time();
-    if (text.starts_with('+'))
-        return now + value_or_throw(parse_duration(text.substr(1)));
-    for (const char *format : {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"}) {
-        tm parts {};
-        parts.tm_isdst = -1;
-        const char *end = ::strptime(text.c_str(), format, &parts);
-        if (end && !*end)
-            return double(::mktime(&parts));
-    }
-    throw UsageError(fmt::format("--begin-time: '{}' is neither +DURATION nor YYYY-MM-DD HH:MM:SS", text));
-}
-
 void set_dependencies(JobspecBuilder &builder, const Args &args)
 {
     for (const auto &uri : args.all("dependency"))
@@ -178,7 +90,8 @@ void set_dependencies(JobspecBuilder &builder, const Args &args)
     if (args.has("begin-time"))
         builder.add_dependency(
             Json {{"scheme", "begin-time"},
-                  {"value", fmt::format("{:.6f}", parse_begin_time(args.value("begin-time")))}});
+                  {"value", fmt::format("{:.6f}", parse_when(args.value("begin-time"),
+                                                             RealClock::instance().wall_time()))}});
 }
 
 JobspecBuilder build(const Args &args)
@@ -194,6 +107,24 @@ JobspecBuilder build(const Args &args)
                          .tasks_per_core = count_of(args, "tasks-per-core"),
                          .gpus_per_node = count_of(args, "gpus-per-node")};
     return value_or_throw(JobspecBuilder::for_tasks(request));
+}
+
+// "^KEY=FILE" reads the value from a file.
+void set_attribute(JobspecBuilder &builder, const std::string &text)
+{
+    if (!text.starts_with('^')) {
+        auto [key, value] = parse_setting(text);
+        builder.attribute(key, value);
+        return;
+    }
+    size_t equals = text.find('=');
+    if (equals == std::string::npos)
+        throw UsageError(fmt::format("--setattr={}: ^KEY needs =FILE", text));
+    std::string path = text.substr(equals + 1);
+    auto value = Json::parse(read_file(path));
+    if (!value)
+        throw UsageError(fmt::format("--setattr={}: {} is no JSON: {}", text, path, value.error().text()));
+    builder.attribute(text.substr(1, equals - 1), *value);
 }
 
 void set_attributes(JobspecBuilder &builder, const Args &args)
@@ -213,16 +144,12 @@ void set_attributes(JobspecBuilder &builder, const Args &args)
             value_or_throw(parse_resource_query(fmt::format("{}", fmt::join(args.all("requires"), " ")))));
     if (args.has("signal"))
         set_signal(builder, args.value("signal"));
-    if (args.has("taskmap"))
-        set_taskmap(builder, args.value("taskmap"));
     for (const auto &text : args.all("setopt")) {
         auto [key, value] = parse_setting(text);
         builder.shell_option(key, value);
     }
-    for (const auto &text : args.all("setattr")) {
-        auto [key, value] = parse_setting(text);
-        builder.attribute(key, value);
-    }
+    for (const auto &text : args.all("setattr"))
+        set_attribute(builder, text);
 }
 
 } // namespace
@@ -261,42 +188,17 @@ Json parse_dependency(std::string_view uri)
     return out;
 }
 
-Json filtered_environment(const Args &args, const char *const *environment)
-{
-    Environment all;
-    for (; *environment; environment++) {
-        std::string_view entry = *environment;
-        size_t at = entry.find('=');
-        if (at != std::string_view::npos)
-            all.emplace(entry.substr(0, at), entry.substr(at + 1));
-    }
-    all.erase("FLUX_PROXY_REMOTE"); // of this terminal, not of the job
-    // Once a rule says what is taken, nothing else is; rules that only remove or set start from everything.
-    bool selects = false;
-    for (const auto &rule : args.all("env"))
-        selects |= !rule.starts_with('-') && !rule.starts_with('^') && rule.find('=') == std::string::npos;
-    Environment out = selects ? Environment() : all;
-    for (const auto &pattern : args.all("env-remove"))
-        remove_matching(pattern, out);
-    for (const auto &path : args.all("env-file"))
-        apply_file(path, all, out);
-    for (const auto &rule : args.all("env"))
-        apply_rule(rule, all, out);
-    Json json = Json::object();
-    for (const auto &[name, value] : out)
-        json.set(name, value);
-    return json;
-}
+namespace {
 
-Submission make_submission(const Args &args)
+// What is the same for tasks and for instances.
+Submission finish(const Args &args, JobspecBuilder &builder)
 {
-    if (args.size() == 0)
-        throw UsageError("a command to run is missing");
-    JobspecBuilder builder = build(args);
     builder.environment(filtered_environment(args, environ));
+    builder.shell_option("rlimit", propagated_limits(args));
     set_attributes(builder, args);
-    set_streams(builder, args);
     set_dependencies(builder, args);
+    for (const auto &file : args.all("add-file"))
+        add_file(builder, file);
     Submission out {.jobspec = builder.json()};
     if (args.has("urgency"))
         out.urgency = value_or_throw(parse_urgency(args.value("urgency")));
@@ -307,43 +209,109 @@ Submission make_submission(const Args &args)
     return out;
 }
 
-std::vector<Option> submission_options()
+} // namespace
+
+Submission make_submission(const Args &args)
 {
-    return {{"-N,--nodes=N", "spread over N nodes"},
-            {"-x,--exclusive", "whole nodes"},
-            {"-n,--ntasks=N", "the number of tasks"},
-            {"-c,--cores-per-task=N", "cores of each task"},
-            {"-g,--gpus-per-task=N", "gpus of each task"},
-            {"--cores=N", "cores in all, instead of per task"},
-            {"--tasks-per-node=N", "tasks of each node"},
-            {"--tasks-per-core=N", "tasks of each core"},
-            {"--gpus-per-node=N", "gpus of each node"},
-            {"-t,--time-limit=TIME", "minutes, or a duration with its unit"},
+    if (args.size() == 0)
+        throw UsageError("a command to run is missing");
+    JobspecBuilder builder = build(args);
+    if (args.has("taskmap"))
+        set_taskmap(builder, args.value("taskmap"));
+    set_streams(builder, args);
+    return finish(args, builder);
+}
+
+Submission make_instance_submission(const Args &args, std::vector<std::string> command,
+                                    const std::function<void(JobspecBuilder &)> &more)
+{
+    SlotRequest request {.command = std::move(command),
+                         .nslots = count_of(args, "nslots"),
+                         .cores_per_slot = count_of(args, "cores-per-slot"),
+                         .gpus_per_slot = count_of(args, "gpus-per-slot"),
+                         .nnodes = count_of(args, "nodes"),
+                         .exclusive = args.has("exclusive")};
+    JobspecBuilder builder = value_or_throw(JobspecBuilder::for_slots(request));
+    more(builder);
+    return finish(args, builder);
+}
+
+std::vector<Option> with(std::vector<Option> options, std::initializer_list<Option> more)
+{
+    options.insert(options.end(), more);
+    return options;
+}
+
+namespace {
+
+std::vector<Option> common_options()
+{
+    return {{"-t,--time-limit=MINUTES|FSD", "minutes, or a duration with its unit"},
             {"-q,--queue=NAME", "the queue"},
             {"-B,--bank=NAME", "the bank"},
             {"--job-name=NAME", "the job's name instead of its program's"},
-            {"--flags=LIST", "waitable, novalidate, debug"},
+            {"--flags=FLAGS", "waitable, novalidate, debug"},
             {"--requires=CONSTRAINT", "which nodes are acceptable (RFC 35)"},
             {"--dependency=URI", "what must happen before (afterok:JOBID, ...)"},
-            {"--begin-time=TIME", "not before +DURATION or a date"},
+            {"--begin-time=+FSD|DATETIME", "not before: +2h, or a date and time"},
             {"--env=RULE", "NAME=VALUE, a pattern to take, -PATTERN, ^FILE"},
             {"--env-remove=PATTERN", "leave out matching variables"},
             {"--env-file=FILE", "read rules from a file"},
-            {"--cwd=DIR", "the tasks' working directory"},
+            {"--rlimit=RULE", "which resource limits go along: NAME, NAME=VALUE, -PATTERN"},
+            {"--cwd=DIRECTORY", "the working directory"},
             {"--urgency=N", "0-31, hold, default, expedite"},
-            {"--signal=SIG@TIME", "send a signal so long before the end"},
-            {"--taskmap=SCHEME", "block, cyclic[:N], manual:MAP, hostfile:FILE"},
-            {"--input=FILE|RANKS", "standard input from a file, or only to these ranks"},
-            {"--output=FILE", "standard output to a file"},
-            {"--error=FILE", "standard error to a file"},
-            {"-u,--unbuffered", "no buffers between tasks and the output"},
-            {"-l,--label-io", "prefix lines with their task's rank"},
-            {"-o,--setopt=KEY=VAL", "an option of the shell"},
-            {"-S,--setattr=KEY=VAL", "an attribute of the jobspec"},
+            {"--signal=SIG@TIME", "send a signal so long before the time limit"},
+            {"-o,--setopt=KEY[=VAL]", "an option of the shell"},
+            {"-S,--setattr=KEY[=VAL]", "an attribute of the jobspec; ^KEY=FILE reads it"},
+            {"--add-file=[NAME[:PERMS]=]ARG", "take a file along, into {{tmpdir}}"},
             {"--debug", "post debug events"},
             {"--dry-run", "show the jobspec, submit nothing"},
-            {"--quiet", "do not show the job's id"},
-            {"-v,--verbose", "say more"}};
+            {"-v,--verbose", "say more; twice, and three times: even more"}};
+}
+
+std::vector<Option> joined(std::vector<Option> first, const std::vector<Option> &second)
+{
+    first.insert(first.end(), second.begin(), second.end());
+    return first;
+}
+
+std::vector<Option> stream_options()
+{
+    return {{"--input=FILENAME|RANKS", "standard input from a file, or only to these ranks"},
+            {"--output=TEMPLATE", "standard output to a file; none or kvs: not to one"},
+            {"--error=TEMPLATE", "standard error to a file"},
+            {"-u,--unbuffered", "no buffers between tasks and the output"},
+            {"-l,--label-io", "prefix lines with their task's rank"}};
+}
+
+} // namespace
+
+std::vector<Option> task_options()
+{
+    std::vector<Option> shape {{"-N,--nodes=N", "spread over N nodes"},
+                               {"-x,--exclusive", "whole nodes"},
+                               {"-n,--ntasks=N", "the number of tasks"},
+                               {"-c,--cores-per-task=N", "cores of each task"},
+                               {"-g,--gpus-per-task=N", "gpus of each task"},
+                               {"--cores=N", "cores in all, instead of per task"},
+                               {"--tasks-per-node=N", "tasks of each node"},
+                               {"--tasks-per-core=N", "tasks of each core"},
+                               {"--gpus-per-node=N", "gpus of each node"},
+                               {"--taskmap=SCHEME[:VALUE]", "block, cyclic[:N], manual:MAP, hostfile:FILE"},
+                               {"--quiet", "do not show the job's id"}};
+    return joined(joined(shape, common_options()), stream_options());
+}
+
+std::vector<Option> slot_options()
+{
+    std::vector<Option> shape {{"-N,--nodes=N", "spread over N nodes"},
+                               {"-x,--exclusive", "whole nodes"},
+                               {"-n,--nslots=N", "the number of slots"},
+                               {"-c,--cores-per-slot=N", "cores of each slot"},
+                               {"-g,--gpus-per-slot=N", "gpus of each slot"},
+                               {"--broker-opts=OPT", "an option of the new instance's brokers"},
+                               {"--quiet", "do not show the job's id"}};
+    return joined(shape, common_options());
 }
 
 } // namespace flux::cmd

@@ -1,15 +1,34 @@
 #include "cmd/commands.hpp"
 
+#include <algorithm>
+
 namespace flux::cmd {
+
+const std::vector<CommandGroup> &command_groups()
+{
+    static const std::vector<CommandGroup> groups {
+        {"Start an instance, and end it", {&start, &shutdown, &uptime, &startlog}},
+        {"Submit jobs", {&run, &submit, &batch, &alloc}},
+        {"Watch and change jobs", {&jobs, &watch, &cancel, &job, &pgrep, &pkill, &update}},
+        {"Queues and resources", {&queue, &resource, &overlay, &hostlist}},
+        {"Run programs beside jobs", {&exec, &sproc}},
+        {"Store and tell", {&kvs, &content, &event, &logger, &dmesg}},
+        {"Look inside", {&getattr, &setattr, &lsattr, &module, &jobtap, &ping, &pmi}},
+        {"About the commands", {&help, &version, &env, &completion}},
+    };
+    return groups;
+}
 
 const std::vector<const Command *> &all_commands()
 {
-    static const std::vector<const Command *> table {
-        &cancel,   &dmesg, &env,     &event,    &exec,   &getattr, &help,   &job,
-        &jobs,     &kvs,   &logger,  &lsattr,   &module, &overlay, &ping,   &pmi,  &queue,
-        &resource, &run,   &setattr, &shutdown, &start,  &submit,  &uptime, &version,
-    };
-    return table;
+    static const std::vector<const Command *> sorted = [] {
+        std::vector<const Command *> out;
+        for (const auto &group : command_groups())
+            out.insert(out.end(), group.commands.begin(), group.commands.end());
+        std::sort(out.begin(), out.end(), [](auto a, auto b) { return a->name < b->name; });
+        return out;
+    }();
+    return sorted;
 }
 
 } // namespace flux::cmd

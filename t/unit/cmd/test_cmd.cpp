@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include "cmd/command.hpp"
+#include "cmd/directives.hpp"
 #include "cmd/environment.hpp"
 #include "cmd/eventlog_view.hpp"
 #include "cmd/job_client.hpp"
-#include "cmd/job_format.hpp"
+#include "cmd/job_fields.hpp"
+#include "cmd/log_entry.hpp"
 #include "cmd/print.hpp"
 #include "cmd/submit_options.hpp"
+#include "cmd/when.hpp"
 
 using namespace flux;
 using namespace flux::cmd;
@@ -111,26 +114,51 @@ TEST(Installation, is_found_from_the_binary)
     EXPECT_EQ(built.modules, "/nowhere/build/lib/flux/modules");
 }
 
-TEST(JobFormat, renders_the_default_columns)
+TEST(Options, tell_values_from_switches_by_what_follows_the_name)
 {
-    JobFormat format = JobFormat::parse(JobFormat::default_text());
-    Json job {{"id", int64_t(42)}, {"userid", 4000000000}, {"name", "a-very-long-name"},
-              {"state", 16},       {"ntasks", 4},          {"nnodes", 2},
-              {"t_run", 100.0},    {"nodelist", "n[0-1]"}};
-    JobFormat fitted = format.fitted({job}, 110);
-    EXPECT_EQ(fitted.header(), "       JOBID USER     NAME       ST NTASKS NNODES     TIME INFO");
-    std::string row = fitted.row(job, 110);
-    EXPECT_NE(row.find(" 40000000 a-very-lon  R      4      2      10s n[0-1]"), std::string::npos) << row;
-    job.set("queue", "batch");
-    EXPECT_NE(format.fitted({job}, 110).header().find("QUEUE"), std::string::npos);
+    Option setting {"-o,--setopt=KEY[=VAL]", ""};
+    EXPECT_EQ(setting.name(), "setopt");
+    EXPECT_TRUE(setting.takes_value());
+    EXPECT_EQ(setting.value_name(), "KEY[=VAL]");
+    Option file {"--add-file=[NAME[:PERMS]=]ARG", ""};
+    EXPECT_EQ(file.name(), "add-file");
+    EXPECT_TRUE(file.takes_value());
+    Option color {"-L,--color[=WHEN]", ""};
+    EXPECT_TRUE(color.may_take_value());
+    EXPECT_FALSE(color.takes_value());
+    EXPECT_EQ(color.value_name(), "WHEN");
 }
 
-TEST(JobFormat, refuses_what_it_does_not_know)
+TEST(Options, are_kept_in_the_order_given)
 {
-    EXPECT_THROW(JobFormat::parse("{nmae}"), UsageError);
-    EXPECT_THROW(JobFormat::parse("{name"), UsageError);
-    EXPECT_THROW(JobFormat::parse("name}"), UsageError);
-    EXPECT_EQ(JobFormat::parse("{{{name}}}").header(), "{NAME}");
+    Args args = parse({"-n1", "-v", "--count=2"});
+    std::vector<std::pair<std::string, std::string>> expected {
+        {"count", "1"}, {"verbose", "true"}, {"count", "2"}};
+    EXPECT_EQ(args.in_order(), expected);
+}
+
+TEST(LogEntry, is_read_from_its_wire_form)
+{
+    auto entry = LogEntry::parse("<12>1 2026-11-23T00:30:47.5Z 3 broker 77 - - two words");
+    EXPECT_EQ(entry.line(), "2026-11-23T00:30:47.5Z broker.warning[3]: two words");
+    EXPECT_DOUBLE_EQ(entry.seconds(), 1795393847.5);
+    EXPECT_EQ(LogEntry::parse("no entry").line(), "no entry");
+    EXPECT_EQ(parse_severity("err"), 3);
+    EXPECT_EQ(parse_severity("nothing"), -1);
+}
+
+TEST(When, reads_offsets_days_and_dates)
+{
+    double now = 1795393847;
+    EXPECT_DOUBLE_EQ(parse_when("-2h", now), now - 7200);
+    EXPECT_DOUBLE_EQ(parse_when("+1.5m", now), now + 90);
+    EXPECT_DOUBLE_EQ(parse_when("now", now), now);
+    EXPECT_LT(parse_when("yesterday", now), parse_when("today", now));
+    EXPECT_DOUBLE_EQ(parse_when("tomorrow 12:00", now) - parse_when("tomorrow", now), 12 * 3600);
+    EXPECT_DOUBLE_EQ(parse_when("2026-11-20 10:00", now) - parse_when("2026-11-20", now), 10 * 3600);
+    EXPECT_DOUBLE_EQ(parse_when("1700000000", now), 1700000000);
+    EXPECT_THROW(parse_when("soon", now), UsageError);
+    EXPECT_THROW(parse_when("2026-13-01", now), UsageError);
 }
 
 TEST(Print, counts_columns_not_bytes)
@@ -141,16 +169,22 @@ TEST(Print, counts_columns_not_bytes)
 
 TEST(Environment, rules_are_applied_in_order)
 {
-    Command command {.name = "x", .options = submission_options(), .runs_program = true};
+    Command command {.name = "x", .options = task_options(), .runs_program = true};
     const char *environment[] {"PATH=/bin", "HOME=/root", "LD_A=1", "FLUX_PROXY_REMOTE=x", nullptr};
     auto filtered = [&](const std::vector<std::string> &words) {
         return filtered_environment(parse_options(command, "flux x", words), environment);
     };
     EXPECT_EQ(filtered({}).size(), 3u);
     EXPECT_EQ(filtered({"--env=-*"}).size(), 0u);
-    EXPECT_EQ(filtered({"--env=LD_*"}).dump(), R"({"LD_A":"1"})");
+    EXPECT_EQ(filtered({"--env=LD_*"}).size(), 3u) << "what is there already stays as it is";
+    EXPECT_EQ(filtered({"--env-remove=*", "--env=LD_*"}).dump(), R"({"LD_A":"1"})");
+    EXPECT_EQ(filtered({"--env=LD_*", "--env-remove=*"}).size(), 0u) << "the order counts";
+    EXPECT_EQ(filtered({"--env=-*", "--env=/^P.*H$/"}).dump(), R"({"PATH":"/bin"})");
     EXPECT_EQ(filtered({"--env=-*", "--env=PATH=/x:$PATH"}).dump(), R"({"PATH":"/x:/bin"})");
+    EXPECT_EQ(filtered({"--env=-*", "--env=A=${HOME}$$"}).dump(), R"({"A":"/root$"})");
     EXPECT_THROW(filtered({"--env=A=$NOT_SET"}), UsageError);
+    EXPECT_THROW(filtered({"--env=A=${HOME:-x}"}), UsageError);
+    EXPECT_THROW(filtered({"--env=/(/"}), UsageError);
 }
 
 TEST(Submission, dependencies_and_settings_are_read)
@@ -161,6 +195,28 @@ TEST(Submission, dependencies_and_settings_are_read)
     EXPECT_EQ(parse_setting("a.b=[1]").second.dump(), "[1]");
     EXPECT_EQ(parse_setting("a.b=text").second.dump(), "\"text\"");
     EXPECT_EQ(parse_setting("a.b").second.dump(), "1");
+}
+
+TEST(Submission, limits_are_propagated_by_rule)
+{
+    Command command {.name = "x", .options = task_options(), .runs_program = true};
+    auto limits = [&](const std::vector<std::string> &words) {
+        return propagated_limits(parse_options(command, "flux x", words));
+    };
+    EXPECT_TRUE(limits({}).contains("nofile"));
+    EXPECT_FALSE(limits({}).contains("memlock"));
+    EXPECT_EQ(limits({"--rlimit=-*,nofile=64,core=unlimited"}).dump(), R"({"core":-1,"nofile":64})");
+    EXPECT_TRUE(limits({"--rlimit=-*", "--rlimit=memlock"}).contains("memlock"));
+    EXPECT_THROW(limits({"--rlimit=nofiles=3"}), UsageError);
+    EXPECT_THROW(limits({"--rlimit=nofile=many"}), UsageError);
+}
+
+TEST(Submission, files_keep_their_bytes)
+{
+    EXPECT_EQ(file_entry("a\n", 0600).dump(), R"({"mode":33152,"size":2,"data":"a\n","encoding":"utf-8"})");
+    EXPECT_EQ(file_entry("\xff", 0700).dump(),
+              R"({"mode":33216,"size":1,"data":"/w==","encoding":"base64"})");
+    EXPECT_EQ(file_entry("", 0600).dump(), R"({"mode":33152,"size":0})");
 }
 
 TEST(EventView, shows_context_as_words)

@@ -1,0 +1,166 @@
+// flux content: the content store (RFC 10), blobs by their hash.
+#include "cmd/commands.hpp"
+#include "cmd/output_format.hpp"
+#include "cmd/print.hpp"
+#include "common/base/encoding.hpp"
+#include "common/base/hash.hpp"
+
+namespace flux::cmd {
+
+namespace {
+
+constexpr size_t default_chunk = 1u << 20; // bytes of a blob, when the instance does not say otherwise
+
+constexpr const char *checkpoint_key = "kvs-primary";
+
+int run_store(const Args &args, Session &flux)
+{
+    int64_t chunk = args.integer("chunksize", int64_t(default_chunk));
+    if (chunk <= 0)
+        throw UsageError("--chunksize must be positive");
+    HashType type = value_or_throw(parse_hash_type(flux.attribute("content.hash")));
+    std::string data = read_stdin();
+    size_t begin = 0;
+    do { // nothing at all is a blob too
+        std::string part = data.substr(begin, size_t(chunk));
+        std::string expected = blobref(type, part);
+        Message answer = flux.call("content.store", Payload::raw(part));
+        if (answer.payload.bytes() != value_or_throw(parse_blobref(expected)).digest)
+            throw Error(EPROTO, "the store answered with another hash than that of the blob {}", expected);
+        print("{}\n", expected);
+        begin += part.size();
+    } while (begin < data.size());
+    return 0;
+}
+
+std::vector<std::string> lines_of(const std::string &text)
+{
+    std::vector<std::string> out;
+    for (size_t begin = 0; begin < text.size();) {
+        size_t end = std::min(text.find('\n', begin), text.size());
+        if (end > begin)
+            out.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return out;
+}
+
+int run_load(const Args &args, Session &flux)
+{
+    auto refs = args.size() ? args.positional() : lines_of(read_stdin());
+    std::vector<std::string> hashes;
+    for (const auto &ref : refs)
+        hashes.push_back(value_or_throw(parse_blobref(ref)).digest);
+    for (size_t i = 0; i < refs.size(); i++) {
+        try {
+            Message answer = flux.call("content.load", Payload::raw(hashes[i]));
+            write_out(answer.payload.bytes());
+        } catch (const Error &error) {
+            throw Error(error.errnum(), "{}: {}", refs[i], error.what());
+        }
+    }
+    return 0;
+}
+
+int run_flush(const Args &, Session &flux)
+{
+    flux.rpc("content.flush");
+    return 0;
+}
+
+int run_dropcache(const Args &, Session &flux)
+{
+    flux.rpc("content.dropcache");
+    return 0;
+}
+
+const FormatFields checkpoint_fields {
+    .thing = "checkpoints",
+    .headers = {{"sequence", "SEQUENCE"}, {"timestamp", "TIME"}, {"rootref", "ROOTREF"}},
+};
+constexpr std::string_view checkpoint_format = "{sequence:>10} {timestamp!d:%FT%T::<20} {rootref}";
+
+int run_checkpoint_list(const Args &args, Session &flux)
+{
+    Json answer = flux.rpc("content.checkpoint-get", Json {{"key", checkpoint_key}}, {.nodeid = 0});
+    if (args.has("json")) {
+        print("{}\n", answer.dump());
+        return 0;
+    }
+    Json list = answer["value"];
+    if (list.is_object()) { // one
+        Json one = Json::array();
+        one.append(list);
+        list = one;
+    }
+    auto get = [&](size_t row, std::string_view field) -> FieldValue {
+        Json value = list[row][field];
+        if (value.is_integer())
+            return value.as<int64_t>();
+        return value.is_real() ? FieldValue(value.as<double>()) : FieldValue(value.string_view());
+    };
+    auto format = OutputFormat::parse(checkpoint_format, checkpoint_fields);
+    write_out(format.render(list.size(), get, {.header = !args.has("no-header")}));
+    return 0;
+}
+
+int run_checkpoint_update(const Args &args, Session &flux)
+{
+    value_or_throw(parse_blobref(args[0]));
+    int64_t sequence = 0;
+    try {
+        sequence = flux.rpc("content.checkpoint-get", Json {{"key", checkpoint_key}}, {.nodeid = 0})["value"]
+                       .value<int64_t>("sequence", 0);
+    } catch (const Error &error) {
+        if (error.errnum() != ENOENT)
+            throw;
+    }
+    Json value {{"version", 1},
+                {"rootref", args[0]},
+                {"sequence", sequence},
+                {"timestamp", flux.loop().clock().wall_time()}};
+    flux.rpc("content.checkpoint-put", Json {{"key", checkpoint_key}, {"value", value}}, {.nodeid = 0});
+    return 0;
+}
+
+const Command store {.name = "store",
+                     .summary = "Store standard input and show its blobrefs",
+                     .options = {{"--chunksize=N", "in blobs of N bytes"}},
+                     .max_args = 0,
+                     .run = run_store};
+const Command load {.name = "load",
+                    .args = "[BLOBREF...]",
+                    .summary = "Write blobs to standard output; BLOBREFs may come from standard input",
+                    .run = run_load};
+const Command flush {.name = "flush",
+                     .summary = "Return when all blobs of this broker's cache are stored",
+                     .max_args = 0,
+                     .run = run_flush};
+const Command dropcache {.name = "dropcache",
+                         .summary = "Forget what this broker's cache need not keep",
+                         .max_args = 0,
+                         .run = run_dropcache};
+const Command checkpoint_list {.name = "list",
+                               .summary = "Show the checkpoints: KVS roots that survive a restart",
+                               .options = {{"-n,--no-header", "no header"}, {"-j,--json", "as JSON"}},
+                               .max_args = 0,
+                               .run = run_checkpoint_list};
+const Command checkpoint_update {.name = "update",
+                                 .args = "BLOBREF",
+                                 .summary = "Make this blob the KVS root after the next restart",
+                                 .min_args = 1,
+                                 .max_args = 1,
+                                 .run = run_checkpoint_update};
+const Command checkpoint {.name = "checkpoint",
+                          .summary = "Look at and set checkpoints",
+                          .subcommands = {&checkpoint_list, &checkpoint_update}};
+
+} // namespace
+
+const Command content {
+    .name = "content",
+    .summary = "Store and load blobs by their hash",
+    .subcommands = {&checkpoint, &dropcache, &flush, &load, &store},
+};
+
+} // namespace flux::cmd

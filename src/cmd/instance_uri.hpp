@@ -1,0 +1,17 @@
+// Where another instance is: the parent, a job that is an instance.
+#pragma once
+#include <string>
+
+#include "cmd/command.hpp"
+
+namespace flux::cmd {
+
+// "local://PATH" of a URI that is local, or of "ssh://HOST/PATH" when HOST is this one. EHOSTUNREACH
+// otherwise.
+std::string local_uri(const std::string &uri);
+// The URI of a running job that is an instance; "ID/ID/..." goes further down. ENOENT or EINVAL says why not.
+std::string job_uri(Session &flux, const std::string &jobs);
+// The session that TARGET of a command names: a URI, or a job as above; FLUX_URI when it is empty.
+std::string target_uri(const std::string &target);
+
+} // namespace flux::cmd

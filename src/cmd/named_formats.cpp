@@ -1,0 +1,137 @@
+#include "cmd/named_formats.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "cmd/print.hpp"
+
+namespace flux::cmd {
+
+namespace {
+
+std::string environment(const char *name)
+{
+    const char *value = std::getenv(name);
+    return value ? value : "";
+}
+
+// In order of increasing precedence.
+std::vector<std::string> config_directories()
+{
+    std::vector<std::string> out;
+    std::string list = environment("XDG_CONFIG_DIRS");
+    if (list.empty())
+        list = "/etc/xdg";
+    for (size_t begin = 0; begin <= list.size();) {
+        size_t end = std::min(list.find(':', begin), list.size());
+        if (end > begin)
+            out.insert(out.begin(), list.substr(begin, end - begin) + "/flux");
+        begin = end + 1;
+    }
+    if (auto home = environment("XDG_CONFIG_HOME"); !home.empty())
+        out.push_back(home + "/flux");
+    else if (auto user = environment("HOME"); !user.empty())
+        out.push_back(user + "/.config/flux");
+    return out;
+}
+
+void merge(Json &into, const Json &from)
+{
+    for (auto [key, value] : from.members()) {
+        Json existing = into[key];
+        if (existing.is_object() && value.is_object())
+            merge(existing, value);
+        else
+            into.set(key, value);
+    }
+}
+
+std::vector<NamedFormat> with_configured(const FormatFamily &family)
+{
+    std::vector<NamedFormat> out = family.formats;
+    Json config = command_config(family.command);
+    Json formats = family.table.empty() ? config["formats"] : config.at(family.table, "formats");
+    for (auto [name, entry] : formats.members()) {
+        if (family.find(name))
+            throw Error(EINVAL,
+                        "flux-{}.toml: the format {} is built in and cannot be changed; choose another name",
+                        family.command, name);
+        out.push_back({std::string(name), entry.value<std::string>("description", ""),
+                       entry.get<std::string>("format")});
+    }
+    return out;
+}
+
+void show_formats(const std::vector<NamedFormat> &formats)
+{
+    std::vector<std::vector<std::string>> rows {{"NAME", "DESCRIPTION"}};
+    for (const auto &format : formats)
+        rows.push_back({format.name, format.description});
+    print("Formats that can be named with --format:\n\n");
+    write_out(render_table(rows));
+}
+
+void show_config(const FormatFamily &family, const NamedFormat &format)
+{
+    print("[{}{}formats.{}]\ndescription = {}\nformat = {}\n", family.table, family.table.empty() ? "" : ".",
+          format.name, Json(format.description).dump(), Json(format.format).dump());
+}
+
+} // namespace
+
+Json command_config(std::string_view command)
+{
+    Json out = Json::object();
+    for (const auto &directory : config_directories()) {
+        std::string path = fmt::format("{}/flux-{}.json", directory, command);
+        if (!std::filesystem::exists(path))
+            continue;
+        auto json = Json::parse(read_file(path));
+        if (!json || !json->is_object())
+            throw Error(EINVAL, "{}: {}", path, json ? "a JSON object was expected" : json.error().text());
+        merge(out, *json);
+    }
+    return out;
+}
+
+const NamedFormat *FormatFamily::find(std::string_view name) const
+{
+    auto found = std::find_if(formats.begin(), formats.end(),
+                              [&](const NamedFormat &format) { return format.name == name; });
+    return found == formats.end() ? nullptr : &*found;
+}
+
+std::optional<std::string> choose_format(const Args &args, const FormatFamily &family)
+{
+    std::string text = args.value("format");
+    if (text.empty())
+        text = environment(std::string(family.variable).c_str());
+    if (text.empty())
+        text = "default";
+    if (text.find('{') != std::string::npos)
+        return text;
+    auto formats = with_configured(family);
+    if (text == "help") {
+        show_formats(formats);
+        return std::nullopt;
+    }
+    constexpr std::string_view get_config = "get-config=";
+    bool wants_config = text.starts_with(get_config);
+    std::string name = wants_config ? text.substr(get_config.size()) : text;
+    std::vector<std::string> names;
+    for (const auto &format : formats) {
+        names.push_back(format.name);
+        if (format.name != name)
+            continue;
+        if (!wants_config)
+            return format.format;
+        show_config(family, format);
+        return std::nullopt;
+    }
+    throw UsageError(fmt::format("--format: '{}' is neither a format with {{fields}} nor the name of one{}; "
+                                 "--format=help lists them",
+                                 name, did_you_mean(name, names)));
+}
+
+} // namespace flux::cmd
