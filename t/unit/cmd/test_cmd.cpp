@@ -82,6 +82,7 @@ TEST(Nearest, finds_a_slip_but_does_not_guess_wildly)
     std::vector<std::string> names {"submit", "jobs", "getattr"};
     EXPECT_EQ(nearest("sumbit", names), "submit");
     EXPECT_EQ(nearest("getatr", names), "getattr");
+    EXPECT_EQ(nearest("jbos", names), "jobs") << "two letters that changed places are one slip";
     EXPECT_EQ(nearest("frobnicate", names), "");
 }
 
