@@ -6,7 +6,8 @@ A shape is itself JSON. Keys must agree exactly in both directions and every ele
     "text"                 any string;  "=text" this string;  "~REGEX" a string that the expression matches as a whole
     "$NAME"                the value of a variable
     {"a": S, "b?": S}      an object with a, perhaps with b, and nothing else;  {"*": S} any keys
-    {"%json": S}           a string that holds JSON of shape S;  {"%lines": [S...]}  a string of lines of JSON
+    {"%json": S}           a string that holds JSON of shape S;  {"%lines": [S...]}  a string of lines of JSON, and
+                           {"%has-lines": [S...]} one with at least these
     {"%base64": S}         a string that decodes to text of shape S (itself a string shape, %json or %lines)
     {"%is": V}             exactly the value V;  {"%any": [S...]}  one of the shapes;  {"%number": 0} integer or real
     {"%all": S}            an array of one or more elements that all have shape S;  {"%has": [S...]}  an array in
@@ -107,10 +108,11 @@ def compare_special(where, kind, inner, value, variables):
         require_type(where, "string", value)
         if kind == "%json":
             compare(where + "(json)", inner, json.loads(value), variables)
-        elif kind == "%lines":
+        elif kind in ("%lines", "%has-lines"):
             if value and not value.endswith("\n"):
                 raise Mismatch(f"{where}: the last line does not end: {value!r}")
-            compare(where + "(lines)", inner, [json.loads(line) for line in value.splitlines()], variables)
+            lines = [json.loads(line) for line in value.splitlines()]
+            compare(where + "(lines)", inner if kind == "%lines" else {"%has": inner}, lines, variables)
         elif kind == "%base64":
             compare(where + "(base64)", inner, base64.b64decode(value).decode(), variables)
         else:
