@@ -19,7 +19,7 @@ void publish(const Args &args, Session &flux, const Payload &payload)
     Json request {{"topic", args[0]}, {"flags", int(flags)}};
     if (payload)
         request.set("payload", base64_encode(payload.bytes()));
-    flux.rpc("event.publish", request); // the answer comes when it has its sequence number
+    print("seq={}\n", flux.rpc("event.publish", request).get<int64_t>("seq"));
 }
 
 Task<> one_event(EventStream &stream)

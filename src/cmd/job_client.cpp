@@ -5,9 +5,19 @@
 #include "cmd/eventlog_view.hpp"
 #include "cmd/print.hpp"
 #include "common/job/job_exit.hpp"
+#include "common/job/job_state.hpp"
 #include "common/job/sign.hpp"
 
 namespace flux::cmd {
+
+namespace {
+
+int severity(const Json &context)
+{
+    return context.value<int>("severity", 0);
+}
+
+} // namespace
 
 Task<JobId> submit_job(Handle &handle, const Submission &submission)
 {
@@ -49,8 +59,38 @@ std::string JobEnd::describe() const
     return fmt::format("task(s) {}", describe_wait_status(wait_status));
 }
 
+Json JobEnd::to_json(JobId id) const
+{
+    Json out {{"id", id.value()}, {"exception_occurred", bool(gravest_exception)}, {"t_submit", t_submit}};
+    if (t_run > 0)
+        out.set("t_run", t_run);
+    if (gravest_exception) {
+        out.set("exception_type", gravest_exception.get<std::string>("type"));
+        out.set("exception_note", gravest_exception.value<std::string>("note", ""));
+        out.set("exception_severity", severity(gravest_exception));
+    }
+    if (t_run > 0 && t_cleanup > 0)
+        out.set("t_cleanup", t_cleanup);
+    if (started)
+        out.set("waitstatus", wait_status);
+    auto result = exception_type == "cancel"    ? JobResult::canceled
+                  : exception_type == "timeout" ? JobResult::timeout
+                  : failed()                    ? JobResult::failed
+                                                : JobResult::completed;
+    return out.set("result", int(result));
+}
+
 void record_end(JobEnd &end, const Event &event)
 {
+    if (event.name == "submit")
+        end.t_submit = event.timestamp;
+    else if (event.name == "alloc")
+        end.t_run = event.timestamp;
+    else if (end.t_cleanup == 0 && (event.name == "finish" || (event.name == "exception" && severity(event.context) == 0)))
+        end.t_cleanup = event.timestamp;
+    if (event.name == "exception" &&
+        (!end.gravest_exception || severity(event.context) < severity(end.gravest_exception)))
+        end.gravest_exception = event.context;
     if (event.name == "start") {
         end.started = true;
     } else if (event.name == "finish") {

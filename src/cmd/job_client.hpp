@@ -27,10 +27,13 @@ struct JobEnd {
     int wait_status = 0;        // of the finish event
     std::string exception_type; // of the first exception of severity 0
     std::string exception_note;
+    Json gravest_exception; // the context of its event
+    double t_submit = 0, t_run = 0, t_cleanup = 0; // seconds since the epoch, 0: not reached
     bool failed() const { return !exception_type.empty() || wait_status != 0; }
     // 0, the tasks' exit code, 128 + signal; exception_code when it ended before it ran.
     int exit_code(int exception_code = 1) const;
     std::string describe() const;
+    Json to_json(JobId id) const; // what flux job status --json shows
 };
 // Takes in one event of the main event log.
 void record_end(JobEnd &end, const Event &event);

@@ -47,14 +47,8 @@ int run_status(const Args &args, Session &flux)
     for (size_t i = 0; i < args.size(); i++) {
         JobId id = args.job_id(i);
         JobEnd end = flux.run(wait_end(flux.handle(), id));
-        if (args.has("json")) {
-            Json result {{"id", id.value()}, {"exitcode", end.exit_code(exception_code)}};
-            if (end.started)
-                result.set("waitstatus", end.wait_status);
-            if (!end.exception_type.empty())
-                result.set("exception", Json {{"type", end.exception_type}, {"note", end.exception_note}});
-            print("{}\n", result.dump());
-        }
+        if (args.has("json"))
+            print("{}\n", end.to_json(id).dump());
         if (args.has("verbose"))
             warn("{}: {}", id_text(id), end.describe());
         status = std::max(status, end.exit_code(exception_code));

@@ -72,8 +72,8 @@ int64_t show_statistics(const Args &args, Session &flux)
     Json states = stats["job_states"];
     int64_t pending = count(states, "depend") + count(states, "priority") + count(states, "sched");
     int64_t running = count(states, "run") + count(states, "cleanup");
-    print("{} running, {} completed, {} failed, {} pending\n", running, count(stats, "successful"),
-          count(stats, "failed") + count(stats, "canceled") + count(stats, "timeout"), pending);
+    print("{} running, {} completed, {} failed, {} pending, {} inactive purged\n", running, count(stats, "successful"),
+          count(stats, "failed") + count(stats, "canceled") + count(stats, "timeout"), pending, count(stats, "inactive_purged"));
     return pending + running;
 }
 

@@ -82,12 +82,11 @@ int run_remove(const Args &args, Session &flux)
 
 int run_list(const Args &, Session &flux)
 {
-    std::vector<std::vector<std::string>> rows {{"NAMESPACE", "OWNER", "FLAGS"}};
+    print("{:<36} {:>10} {:>10}\n", "NAMESPACE", "OWNER", "FLAGS");
     Json answer = flux.rpc("kvs.namespace-list");
     for (auto entry : answer["namespaces"].elements())
-        rows.push_back({entry.get<std::string>("namespace"), fmt::format("{}", entry.get<uint32_t>("owner")),
-                        fmt::format("{:#010x}", entry.value<uint32_t>("flags", 0))});
-    write_out(render_table(rows, {1, 2}));
+        print("{:<36} {:>10} {:#010x}\n", entry.get<std::string>("namespace"), entry.get<uint32_t>("owner"),
+              entry.value<uint32_t>("flags", 0));
     return 0;
 }
 

@@ -54,7 +54,7 @@ Json commit(Session &flux, const std::string &name_space, const std::vector<Oper
 void show_root(const Args &args, const Json &root)
 {
     auto ref = root.get<std::string>("rootref");
-    if (args.has("treeobj-root"))
+    if (args.knows("treeobj-root") && args.has("treeobj-root"))
         print("{}\n", treeobj::make_dirref(ref).dump());
     else if (args.has("blobref"))
         print("{}\n", ref);

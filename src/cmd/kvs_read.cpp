@@ -98,9 +98,11 @@ size_t width_of(const Args &args)
     if (args.has("width"))
         return size_t(args.integer("width", 0));
     winsize size {};
-    if (::isatty(STDOUT_FILENO) && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
         return size.ws_col;
-    return ::isatty(STDOUT_FILENO) ? default_width : 0;
+    const char *columns = std::getenv("COLUMNS");
+    size_t width = columns ? std::strtoul(columns, nullptr, 10) : 0;
+    return width ? width : default_width;
 }
 
 void show_dir(const Args &args, Session &flux, const std::string &key, const Json &root, size_t width)
@@ -121,9 +123,7 @@ void show_dir(const Args &args, Session &flux, const std::string &key, const Jso
         } else if (args.has("directory")) {
             print("{}\n", child);
         } else {
-            std::string value = value_of(lookup(flux, child, name_space, 0, root), child);
-            size_t used = child.size() + 3;
-            print("{} = {}\n", child, shortened(value, width > used ? width - used : width));
+            print("{}\n", shortened(child + " = " + value_of(lookup(flux, child, name_space, 0, root), child), width));
         }
     }
 }
@@ -142,18 +142,18 @@ std::string type_mark(const Json &object)
     return treeobj::is_symlink(object) ? "@" : "";
 }
 
-// Names in columns, filled from top to bottom.
+// Names in columns, filled line by line.
 void show_columns(const std::vector<std::string> &names, size_t width)
 {
+    constexpr size_t gap = 4;
     size_t longest = 0;
     for (const auto &name : names)
-        longest = std::max(longest, display_width(name) + 2);
+        longest = std::max(longest, display_width(name) + gap);
     size_t columns =
         width && longest ? std::max<size_t>(1, width / longest) : std::max<size_t>(1, names.size());
-    size_t lines = (names.size() + columns - 1) / columns;
-    for (size_t line = 0; line < lines; line++) {
+    for (size_t line = 0; line < names.size(); line += columns) {
         std::string text;
-        for (size_t at = line; at < names.size(); at += lines)
+        for (size_t at = line; at < std::min(names.size(), line + columns); at++)
             text += pad(names[at], longest, false);
         text.erase(text.find_last_not_of(' ') + 1);
         print("{}\n", text);
@@ -173,7 +173,7 @@ void list_dir(const Args &args, Session &flux, const std::string &key, bool with
     std::sort(names.begin(), names.end());
     if (with_title)
         print("{}:\n", key);
-    if (args.has("1") || (!::isatty(STDOUT_FILENO) && !args.has("width"))) {
+    if (args.has("1")) {
         for (const auto &name : names)
             print("{}\n", name);
     } else {
@@ -199,8 +199,11 @@ int run_ls(const Args &args, Session &flux)
         else
             print("{}{}\n", key, args.has("classify") && key != "." ? type_mark(object) : "");
     }
-    for (const auto &key : directories)
+    for (const auto &key : directories) {
+        if (key != directories.front())
+            print("\n");
         list_dir(args, flux, key, keys.size() > 1 || args.has("recursive"));
+    }
     return 0;
 }
 

@@ -68,7 +68,7 @@ std::string_view status_letter(int64_t status) // as the broker numbers the stat
     case 0:
         return "I"; // initializing
     case 1:
-        return "S"; // waiting for messages
+        return "R"; // running
     case 2:
         return "F"; // finalizing
     case 3:
@@ -81,11 +81,7 @@ std::string_view status_letter(int64_t status) // as the broker numbers the stat
 int run_list(const Args &args, Session &flux)
 {
     bool longer = args.has("long");
-    std::vector<std::vector<std::string>> rows {{"Module", "Idle", "S"}};
-    std::vector<size_t> right {1};
-    if (longer)
-        rows[0].insert(rows[0].end(), {"Sendq", "Recvq"}), right = {1, 3, 4};
-    rows[0].push_back("Service");
+    std::vector<std::vector<std::string>> rows {{"Module", "Idle", "S", "Sendq", "Recvq", "Service"}};
     if (longer)
         rows[0].push_back("Path");
     Json answer = flux.rpc("module.list");
@@ -97,16 +93,13 @@ int run_list(const Args &args, Session &flux)
             if (service.string_view() != name)
                 services += (services.empty() ? "" : ",") + service.as<std::string>();
         rows.push_back({name, idle < 100 ? fmt::format("{}", idle) : "idle",
-                        std::string(status_letter(entry.value<int64_t>("status", 1)))});
-        if (longer) {
-            rows.back().push_back(fmt::format("{}", entry.value<int64_t>("sendqueue", 0)));
-            rows.back().push_back(fmt::format("{}", entry.value<int64_t>("recvqueue", 0)));
-        }
-        rows.back().push_back(services);
+                        std::string(status_letter(entry.value<int64_t>("status", 1))),
+                        fmt::format("{}", entry.value<int64_t>("sendqueue", 0)),
+                        fmt::format("{}", entry.value<int64_t>("recvqueue", 0)), services});
         if (longer)
             rows.back().push_back(entry.value<std::string>("path", ""));
     }
-    write_out(render_table(rows, right));
+    write_out(render_table(rows, {1, 3, 4}));
     return 0;
 }
 

@@ -30,6 +30,15 @@ std::string local(double seconds, const char *format)
     return std::string(text, ::strftime(text, sizeof(text), format, &parts));
 }
 
+// "0.453s", "12.35s", "1.025m", "2h": milliseconds while they matter, so that columns of short jobs stay comparable.
+std::string short_duration(double seconds)
+{
+    constexpr double millisecond = 0.001, still_short = 10;
+    if (seconds >= millisecond / 2 && seconds < still_short)
+        return fmt::format("{:.3f}s", seconds);
+    return seconds < millisecond ? "0s" : format_duration(seconds, 4);
+}
+
 std::string hours_minutes(double seconds)
 {
     int64_t whole = std::llround(seconds);
@@ -335,7 +344,7 @@ std::string OutputFormat::value_text(const Piece &piece, const FieldValue &value
         return number > 0 ? local(number, piece.time_format.empty() ? "%FT%T" : piece.time_format.c_str())
                           : "";
     case 'F':
-        return value.is_number() && number >= 0 ? format_duration(number, 4) : value.text();
+        return value.is_number() && number >= 0 ? short_duration(number) : value.text();
     case 'H':
         return value.is_number() && number >= 0 ? hours_minutes(number) : value.text();
     case 'P':

@@ -15,7 +15,11 @@ struct Target {
     std::string service = "broker";
     uint32_t nodeid = nodeid_any;
     bool upstream = false;
-    std::string label;
+    // "any!kvs", "0!broker"
+    std::string label() const
+    {
+        return fmt::format("{}!{}", upstream ? "upstream" : nodeid == nodeid_any ? "any" : std::to_string(nodeid), service);
+    }
 };
 
 uint32_t parse_rank(const std::string &text)
@@ -57,7 +61,6 @@ Target parse_target(const Args &args, Session &flux)
 {
     Target target;
     const std::string &text = args[0];
-    target.label = text;
     size_t bang = text.find('!');
     if (bang != std::string::npos) {
         set_node(target, text.substr(0, bang), flux);
@@ -65,7 +68,6 @@ Target parse_target(const Args &args, Session &flux)
     } else if (args.has("rank")) {
         set_node(target, args.value("rank"), flux);
         target.service = text;
-        target.label = fmt::format("{}!{}", args.value("rank"), text);
     } else if (is_node(text, flux)) {
         set_node(target, text, flux);
     } else {
@@ -80,7 +82,7 @@ void report(const Target &target, const Json &answer, Duration elapsed, size_t p
     if (with_userid)
         who = fmt::format(" userid={} rolemask={:#x}", answer.get<uint32_t>("userid"),
                           answer.get<uint32_t>("rolemask"));
-    print("{}.ping{} pad={} seq={} time={:.3f} ms ({})\n", target.label, who, pad_size,
+    print("{}!{}.ping{} pad={} seq={} time={:.3f} ms ({})\n", answer.get<int64_t>("rank"), target.service, who, pad_size,
           answer.get<int64_t>("seq"), to_seconds(elapsed) * 1000, answer.value<std::string>("route", ""));
     std::fflush(stdout);
 }
@@ -126,7 +128,7 @@ private:
         Duration start = handle_.loop().now();
         Message answer = co_await handle_.rpc(target_.service + ".ping", request, options);
         if (answer.json().get<int64_t>("seq") != seq)
-            throw Error(EPROTO, "{}.ping: the answer is to another question", target_.label);
+            throw Error(EPROTO, "{}.ping: the answer is to another question", target_.service);
         report(target_, answer.json(), handle_.loop().now() - start, pad_.size(), args_.has("userid"));
         under_way_--;
         changed_.notify_all();
@@ -134,7 +136,7 @@ private:
 
     void failed(const Error &error)
     {
-        failure_ = Error(error.errnum(), "{}.ping: {}", target_.label, error.what());
+        failure_ = Error(error.errnum(), "{}.ping: {}", target_.service, error.what());
         changed_.notify_all();
     }
 
@@ -176,6 +178,7 @@ int run_ping(const Args &args, Session &flux)
     Target target = parse_target(args, flux);
     if (args.has("batch") && !args.has("count"))
         throw UsageError("--batch needs --count: it answers when all requests are sent");
+    print("flux-ping {}\n", target.label());
     flux.run(ping_all(flux.handle(), args, target, parse_size(args.value("pad", "0"))));
     return 0;
 }

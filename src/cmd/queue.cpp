@@ -10,17 +10,21 @@ namespace flux::cmd {
 
 namespace {
 
-void show_one(const std::string &name, const Json &status)
+enum class Shown { all, submission, scheduling };
+
+void show_one(const std::string &name, const Json &status, Shown shown)
 {
     std::string prefix = name.empty() ? "" : name + ": ";
     auto reason = [&](const char *key) {
         auto text = status.find<std::string>(key);
         return text ? ": " + *text : std::string();
     };
-    print("{}Job submission is {}{}\n", prefix, status.get<bool>("enable") ? "enabled" : "disabled",
-          reason("disable_reason"));
-    print("{}Scheduling is {}{}\n", prefix, status.get<bool>("start") ? "started" : "stopped",
-          reason("stop_reason"));
+    if (shown != Shown::scheduling)
+        print("{}Job submission is {}{}\n", prefix, status.get<bool>("enable") ? "enabled" : "disabled",
+              reason("disable_reason"));
+    if (shown != Shown::submission)
+        print("{}Scheduling is {}{}\n", prefix, status.get<bool>("start") ? "started" : "stopped",
+              reason("stop_reason"));
 }
 
 // The queues named, or all there are; one anonymous queue when none is configured.
@@ -38,10 +42,10 @@ std::vector<std::string> chosen(Session &flux, std::vector<std::string> names)
     return names;
 }
 
-void show_queues(Session &flux, const std::vector<std::string> &names, bool verbose)
+void show_queues(Session &flux, const std::vector<std::string> &names, Shown shown, bool verbose)
 {
     for (const auto &name : names)
-        show_one(name, queue_status(flux, name));
+        show_one(name, queue_status(flux, name), shown);
     if (!verbose)
         return;
     Json states = flux.rpc("job-list.job-stats", Json::object())["job_states"];
@@ -55,7 +59,7 @@ void show_queues(Session &flux, const std::vector<std::string> &names, bool verb
 int run_status(const Args &args, Session &flux)
 {
     auto names = args.has("queue") ? comma_list(args.all("queue")) : args.positional();
-    show_queues(flux, chosen(flux, names), args.has("verbose"));
+    show_queues(flux, chosen(flux, names), Shown::all, args.has("verbose"));
     return 0;
 }
 
@@ -79,14 +83,17 @@ int change(const Args &args, Session &flux, const char *topic, const char *key, 
     request.set("all", args.has("all"));
     if (!names.empty())
         request.set("name", names[0]);
+    bool starting = std::string_view(key) == "start";
     if (args.knows("message") && args.has("message"))
         request.set("reason", args.value("message"));
+    else if (!starting && !value)
+        request.set("reason", "disabled by administrator");
     bool forgets = args.knows("nocheckpoint") && args.has("nocheckpoint");
-    if (forgets || std::string_view(key) == "start")
+    if (forgets || starting)
         request.set("nocheckpoint", forgets);
     flux.rpc(topic, request, {.nodeid = 0});
     if (!args.has("quiet"))
-        show_queues(flux, chosen(flux, names), args.has("verbose"));
+        show_queues(flux, chosen(flux, names), starting ? Shown::scheduling : Shown::submission, args.has("verbose"));
     return 0;
 }
 
@@ -107,19 +114,20 @@ int run_stop(const Args &args, Session &flux)
     return change(args, flux, "job-manager.queue-start", "start", false);
 }
 
-int wait_for(const Args &args, Session &flux, const char *topic)
+Json wait_for(const Args &args, Session &flux, const char *topic)
 {
-    flux.rpc(topic, {}, {.timeout = seconds(args.duration("timeout", 0))});
-    return 0;
+    return flux.rpc(topic, {}, {.timeout = seconds(args.duration("timeout", 0))});
 }
 
 int run_drain(const Args &args, Session &flux)
 {
-    return wait_for(args, flux, "job-manager.drain");
+    wait_for(args, flux, "job-manager.drain");
+    return 0;
 }
 int run_idle(const Args &args, Session &flux)
 {
-    return wait_for(args, flux, "job-manager.idle");
+    print("{} jobs\n", wait_for(args, flux, "job-manager.idle").get<int64_t>("pending"));
+    return 0;
 }
 
 const std::vector<Option> open_options {{"-a,--all", "all queues"},

@@ -124,11 +124,7 @@ ResourceSet chosen_set(const Args &args, Session &flux)
 int run_info(const Args &args, Session &flux)
 {
     ResourceSet set = chosen_set(args, flux);
-    auto plural = [](size_t count) {
-        return count == 1 ? "" : "s";
-    };
-    print("{} Node{}, {} Core{}, {} GPU{}\n", set.nnodes(), plural(set.nnodes()), set.ncores(),
-          plural(set.ncores()), set.ngpus(), plural(set.ngpus()));
+    print("{} Nodes, {} Cores, {} GPUs\n", set.nnodes(), set.ncores(), set.ngpus());
     return 0;
 }
 
