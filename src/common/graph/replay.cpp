@@ -6,6 +6,7 @@
 #include <queue>
 
 #include "common/graph/planner.hpp"
+#include "common/graph/profile.hpp"
 
 namespace flux::graph {
 
@@ -82,6 +83,54 @@ private:
     size_t count_ = 0;
 };
 
+// What is known of a plan's gaps: a job that needs at least as many processors for at least as long as
+// another, which was placed before it, cannot start earlier than that. Kept for classes of jobs, a few to
+// each doubling; a Fenwick tree in two dimensions.
+class EarlierPlaces {
+public:
+    void clear() { stamp_++; }
+    void add(const TraceJob &job, int64_t start)
+    {
+        for (size_t x = class_of(job.procs, true) + 1; x < size; x += x & -x)
+            for (size_t y = class_of(job.estimate, true) + 1; y < size; y += y & -y) {
+                Cell &cell = cells_[x * size + y];
+                if (cell.stamp != stamp_)
+                    cell = {stamp_, start};
+                else
+                    cell.start = std::max(cell.start, start);
+            }
+    }
+    int64_t bound(const TraceJob &job, int64_t now) const
+    {
+        for (size_t x = class_of(job.procs, false) + 1; x > 0; x -= x & -x)
+            for (size_t y = class_of(job.estimate, false) + 1; y > 0; y -= y & -y)
+                if (const Cell &cell = cells_[x * size + y]; cell.stamp == stamp_)
+                    now = std::max(now, cell.start);
+        return now;
+    }
+
+private:
+    static constexpr size_t parts = 8; // classes to each doubling
+    static constexpr size_t size = 64 * parts;
+    struct Cell {
+        uint64_t stamp = 0;
+        int64_t start = 0;
+    };
+    // The class whose least member is at least (up) or at most the value.
+    static size_t class_of(int64_t value, bool up)
+    {
+        auto number = uint64_t(value);
+        size_t octave = size_t(std::bit_width(number)) - 1;
+        uint64_t base = uint64_t(1) << octave;
+        uint64_t part = octave >= 3 ? (number - base) >> (octave - 3) : (number - base) << (3 - octave);
+        uint64_t least = octave >= 3 ? base + (part << (octave - 3)) : number;
+        return octave * parts + size_t(part) + (up && least < number);
+    }
+
+    uint64_t stamp_ = 1;
+    std::vector<Cell> cells_ = std::vector<Cell>(size * size);
+};
+
 class Simulation {
 public:
     Simulation(std::span<const TraceJob> jobs, const ReplayOptions &options)
@@ -140,6 +189,8 @@ private:
         free_ -= jobs_[job].procs;
         result_.starts[job] = now_;
         running_.add(now_, planned_end(job), jobs_[job].procs);
+        if (options_.policy != ReplayPolicy::easy)
+            running_steps_.add(now_, planned_end(job), jobs_[job].procs);
         ends_.emplace(now_ + jobs_[job].run, job);
     }
 
@@ -147,6 +198,8 @@ private:
     {
         free_ += jobs_[job].procs;
         running_.remove(result_.starts[job], planned_end(job), jobs_[job].procs);
+        if (options_.policy != ReplayPolicy::easy)
+            running_steps_.add(now_, planned_end(job), -jobs_[job].procs);
         freed_ = true;
         early_ = early_ || planned_end(job) > now_;
     }
@@ -190,13 +243,29 @@ private:
 
     int64_t planned_free() const { return options_.procs - plan_.used(now_); }
 
+    void begin_plan()
+    {
+        running_steps_.forget_before(now_);
+        plan_ = running_steps_;
+        places_.clear();
+    }
+    int64_t place(uint32_t job)
+    {
+        const TraceJob &one = jobs_[job];
+        int64_t from = places_.bound(one, now_);
+        int64_t at = plan_.earliest(from, one.estimate, options_.procs - one.procs);
+        plan_.add(at, at + one.estimate, one.procs);
+        places_.add(one, at);
+        return at;
+    }
+
     // Jobs up to planned_ have a place in the plan, which stays true until a job ends before its estimate.
     // Jobs behind it are placed only when one of them could start now: the places of the others decide
     // nothing yet.
     void pass_conservative()
     {
         if (early_) {
-            plan_ = running_;
+            begin_plan();
             planned_ = 0;
             due_ = {};
         }
@@ -205,8 +274,7 @@ private:
         while (queue_.next(planned_, planned_free()) != no_job) {
             uint32_t job = queue_.next(planned_);
             planned_ = job + 1;
-            int64_t at = *plan_.earliest(now_, jobs_[job].estimate, options_.procs - jobs_[job].procs);
-            plan_.add(at, at + jobs_[job].estimate, jobs_[job].procs);
+            int64_t at = place(job);
             if (at == now_)
                 start(job);
             else
@@ -216,15 +284,14 @@ private:
 
     void pass_hybrid()
     {
-        plan_ = running_;
+        begin_plan();
         size_t reserved = 0;
         for (uint32_t job = queue_.next(0); job != no_job;) {
             const TraceJob &one = jobs_[job];
             if (reserved < options_.depth) {
-                int64_t at = *plan_.earliest(now_, one.estimate, options_.procs - one.procs);
-                plan_.add(at, at + one.estimate, one.procs);
+                int64_t at = place(job);
                 at == now_ ? start(job) : void(reserved++);
-            } else if (plan_.most_used(now_, now_ + one.estimate) <= options_.procs - one.procs) {
+            } else if (plan_.earliest(now_, one.estimate, options_.procs - one.procs) == now_) {
                 plan_.add(now_, now_ + one.estimate, one.procs);
                 start(job);
             }
@@ -247,7 +314,9 @@ private:
     bool early_ = false; // one ended before its estimate
     uint32_t head_ = 0;  // no queued job is before it (fcfs, easy)
     uint32_t blocked_ = no_job;
-    Planner plan_; // conservative: the running jobs and those placed
+    Profile running_steps_; // the same as running_
+    Profile plan_;          // conservative, hybrid: the running jobs and those placed
+    EarlierPlaces places_;
     uint32_t planned_ = 0;
     Events due_;
 };

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "common/graph/planner.hpp"
+#include "common/graph/profile.hpp"
 
 using namespace flux::graph;
 
@@ -107,4 +108,40 @@ TEST(Planner, FindsWhatIsNeverFree)
     EXPECT_EQ(planner.earliest(0, 10, 2), 0);
     EXPECT_FALSE(planner.earliest(0, 11, 2));
     EXPECT_EQ(planner.earliest(0, Planner::forever, 3), 0);
+}
+
+TEST(Profile, AnswersAsThePlannerDoes)
+{
+    std::mt19937 random(77);
+    for (int round = 0; round < 30; round++) {
+        Planner planner;
+        Profile profile;
+        Time now = 0;
+        std::vector<std::array<Time, 3>> spans; // start, end, amount
+        for (int step = 0; step < 500; step++) {
+            if (!spans.empty() && random() % 3 == 0) {
+                size_t at = random() % spans.size();
+                auto [start, end, amount] = spans[at];
+                planner.remove(start, end, amount);
+                profile.add(start, end, -amount);
+                spans.erase(spans.begin() + long(at));
+            } else {
+                Time start = now + Time(random() % 400), end = start + 1 + Time(random() % 60);
+                auto amount = Time(random() % 5);
+                planner.add(start, end, amount);
+                profile.add(start, end, amount);
+                spans.push_back({start, end, amount});
+            }
+            if (random() % 50 == 0) {
+                now += Time(random() % 20);
+                std::erase_if(spans,
+                              [&](const auto &span) { return span[0] < now; }); // those stay as they are
+                profile.forget_before(now);
+            }
+            Time from = now + Time(random() % 300), duration = 1 + Time(random() % 80);
+            auto limit = int64_t(random() % 12);
+            ASSERT_EQ(profile.used(from), planner.used(from));
+            ASSERT_EQ(profile.earliest(from, duration, limit), planner.earliest(from, duration, limit));
+        }
+    }
 }

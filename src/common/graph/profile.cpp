@@ -1,0 +1,141 @@
+#include "common/graph/profile.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "common/base/error.hpp"
+
+namespace flux::graph {
+
+namespace {
+constexpr Time beginning = std::numeric_limits<Time>::min();
+}
+
+void Profile::Block::measure()
+{
+    least = *std::min_element(value, value + count) + offset;
+    most = *std::max_element(value, value + count) + offset;
+}
+
+Profile::Profile() : blocks_(1)
+{
+    blocks_[0].count = 1;
+    blocks_[0].time[0] = beginning;
+    blocks_[0].value[0] = 0;
+}
+
+size_t Profile::block_of(Time at) const
+{
+    auto after = std::ranges::upper_bound(blocks_, at, {}, [](const Block &block) { return block.time[0]; });
+    return size_t(after - blocks_.begin()) - 1;
+}
+
+void Profile::step_at(Time at)
+{
+    size_t number = block_of(at);
+    Block *block = &blocks_[number];
+    size_t place = size_t(std::upper_bound(block->time, block->time + block->count, at) - block->time);
+    if (block->time[place - 1] == at)
+        return;
+    if (block->count == block_steps) {
+        Block upper;
+        size_t half = block_steps / 2;
+        upper.offset = block->offset;
+        upper.count = uint32_t(block_steps - half);
+        std::copy(block->time + half, block->time + block_steps, upper.time);
+        std::copy(block->value + half, block->value + block_steps, upper.value);
+        block->count = uint32_t(half);
+        block->measure();
+        upper.measure();
+        blocks_.insert(blocks_.begin() + long(number) + 1, upper);
+        if (place > half) {
+            number++;
+            place -= half;
+        }
+        block = &blocks_[number];
+    }
+    std::copy_backward(block->time + place, block->time + block->count, block->time + block->count + 1);
+    std::copy_backward(block->value + place, block->value + block->count, block->value + block->count + 1);
+    block->time[place] = at;
+    block->value[place] = block->value[place - 1];
+    block->count++;
+}
+
+void Profile::add(Time start, Time end, int64_t amount)
+{
+    if (start >= end || amount == 0)
+        return;
+    step_at(start);
+    step_at(end);
+    for (size_t number = block_of(start); number < blocks_.size(); number++) {
+        Block &block = blocks_[number];
+        if (block.time[0] >= end)
+            break;
+        bool ends_here = number + 1 == blocks_.size() ? block.time[block.count - 1] >= end
+                                                      : blocks_[number + 1].time[0] > end;
+        if (block.time[0] >= start && !ends_here) {
+            block.offset += amount;
+            block.least += amount;
+            block.most += amount;
+            continue;
+        }
+        for (size_t i = 0; i < block.count; i++)
+            if (block.time[i] >= start && block.time[i] < end)
+                block.value[i] += amount;
+        block.measure();
+    }
+}
+
+int64_t Profile::used(Time at) const
+{
+    const Block &block = blocks_[block_of(at)];
+    size_t place = size_t(std::upper_bound(block.time, block.time + block.count, at) - block.time);
+    return block.value[place - 1] + block.offset;
+}
+
+Time Profile::earliest(Time from, Time duration, int64_t limit) const
+{
+    size_t number = block_of(from);
+    const Block *block = &blocks_[number];
+    size_t place = size_t(std::upper_bound(block->time, block->time + block->count, from) - block->time) - 1;
+    bool open = false; // a gap has begun
+    Time start = 0;    // where
+    for (;; place = 0, block = &blocks_[number]) {
+        int64_t bound = limit - block->offset;
+        bool whole = place == 0 && (open ? block->most <= limit : block->least > limit);
+        for (size_t i = place; i < block->count && !whole; i++) {
+            bool fits = block->value[i] <= bound;
+            if (fits == open)
+                continue;
+            if (!fits && block->time[i] - start >= duration)
+                return start;
+            open = fits;
+            start = std::max(from, block->time[i]);
+        }
+        if (++number == blocks_.size())
+            break;
+        if (open && blocks_[number].time[0] - start >= duration)
+            return start;
+    }
+    FLUX_ASSERT(open);
+    return start;
+}
+
+void Profile::forget_before(Time now)
+{
+    size_t keep = block_of(now);
+    if (keep == 0)
+        return;
+    blocks_.erase(blocks_.begin(), blocks_.begin() + long(keep));
+    blocks_[0].time[0] = beginning;
+}
+
+size_t Profile::steps() const
+{
+    size_t count = 0;
+    for (const auto &block : blocks_)
+        count += block.count;
+    return count;
+}
+
+} // namespace flux::graph
