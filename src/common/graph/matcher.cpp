@@ -221,6 +221,17 @@ void Matcher::apply(const JobUse &use, bool add)
     }
 }
 
+std::string Matcher::explain_job(int64_t id, const JobRequest &request, Time now)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end() || !found->second.reserved)
+        return explain(request, now);
+    withdraw(found->second);
+    std::string text = explain(request, now);
+    commit(found->second);
+    return text;
+}
+
 Expected<void> Matcher::cancel(int64_t id)
 {
     auto found = jobs_.find(id);

@@ -53,6 +53,8 @@ public:
     Expected<Match> match(MatchOp op, int64_t id, const JobRequest &request, Time now);
     // Why it did not match now, or could never: a sentence. Looks at the whole machine.
     std::string explain(const JobRequest &request, Time now) const;
+    // The same for a job that may have a reservation itself, which is not in its own way.
+    std::string explain_job(int64_t id, const JobRequest &request, Time now);
 
     const JobUse *find(int64_t id) const;
     const std::map<int64_t, JobUse> &jobs() const { return jobs_; }

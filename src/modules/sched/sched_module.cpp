@@ -316,6 +316,8 @@ private:
     {
         Json jobspec = pending.request.get<Json>("jobspec");
         std::string key = jobspec["resources"].dump() + pending.wanted->constraint.dump();
+        if (machine_->matcher().find(job.id)) // a reservation, which is in the way of others only
+            return machine_->matcher().explain_job(job.id, *job.request, now);
         auto [found, added] = known.try_emplace(key);
         if (added)
             found->second = machine_->matcher().explain(*job.request, now);

@@ -1,0 +1,43 @@
+#!/bin/bash
+# The graph scheduler in an instance of four brokers: backfill beside a reservation, reasons, a drained node, changes.
+brokers=4
+conf=${FLUX_SCHED_STORY_CONF:-$(mktemp -d)}
+if [ -z "${FLUX_SCHED_STORY_CONF:-}" ]; then
+    export FLUX_SCHED_STORY_CONF=$conf
+    printf '[sched-fluxion-qmanager]\nqueue-policy = "easy"\n' >"$conf/sched.toml"
+fi
+start_options="--config-path=$conf"
+. "$(dirname "$0")/story.sh"
+trap 'rm -rf "$FLUX_SCHED_STORY_CONF"' EXIT
+
+annotation() { flux jobs -no "{annotations.sched.$2}" "$1"; }
+has_reason() { annotation "$1" reason_pending | grep -qE -- "$2"; }
+
+running=$(flux submit -N3 -x -t 10m sleep 300)
+flux job wait-event -t 20 "$running" start >/dev/null
+wide=$(flux submit -N4 -x -t 10m true)
+eventually "the wide job gets a reason" has_reason "$wide" 'needs 4 nodes: 1 free, 3 allocated \(next free [0-9]'
+expect_match "and an estimate" '^1[0-9]{9}' "$(annotation "$wide" t_estimate)"
+short=$(flux submit -N1 -x -t 1m true)
+flux job wait-event -t 20 "$short" clean >/dev/null
+expect "a short job passes by" 0 $?
+long=$(flux submit -N1 -x -t 1h true)
+eventually "a long one would delay the wide one" has_reason "$long" 'needs 1 node: 0 free, 3 allocated .*1 reserved for other jobs'
+expect "it waits" S "$(flux jobs -no '{status_abbrev}' "$long")"
+
+never=$(flux submit -N5 true 2>&1)
+expect_match "what can never run is refused" 'needs 5 nodes: the machine has 4' "$never$(flux job eventlog "$never" 2>/dev/null)"
+
+flux cancel "$wide"
+flux job wait-event -t 20 "$long" clean >/dev/null
+expect "without the wide job the long one starts" 0 $?
+
+flux resource drain 3 fan
+many=$(flux submit -N4 -x -t 1m true)
+eventually "the reason names the drained node" has_reason "$many" '0 free, 3 allocated .*1 drained: "fan"'
+flux resource undrain 3
+flux cancel "$running"
+flux job wait-event -t 20 "$many" clean >/dev/null
+expect "it runs when all is there" 0 $?
+expect "nothing is left allocated" 0 "$(flux resource list -n -s allocated | awk '{print $3}')"
+finish
