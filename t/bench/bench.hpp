@@ -36,6 +36,8 @@ struct Row {
     Limit limit {};
     double rung = 0;   // the first rung that is due, in the row's unit; 0: none
     double record = 0; // where we go
+    double cpu_us =
+        0; // of the broker of rank 0 for each operation: tells more than a rate where others use the machine
     bool more_is_better() const { return unit == "/s"; }
 };
 

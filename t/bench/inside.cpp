@@ -111,6 +111,21 @@ double memory_of(const std::string &pid, std::string file, std::string field)
     return 0;
 }
 
+// User and system time of a process so far, seconds.
+double cpu_of(const std::string &pid)
+{
+    std::ifstream in("/proc/" + pid + "/stat");
+    std::string text {std::istreambuf_iterator<char>(in), {}};
+    std::istringstream fields(text.substr(text.rfind(')') + 2));
+    std::string field;
+    constexpr int before_utime = 11; // fields between the name and utime
+    for (int i = 0; i < before_utime; i++)
+        fields >> field;
+    double user = 0, system = 0;
+    fields >> user >> system;
+    return (user + system) / double(sysconf(_SC_CLK_TCK));
+}
+
 Json memory_per_job(Session &flux, int count)
 {
     auto pid = flux.attribute("broker.pid");
@@ -151,7 +166,8 @@ Json run_inside(const std::string &scenario, int count, const std::string &bin)
 {
     Session flux;
     auto &handle = flux.handle();
-    double value = 0;
+    auto pid = flux.attribute("broker.pid");
+    double value = 0, cpu = cpu_of(pid);
     if (scenario == "rpc-serial")
         value = flux.run(serial_rpcs(handle, "attr.get", rank_request(), nodeid_any, count));
     else if (scenario == "rpc-hop")
@@ -177,7 +193,7 @@ Json run_inside(const std::string &scenario, int count, const std::string &bin)
         value = command_ms({bin + "/flux", "jobs", "-a"}, count);
     else
         throw Error(EINVAL, "there is no scenario {}", scenario);
-    return Json {{"value", value}};
+    return Json {{"value", value}, {"cpu_us", (cpu_of(pid) - cpu) / count * 1e6}};
 }
 
 } // namespace flux::bench

@@ -64,8 +64,9 @@ std::string rung_text(const Row &row)
 
 void print_row(const Row &row)
 {
-    fmt::print("{:<42} {:>10} {:<3} {:>6} {:<12} {}\n", row.name, number(row.value), row.unit,
-               ratio(row) > 0 ? fmt::format("{:.2f}", ratio(row)) : "", rung_text(row),
+    fmt::print("{:<42} {:>10} {:<3} {:>6} {:>8} {:<12} {}\n", row.name, number(row.value), row.unit,
+               ratio(row) > 0 ? fmt::format("{:.2f}", ratio(row)) : "",
+               row.cpu_us > 0 ? fmt::format("{:.1f} us", row.cpu_us) : "", rung_text(row),
                row.limit.name.empty() ? "" : fmt::format("{}: {}", row.limit.name, number(row.limit.value)));
     std::fflush(stdout);
 }
@@ -78,6 +79,8 @@ Json to_json(const std::vector<Row> &rows)
         if (!row.limit.name.empty())
             item.set("limit",
                      Json {{"name", row.limit.name}, {"value", row.limit.value}, {"ratio", ratio(row)}});
+        if (row.cpu_us > 0)
+            item.set("broker_us", row.cpu_us);
         if (row.rung > 0)
             item.set("rung", row.rung);
         if (row.record > 0)
@@ -127,7 +130,7 @@ int run(int argc, char **argv)
     }
     WorkDirectory work;
     options.work_dir = work.path;
-    fmt::print("{:<42} {:>10} {:<3} {:>6} {:<12} {}\n", "", "", "", "ratio", "", "limit");
+    fmt::print("{:<42} {:>10} {:<3} {:>6} {:>8} {:<12} {}\n", "", "", "", "ratio", "broker", "", "limit");
     auto rows = measure(options, print_row);
     if (!options.json.empty())
         std::ofstream(options.json) << to_json(rows).dump_indented() << "\n";

@@ -76,6 +76,8 @@ private:
         row.limit = limit();
         Json result = inside(scenario, count, brokers, std::move(options));
         row.value = result ? result.get<double>("value") : 0;
+        if (result && row.unit == "/s")
+            row.cpu_us = result.value<double>("cpu_us", 0);
         add(std::move(row));
     }
     std::vector<std::string> fake_resources()
