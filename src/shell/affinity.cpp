@@ -117,6 +117,8 @@ void bind_for_task(const Job &job, uint32_t task)
     auto cores = cores_of_task(job, task);
     if (!cores)
         return;
+    if (job.options.affinity_dry_run)
+        return;
     static const auto processors = processors_of_cores();
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -131,6 +133,12 @@ void bind_for_task(const Job &job, uint32_t task)
 
 void apply_rlimits(const Job &job)
 {
+    if (job.options.oom_adjust) {
+        std::ofstream score("/proc/self/oom_score_adj");
+        if (!(score << *job.options.oom_adjust << std::flush))
+            throw Error(EPERM, "shell option oom.adjust={}: this system does not allow it",
+                        *job.options.oom_adjust);
+    }
     for (const auto &[name, value] : job.options.rlimits) {
         auto found = std::ranges::find_if(limit_names, [&](const auto &limit) { return name == limit.name; });
         if (found == std::end(limit_names))

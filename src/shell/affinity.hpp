@@ -18,8 +18,8 @@ std::optional<Idset> cores_of_task(const Job &job, uint32_t task);
 // not bound.
 void bind_for_task(const Job &job, uint32_t task);
 
-// Sets the soft limits of the option rlimit. Throws Error(EINVAL) that names an unknown limit or one above
-// the hard limit.
+// Sets the soft limits of the option rlimit, and oom.adjust. Throws Error(EINVAL) that names an unknown limit
+// or one above the hard limit, EPERM where that is not allowed.
 void apply_rlimits(const Job &job);
 
 } // namespace flux::shell

@@ -112,7 +112,10 @@ std::vector<std::string> task_environment(const Job &job, uint32_t task)
     };
     const auto &id = job.start.id;
     set("FLUX_JOB_ID", id.f58());
-    set("FLUX_JOB_ID_PATH", id.kvs_path());
+    set("FLUX_JOB_ID_PATH", (job.start.jobid_path == "/" ? "" : job.start.jobid_path) + "/" + id.f58());
+    environment.erase("FLUX_ENCLOSING_ID");
+    if (!job.start.enclosing_id.empty())
+        set("FLUX_ENCLOSING_ID", job.start.enclosing_id);
     set("FLUX_JOB_SIZE", fmt::format("{}", job.taskmap.ntasks()));
     set("FLUX_JOB_NNODES", fmt::format("{}", job.start.nnodes));
     set("FLUX_TASK_RANK", fmt::format("{}", task));
@@ -123,8 +126,14 @@ std::vector<std::string> task_environment(const Job &job, uint32_t task)
         set("FLUX_URI", job.start.uri);
     if (auto gpus = gpus_of_task(job, task))
         set("CUDA_VISIBLE_DEVICES", gpus->format());
-    environment.erase("PMI_FD"); // the shell's own process manager's
+    else if (job.options.gpu_affinity != "off" && job.node().gpus().empty())
+        set("CUDA_VISIBLE_DEVICES", "-1"); // the gpus of others
+    if (job.options.gpu_affinity != "off")
+        set("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+    for (auto *theirs : {"PMI_FD", "PMI_RANK", "PMI_SIZE"}) // of the shell's own process manager
+        environment.erase(theirs);
     if (job.options.pmi) {
+        set("PMI_SPAWNED", "0");
         set("PMI_RANK", fmt::format("{}", task));
         set("PMI_SIZE", fmt::format("{}", job.taskmap.ntasks()));
     }

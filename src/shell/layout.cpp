@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <numeric>
 
 namespace flux::shell {
@@ -98,6 +99,40 @@ Expected<std::vector<uint32_t>> tasks_per_node(const Jobspec &jobspec, const Res
     return out;
 }
 
+// taskmap=hostfile:FILE has a host name a line: task 0 runs on the first, task 1 on the second, and from the top
+// again after the last. The file must give each node as many tasks as it has room for.
+Expected<Taskmap> map_by_hostfile(const std::string &path, const std::vector<uint32_t> &counts,
+                                  const ResourceSet &resources)
+{
+    std::ifstream file(path);
+    if (!file)
+        return fail(ENOENT, "taskmap=hostfile:{}: the file cannot be read", path);
+    std::vector<size_t> nodes;
+    for (std::string host; file >> host;) {
+        auto hosts = Hostlist::parse(host);
+        if (!hosts)
+            return fail(EINVAL, "taskmap=hostfile:{}: {}", path, hosts.error().text());
+        for (size_t i = 0; i < hosts->size(); i++) {
+            auto at = std::ranges::find_if(resources.nodes(),
+                                           [&](const auto &node) { return node.hostname() == hosts->nth(i); });
+            if (at == resources.nodes().end())
+                return fail(EINVAL, "taskmap=hostfile:{}: the job has no node {}", path, hosts->nth(i));
+            nodes.push_back(size_t(at - resources.nodes().begin()));
+        }
+    }
+    if (nodes.empty())
+        return fail(EINVAL, "taskmap=hostfile:{}: the file names no host", path);
+    uint32_t ntasks = std::accumulate(counts.begin(), counts.end(), 0u);
+    std::vector<Idset> tasks(counts.size());
+    for (uint32_t task = 0; task < ntasks; task++)
+        tasks[nodes[task % nodes.size()]].add(task);
+    for (size_t i = 0; i < counts.size(); i++)
+        if (tasks[i].count() > counts[i])
+            return fail(EINVAL, "taskmap=hostfile:{}: {} would get {} tasks and has room for {}", path,
+                        resources.nodes()[i].hostname(), tasks[i].count(), counts[i]);
+    return Taskmap::from_idsets(tasks);
+}
+
 Expected<Taskmap> make_taskmap(const Jobspec &jobspec, const ResourceSet &resources, const Options &options)
 {
     auto counts = tasks_per_node(jobspec, resources);
@@ -122,7 +157,10 @@ Expected<Taskmap> make_taskmap(const Jobspec &jobspec, const ResourceSet &resour
             return fail(EINVAL, "taskmap=manual: {}", fits.error().text());
         return map;
     }
-    return fail(EINVAL, "taskmap: \"{}\" is none of block, cyclic and manual", options.taskmap_scheme);
+    if (options.taskmap_scheme == "hostfile")
+        return map_by_hostfile(value, *counts, resources);
+    return fail(EINVAL, "taskmap: \"{}\" is none of block, cyclic, hostfile and manual",
+                options.taskmap_scheme);
 }
 
 } // namespace flux::shell

@@ -1,5 +1,6 @@
 #include "shell/options.hpp"
 
+#include <algorithm>
 #include <csignal>
 
 #include "common/types/duration.hpp"
@@ -114,8 +115,48 @@ void parse_taskmap(const Json &value, Options &options)
     }
 }
 
+// What flux-shell-options(7) has, here or not.
+constexpr std::string_view supported[] {"verbose",      "nosetpgrp",    "oom",    "rlimit",  "exit-timeout",
+                                        "exit-on-error", "signal",       "cpu-affinity", "gpu-affinity",
+                                        "output",       "input",        "taskmap", "pmi",     "pmi-simple",
+                                        "per-resource"};
+constexpr std::string_view not_here[] {"initrc",     "userrc",  "stop-tasks-in-exec", "pty",
+                                       "stage-in",   "hwloc",   "sysmon",             "coprocess",
+                                       "coprocess-kill-timeout", "rexec-shutdown-timeout", "rexec"};
+
+void warn_of_unknown(const Json &json, Options &options)
+{
+    for (auto [name, value] : json.members()) {
+        if (std::ranges::find(supported, name) != std::end(supported) || !is_set(value))
+            continue;
+        if (std::ranges::find(not_here, name) != std::end(not_here))
+            options.warnings.push_back(fmt::format("shell option {} has no effect here", name));
+        else
+            options.warnings.push_back(fmt::format("shell option {} is not known: flux-shell-options(7) has a list", name));
+    }
+}
+
+// "verbose,dry-run,per-task"
+void parse_cpu_affinity(std::string text, Options &options)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (std::string_view word : {"verbose", "dry-run"})
+            if (text.starts_with(word) && (text.size() == word.size() || text[word.size()] == ',')) {
+                text.erase(0, std::min(word.size() + 1, text.size()));
+                options.affinity_verbose = true;
+                options.affinity_dry_run |= word == "dry-run";
+                more = true;
+            }
+    }
+    options.cpu_affinity = text.empty() ? "on" : text;
+}
+
 void parse_all(const Json &json, Options &options)
 {
+    warn_of_unknown(json, options);
+    if (Json value = json.at("oom", "adjust"))
+        options.oom_adjust = value.as<int>();
     if (Json value = json["verbose"])
         options.verbose = value.is_integer() ? value.as<int>() : is_set(value);
     options.own_process_groups = !is_set(json["nosetpgrp"]);
@@ -131,7 +172,7 @@ void parse_all(const Json &json, Options &options)
     if (Json value = json["taskmap"])
         parse_taskmap(value, options);
     if (Json value = json["cpu-affinity"])
-        options.cpu_affinity = text_of(value, "cpu-affinity");
+        parse_cpu_affinity(text_of(value, "cpu-affinity"), options);
     if (Json value = json["gpu-affinity"])
         options.gpu_affinity = text_of(value, "gpu-affinity");
     for (auto [name, value] : json["rlimit"].members())

@@ -37,6 +37,10 @@ struct Options {
     std::string stdin_path; // a file instead of the channel
     std::optional<int> warn_signal;
     double warn_seconds = 60; // before the job's expiration
+    std::optional<int> oom_adjust;
+    bool affinity_verbose = false;      // tell which cores each task gets
+    bool affinity_dry_run = false;      // and leave it at that
+    std::vector<std::string> warnings;  // about options that nobody here knows
 
     // EINVAL names the option and what it may be.
     static Expected<Options> parse(const Jobspec &jobspec);

@@ -76,8 +76,12 @@ void Shell::start_tasks()
                                                                 {"service", job_.start.service}}});
     output_.open();
     apply_rlimits(job_);
+    for (const auto &warning : job_.options.warnings)
+        if (job_.leader())
+            channel_.send(shell_channel::Log {4, warning, job_.start.nodeid});
     for (auto task : job_.tasks)
         start_task(task);
+    announce_tasks();
     if (job_.leader())
         channel_.send(
             shell_channel::Event {"shell.start", Json {{"taskmap", job_.taskmap.to_wrapped_json()}}});
@@ -99,6 +103,9 @@ void Shell::start_task(uint32_t task)
         pmi_.add_task(task);
     }
     bind_for_task(job_, task);
+    if (auto cores = cores_of_task(job_, task); cores && job_.options.affinity_verbose)
+        channel_.send(shell_channel::Log {
+            6, fmt::format("task {} on {}: cores {}", task, job_.host, cores->format()), job_.start.nodeid});
     ProcessCallbacks callbacks {.on_output =
                                     [this, task](std::string_view stream, std::string_view bytes) {
                                         if (stream != pmi_channel)
@@ -117,6 +124,20 @@ void Shell::start_task(uint32_t task)
         throw Error(error.errnum(), "task {} on {}: {}", task, job_.host, error.text());
     }
     running_++;
+}
+
+void Shell::announce_tasks()
+{
+    shell_channel::Tasks tasks;
+    if (job_.options.own_process_groups)
+        for (const auto &[task, entry] : tasks_)
+            tasks.pids.push_back(entry.process->pid());
+    channel_.send(tasks);
+    if (job_.options.verbose > 0)
+        channel_.send(shell_channel::Log {6,
+                                          fmt::format("{} runs tasks {} of {}", job_.host, job_.tasks.format(),
+                                                      job_.taskmap.ntasks()),
+                                          job_.start.nodeid});
 }
 
 void Shell::give_stdin_file()
@@ -170,6 +191,10 @@ void Shell::handle(shell_channel::ToShell message)
             channel_.send(shell_channel::Log {3, done.error().text()});
     } else if (std::holds_alternative<shell_channel::Shutdown>(message)) {
         signal_tasks(SIGKILL);
+    } else if (auto *changed = std::get_if<shell_channel::Expiration>(&message)) {
+        job_.resources.set_expiration(changed->expiration);
+        warning_timer_.cancel();
+        start_warning_timer();
     } else {
         channel_.send(shell_channel::Log {3, "a second job came on the shell channel"});
     }
@@ -199,10 +224,26 @@ void Shell::task_exited(uint32_t task, int wait_status)
     running_--;
     if (!excepted_ || !status_) // what fatal() killed is not why the job failed
         note_status(wait_status);
+    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL && !signalled_)
+        lost(task, wait_status);
     if (!std::exchange(any_exited_, true))
         first_exit(task, wait_status);
     if (!running_)
         finish();
+}
+
+// Somebody from outside killed it (the kernel when memory is short, a person): the tasks that are left need not
+// wait for a peer that is gone. Which others there are on other nodes, and whether the signal came by way of
+// the instance, job-exec knows.
+void Shell::lost(uint32_t task, int wait_status)
+{
+    if ((!running_ && job_.start.nnodes == 1) || !job_.options.exit_timeout)
+        return;
+    channel_.send(shell_channel::Exception {0, "exec",
+                                            fmt::format("task {} on rank {} ({}) was lost: it was {}", task,
+                                                        job_.start.rank, job_.host,
+                                                        describe_wait_status(wait_status)),
+                                            true});
 }
 
 void Shell::first_exit(uint32_t task, int wait_status)
@@ -221,8 +262,8 @@ void Shell::first_exit(uint32_t task, int wait_status)
         return fatal(fmt::format("task {} on {} {} and exit-on-error is set", task, job_.host,
                                  describe_wait_status(wait_status)),
                      wait_status);
-    if (!running_ || !job_.options.exit_timeout)
-        return;
+    if (!running_ || !job_.options.exit_timeout || job_.start.nnodes > 1)
+        return; // the tasks of other nodes are job-exec's concern
     double timeout = *job_.options.exit_timeout;
     exit_timer_ = Timer(loop_, seconds(timeout), [this, task, timeout] {
         fatal(fmt::format("task {} on {} exited and the others did not within exit-timeout={}", task,
@@ -233,6 +274,7 @@ void Shell::first_exit(uint32_t task, int wait_status)
 
 void Shell::signal_tasks(int signum)
 {
+    signalled_ = true;
     for (auto &[task, entry] : tasks_) {
         if (entry.exited || !entry.process)
             continue;

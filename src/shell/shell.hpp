@@ -33,7 +33,9 @@ private:
     };
     void start_tasks();
     void start_task(uint32_t task);
+    void announce_tasks();
     void give_stdin_file();
+    void lost(uint32_t task, int wait_status);
     void start_warning_timer();
     void handle(shell_channel::ToShell message);
     void write_stdin(const shell_channel::Stdin &input);
@@ -55,6 +57,7 @@ private:
     size_t running_ = 0;
     int status_ = 0;
     bool any_exited_ = false;
+    bool signalled_ = false; // tasks that end by a signal may owe it to us
     bool excepted_ = false;
     bool finished_ = false;
     Timer exit_timer_;

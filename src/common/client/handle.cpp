@@ -220,6 +220,11 @@ void Handle::serve(std::string topic, uint32_t roles, KeepingHandler handler)
     services_[std::move(topic)] = std::make_shared<Service>(Service {roles, std::move(handler)});
 }
 
+void Handle::serve_rest(uint32_t roles, KeepingHandler handler)
+{
+    rest_ = std::make_shared<Service>(Service {roles, std::move(handler)});
+}
+
 void Handle::receive(Message message)
 {
     switch (message.type) {
@@ -267,17 +272,20 @@ void Handle::dispatch_request(Message message)
 {
     std::string_view topic = message.topic;
     auto found = services_.find(topic);
-    if (found == services_.end()) {
+    auto service = found == services_.end() ? nullptr : found->second;
+    if (!service) {
         bool disconnect = topic.ends_with(".disconnect");
         if (disconnect || topic.ends_with(".cancel") || topic.ends_with("-cancel")) {
             cancel_handlers(message, disconnect);
             return;
         }
+        service = rest_;
+    }
+    if (!service) {
         if (message.wants_response())
             send(Message::error_response_to(message, Error(ENOSYS, "Unknown service method {}", topic)));
         return;
     }
-    auto service = found->second;
     if (!message.credentials.is_owner() && !(message.credentials.rolemask & service->roles)) {
         if (message.wants_response())
             send(Message::error_response_to(

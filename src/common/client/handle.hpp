@@ -150,6 +150,8 @@ public:
     void serve(std::string topic, uint32_t roles, StreamHandler handler);
     void serve(std::string topic, uint32_t roles, PlainHandler handler);
     void serve(std::string topic, uint32_t roles, KeepingHandler handler);
+    // Requests of services that come and go (a job's shell), for whose topics no handler is served.
+    void serve_rest(uint32_t roles, KeepingHandler handler);
     // Called with the sender's identity when a client that used one of our services is gone.
     void on_disconnect(std::function<void(const RouteId &)> fn) { disconnect_hooks_.push_back(std::move(fn)); }
     // Called with the sender and matchtag of a cancel request that no running coroutine handler matches.
@@ -191,6 +193,7 @@ private:
     std::unordered_map<uint32_t, handle_detail::Pending *> pending_;
     std::optional<Error> failed_;
     std::map<std::string, std::shared_ptr<Service>, std::less<>> services_;
+    std::shared_ptr<Service> rest_;
     std::map<uint64_t, Running> running_;
     uint64_t next_running_ = 1;
     std::vector<EventStream *> event_streams_;

@@ -58,6 +58,8 @@ Json to_json(const Start &start)
                  {"uri", start.uri},
                  {"service", start.service},
                  {"tmpdir", start.tmpdir},
+                 {"enclosing_id", start.enclosing_id},
+                 {"jobid_path", start.jobid_path},
                  {"R", start.R},
                  {"jobspec", start.jobspec}};
 }
@@ -78,6 +80,14 @@ Json to_json(const PmiExchangeResult &message)
 Json to_json(const Shutdown &)
 {
     return Json {{"type", "shutdown"}};
+}
+Json to_json(const Expiration &message)
+{
+    return Json {{"type", "expiration"}, {"expiration", message.expiration}};
+}
+Json to_json(const Tasks &message)
+{
+    return Json {{"type", "tasks"}, {"pids", Json::array_of(message.pids)}};
 }
 Json to_json(const Event &message)
 {
@@ -100,14 +110,15 @@ Json to_json(const PmiExchange &message)
 }
 Json to_json(const Log &message)
 {
-    return Json {{"type", "log"}, {"level", message.level}, {"text", message.text}};
+    return Json {{"type", "log"}, {"level", message.level}, {"text", message.text}, {"nodeid", message.nodeid}};
 }
 Json to_json(const Exception &message)
 {
     return Json {{"type", "exception"},
                  {"severity", message.severity},
                  {"exception", message.type},
-                 {"note", message.note}};
+                 {"note", message.note},
+                 {"lost_task", message.lost_task ? Json(true) : Json()}};
 }
 Json to_json(const Finish &message)
 {
@@ -127,7 +138,9 @@ Start start_from(const Json &json)
                  .hostlist = json.value<std::string>("hostlist", {}),
                  .uri = json.value<std::string>("uri", {}),
                  .service = json.value<std::string>("service", {}),
-                 .tmpdir = json.value<std::string>("tmpdir", {})};
+                 .tmpdir = json.value<std::string>("tmpdir", {}),
+                 .enclosing_id = json.value<std::string>("enclosing_id", {}),
+                 .jobid_path = json.value<std::string>("jobid_path", {})};
     if (start.nodeid >= start.nnodes)
         throw Error(EPROTO, "nodeid is {}, but nnodes is {}", start.nodeid, start.nnodes);
     return start;
@@ -147,6 +160,8 @@ ToShell to_shell(const Json &json)
         return PmiExchangeResult {json.get<uint64_t>("seq"), object_at(json, "pairs")};
     if (type == "shutdown")
         return Shutdown {};
+    if (type == "expiration")
+        return Expiration {json.get<double>("expiration")};
     throw Error(EPROTO, "unknown message type \"{}\"", type);
 }
 
@@ -164,10 +179,12 @@ FromShell from_shell(const Json &json)
     if (type == "pmi-exchange")
         return PmiExchange {json.get<uint64_t>("seq"), object_at(json, "pairs")};
     if (type == "log")
-        return Log {json.get<int>("level"), json.get<std::string>("text")};
+        return Log {json.get<int>("level"), json.get<std::string>("text"), json.value<uint32_t>("nodeid", 0)};
     if (type == "exception")
         return Exception {json.get<int>("severity"), json.get<std::string>("exception"),
-                          json.value<std::string>("note", {})};
+                          json.value<std::string>("note", {}), json.value<bool>("lost_task", false)};
+    if (type == "tasks")
+        return Tasks {json.get<std::vector<int>>("pids")};
     if (type == "finish")
         return Finish {json.get<int>("status")};
     throw Error(EPROTO, "unknown message type \"{}\"", type);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "common/base/error.hpp"
 #include "common/json/json.hpp"
@@ -34,6 +35,8 @@ struct Start { // "job": the first message
     std::string uri;          // FLUX_URI of the tasks
     std::string service;      // for the shell.init event
     std::string tmpdir;       // where FLUX_JOB_TMPDIR is made; empty: TMPDIR or /tmp
+    std::string enclosing_id; // the job that is this instance, if it is one
+    std::string jobid_path;   // "/ƒA/ƒB" of that job; empty: "/"
 };
 struct Signal {
     int signum = 0;
@@ -48,7 +51,10 @@ struct PmiExchangeResult {
     Json pairs; // what all shells put, as an object of strings
 };
 struct Shutdown {}; // kill the tasks and exit
-using ToShell = std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown>;
+struct Expiration { // the job's new one, seconds since the epoch; 0: none
+    double expiration = 0;
+};
+using ToShell = std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown, Expiration>;
 
 // From the shell.
 struct Event { // for guest.exec.eventlog
@@ -73,16 +79,21 @@ struct PmiExchange {
 struct Log {
     int level = 6; // RFC 5424 severity
     std::string text;
+    uint32_t nodeid = 0;
 };
 struct Exception {
     int severity = 0;
     std::string type;
     std::string note;
+    bool lost_task = false; // a task was killed: no matter if somebody asked for that
+};
+struct Tasks { // the tasks' process groups, for whoever has to clean up after a shell that was killed
+    std::vector<int> pids;
 };
 struct Finish {     // the last message
     int status = 0; // the worst wait status of this shell's tasks
 };
-using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Finish>;
+using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, Finish>;
 
 // One line with its newline.
 std::string encode(const ToShell &message);

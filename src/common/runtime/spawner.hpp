@@ -12,6 +12,7 @@ namespace flux {
 struct ProcessSpec {
     std::vector<std::string> argv; // argv[0] is looked up in PATH of `environment` unless it has a slash
     std::vector<std::string> environment; // "NAME=value"
+    bool inherit_environment = false; // the spawner's own too, where `environment` does not name the variable
     std::string cwd;                      // empty: the spawner's own
     bool new_process_group = true;
     bool capture_output = true; // stdout and stderr as pipes to on_output; false: inherited
@@ -49,6 +50,9 @@ public:
     virtual ~Spawner() = default;
     // Throws Error (ENOENT, EACCES, ...) naming the program when it cannot be started.
     virtual std::unique_ptr<Process> spawn(ProcessSpec spec, ProcessCallbacks callbacks) = 0;
+    // SIGKILL to process groups whose leaders are these: what a process left behind that died before it could
+    // clean up. Groups that are gone are ignored.
+    virtual void kill_groups(const std::vector<int> &) {}
 };
 
 } // namespace flux

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <list>
 #include <utility>
 
@@ -109,6 +110,19 @@ std::vector<char *> pointers(std::vector<std::string> &strings)
         out.push_back(string.data());
     out.push_back(nullptr);
     return out;
+}
+
+void add_own_environment(std::vector<std::string> &environment)
+{
+    size_t given = environment.size();
+    for (char **entry = environ; entry && *entry; ++entry) {
+        std::string_view text(*entry);
+        auto name = text.substr(0, text.find('=') + 1);
+        bool overridden = std::any_of(environment.begin(), environment.begin() + ptrdiff_t(given),
+                                      [&](const std::string &mine) { return mine.starts_with(name); });
+        if (!overridden)
+            environment.emplace_back(text);
+    }
 }
 
 struct Stream {
@@ -474,8 +488,17 @@ private:
 
 } // namespace
 
+void PosixSpawner::kill_groups(const std::vector<int> &leaders)
+{
+    for (int leader : leaders)
+        if (leader > 1)
+            ::kill(-leader, SIGKILL);
+}
+
 std::unique_ptr<Process> PosixSpawner::spawn(ProcessSpec spec, ProcessCallbacks callbacks)
 {
+    if (spec.inherit_environment)
+        add_own_environment(spec.environment);
     auto state = std::make_shared<State>(loop_, stream_grace_, std::move(callbacks));
     state->own_group = spec.new_process_group;
     {

@@ -23,6 +23,7 @@ public:
     {
     }
     std::unique_ptr<Process> spawn(ProcessSpec spec, ProcessCallbacks callbacks) override;
+    void kill_groups(const std::vector<int> &leaders) override;
 
 private:
     Loop &loop_;

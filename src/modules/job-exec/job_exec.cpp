@@ -1,22 +1,87 @@
+// The requests that rank 0 answers: start, kill, raise, expiration, critical-ranks (RFC 32).
 #include "modules/job-exec/job_exec.hpp"
 
 #include <csignal>
 
 #include "common/job/eventlog.hpp"
 #include "common/job/job_exit.hpp"
+#include "common/job/jobspec.hpp"
 #include "common/types/duration.hpp"
 
-namespace flux {
+namespace flux::job_exec {
 
-JobExec::JobExec(Context &context) : Module(context), writer_(handle())
+namespace {
+
+constexpr std::string_view default_topology = "kary:32";
+
+Topology tree_of(const Context &context)
 {
-    serve("launch", role::owner, &JobExec::launch);
-    serve("to-shell", role::owner, &JobExec::to_shell);
+    auto topo = context.attribute("tbon.topo").value_or(std::string(default_topology));
+    return Topology(context.rank(), context.size(),
+                    value_or_throw(Topology::parse_fanout(topo, context.size())));
+}
+
+int signal_at(const Json &exec, std::string_view key, int fallback)
+{
+    Json value = exec[key];
+    if (!value)
+        return fallback;
+    int signum = value.is_integer() ? value.as<int>() : parse_signal(std::string(value.string_view()));
+    if (signum <= 0 || signum > 64)
+        throw Error(EINVAL, "exec.{}: {} is no signal", key, value.dump());
+    return signum;
+}
+
+double run_duration_of(const Json &test)
+{
+    auto duration = test["run_duration"];
+    if (duration.is_number())
+        return duration.as<double>();
+    return value_or_throw(parse_duration(duration ? duration.string_view() : "0"));
+}
+
+} // namespace
+
+Limits Limits::from(const Json &config)
+{
+    Limits out;
+    Json exec = config["exec"];
+    if (!exec)
+        return out;
+    if (Json value = exec["kill-timeout"]) {
+        auto seconds = value.is_number() ? Expected<double>(value.as<double>())
+                                         : parse_duration(value.string_view());
+        if (!seconds || *seconds <= 0)
+            throw Error(EINVAL, "exec.kill-timeout: {} is no duration such as 5s", value.dump());
+        out.kill_timeout = *seconds;
+    }
+    out.max_kill_count = exec.value<int>("max-kill-count", out.max_kill_count);
+    out.term_signal = signal_at(exec, "term-signal", out.term_signal);
+    out.kill_signal = signal_at(exec, "kill-signal", out.kill_signal);
+    return out;
+}
+
+JobExec::JobExec(Context &context)
+    : Module(context), topology_(tree_of(context)), limits_(Limits::from(context.config())), writer_(handle()),
+      changed_(loop())
+{
+    serve("link", role::owner, &JobExec::link);
+    serve("orders", role::owner, &JobExec::orders);
+    handle().serve_rest(role::any,
+                        Handle::KeepingHandler([this](Request request) { shell_service(std::move(request)); }));
+    auto parent_gone = [this](const RouteId &sender) {
+        if (link_ && link_->sender() == sender)
+            drop_all();
+    };
+    handle().on_cancel([parent_gone](const RouteId &sender, uint32_t) { parent_gone(sender); });
+    handle().on_disconnect(parent_gone);
     if (rank() != 0)
         return;
     serve("start", role::owner, &JobExec::start_job);
     serve("kill", role::owner, &JobExec::kill);
     serve("raise", role::owner, &JobExec::raise);
+    serve("expiration", role::owner, &JobExec::expiration);
+    serve("critical-ranks", role::any, &JobExec::critical_ranks);
 }
 
 Task<> JobExec::start()
@@ -27,19 +92,39 @@ Task<> JobExec::start()
     co_await rpc("job-manager.exec-hello", args);
 }
 
+// Jobs that still run end with the module: their tasks are killed, not left behind.
 Task<> JobExec::stop()
 {
+    for (auto &[id, run] : runs_) {
+        raise_exception(*run, 0, "exec", "the execution service was stopped");
+        stop_job(*run);
+        to_shells(*run, Json {{"type", "shutdown"}});
+    }
+    if (rank() != 0)
+        drop_all();
+    bool waited_enough = false;
+    Timer limit(loop(), seconds(stop_timeout), [&] {
+        waited_enough = true;
+        changed_.notify_all();
+    });
+    while (!waited_enough && (!runs_.empty() || !jobs_.empty() || !dying_.empty()))
+        co_await changed_.wait();
     co_await writer_.flush();
 }
 
 Json JobExec::stats() const
 {
-    return Json {{"jobs", runs_.size()}, {"shells", shells_.size()}, {"commits", writer_.commits()}};
+    return Json {{"jobs", runs_.size()},
+                 {"shells", jobs_.size()},
+                 {"launched", launched_},
+                 {"links", open_links_.size()},
+                 {"commits", writer_.commits()}};
 }
 
 void JobExec::respond(Run &run, std::string_view type, Json data)
 {
-    run.request->respond(Json {{"id", run.id.value()}, {"type", type}, {"data", data}});
+    if (run.request)
+        run.request->respond(Json {{"id", run.id.value()}, {"type", type}, {"data", std::move(data)}});
 }
 
 void JobExec::exec_event(const Run &run, std::string_view name, Json context)
@@ -56,34 +141,48 @@ Task<> JobExec::start_job(Request request)
     run->request = &request;
     run->jobspec = request.get<Json>("jobspec");
     run->R = value_or_throw(ResourceSet::from_json(request.get<Json>("R")));
-    for (const auto &node : run->R.nodes())
-        run->ranks.push_back(node.rank);
+    run->ranks = run->R.ranks();
+    if (runs_.contains(run->id))
+        throw Error(EEXIST, "job {} runs already", run->id);
+    struct Forget { // however this ends, nobody reaches into the request any more
+        JobExec &self;
+        std::shared_ptr<Run> run;
+        ~Forget() { self.abandon(run); }
+    } forget {*this, run};
     runs_[run->id] = run;
-    exec_event(*run, "init");
-    exec_event(*run, "starting");
-    if (run->R.expiration() > 0)
-        run->limit = Timer(loop(), seconds(run->R.expiration() - wall_time()), [this, raw = run.get()] {
-            respond(*raw, "exception",
-                    Json {{"severity", 0}, {"type", "timeout"}, {"note", "resource allocation expired"}});
-            stop_job(*raw);
-        });
-    Json test = run->jobspec.at("attributes", "system", "exec", "test");
-    if (test) {
-        auto duration = test["run_duration"];
-        co_await run_mock(run, duration.is_number()
-                                   ? duration.as<double>()
-                                   : value_or_throw(parse_duration(duration ? duration.string_view() : "0")));
+    if (request.find<bool>("reattach").value_or(false)) {
+        // Shells never outlive their broker, so there is nothing to go back to.
+        raise_exception(*run, 0, "exec", "the job was running when the instance stopped: its tasks are lost");
     } else {
-        begin_output(*run);
-        co_await run_shells(run);
+        exec_event(*run, "init");
+        exec_event(*run, "starting");
+        set_limit(*run);
+        Json test = run->jobspec.at("attributes", "system", "exec", "test");
+        if (test) {
+            run->mock = true;
+            co_await run_mock(run, run_duration_of(test));
+        } else
+            co_await run_shells(run);
+        exec_event(*run, "complete", Json {{"status", run->status}});
+        exec_event(*run, "done");
+        respond(*run, "finish", Json {{"status", run->status}});
     }
+    respond(*run, "release", Json {{"ranks", run->ranks.format()}, {"final", true}});
+}
+
+// The job's conversation with the job manager is over. What is left of it, if that was cut off, ends.
+void JobExec::abandon(const std::shared_ptr<Run> &run)
+{
+    run->request = nullptr;
     run->limit.cancel();
     run->kill.cancel();
-    exec_event(*run, "complete", Json {{"status", run->status}});
-    exec_event(*run, "done");
-    respond(*run, "finish", Json {{"status", run->status}});
-    respond(*run, "release", Json {{"ranks", run->R.ranks().format()}, {"final", true}});
+    run->exit_timer.cancel();
+    if (auto local = jobs_.find(run->id); local != jobs_.end()) {
+        to_shells(*run, Json {{"type", "shutdown"}});
+        local->second.run = nullptr;
+    }
     runs_.erase(run->id);
+    changed_.notify_all();
 }
 
 Task<> JobExec::run_mock(std::shared_ptr<Run> run, double duration)
@@ -97,171 +196,93 @@ Task<> JobExec::run_mock(std::shared_ptr<Run> run, double duration)
     while (!over && !run->stopping)
         co_await run->changed.wait();
     if (run->stopping)
-        run->status = wait_status_of_signal(SIGTERM);
+        run->status = wait_status_of_signal(limits_.term_signal);
 }
 
 Task<> JobExec::run_shells(std::shared_ptr<Run> run)
 {
-    run->running = run->ranks.size();
-    for (uint32_t nodeid = 0; nodeid < run->ranks.size(); nodeid++)
-        spawn(follow(run, nodeid));
-    while (run->running > 0)
-        co_await run->changed.wait();
-    end_output(*run);
-    run->exchanges.clear();
-}
-
-Task<> JobExec::follow(std::shared_ptr<Run> run, uint32_t nodeid)
-{
-    Json args {{"id", run->id.value()},
-               {"userid", run->userid},
-               {"jobspec", run->jobspec},
-               {"R", run->R.to_json()},
-               {"nodeid", nodeid},
-               {"nnodes", run->ranks.size()},
-               {"hosts", run->R.nodelist().encode()}};
-    auto stream = handle().stream("job-exec.launch", args, {.nodeid = run->ranks[nodeid]});
-    try {
-        while (auto message = co_await stream.next())
-            from_shell(*run, nodeid, message->json());
-    } catch (const Error &error) {
-        run->status = std::max(run->status, wait_status_of_exit(1));
-        respond(*run, "exception",
-                Json {{"severity", 0},
-                      {"type", "exec"},
-                      {"note", fmt::format("rank {}: {}", run->ranks[nodeid], error.text())}});
-        stop_job(*run);
-    }
-    --run->running;
-    run->changed.notify_all();
-}
-
-void JobExec::from_shell(Run &run, uint32_t nodeid, const Json &message)
-{
-    auto type = message["type"].string_view();
-    if (type == "started") {
-        if (++run.started == run.ranks.size())
-            respond(run, "start", Json::object());
-        if (run.stopping)
-            to_shells(run, Json {{"type", "signal"}, {"signum", SIGTERM}});
-    } else if (type == "event")
-        exec_event(run, message.get<std::string>("name"), message["context"]);
-    else if (type == "output")
-        output(run, message);
-    else if (type == "pmi-exchange")
-        exchange(run, message);
-    else if (type == "log")
-        log(LogLevel::info, "{}: shell {}: {}", run.id, nodeid, message.dump());
-    else if (type == "exception") {
-        int severity = message.get<int>("severity");
-        respond(run, "exception",
-                Json {{"severity", severity},
-                      {"type", message.get<std::string>("exception")},
-                      {"note", message["note"]}});
-        if (severity == 0)
-            stop_job(run);
-    } else if (type == "finish" || type == "exit")
-        run.status = std::max(run.status, message.get<int>("status"));
-}
-
-// guest.output (RFC 24) begins with a header, written before the shells say anything: who follows the output of a job
-// without any must see it end.
-void JobExec::begin_output(Run &run)
-{
-    if (std::exchange(run.output_begun, true))
-        return;
     uint64_t ntasks = 1;
-    if (auto jobspec = Jobspec::parse(run.jobspec))
+    if (auto jobspec = Jobspec::parse(run->jobspec))
         ntasks = jobspec->ntasks().value_or(1);
-    run.ntasks = ntasks;
-    run.open_outputs = 2 * int64_t(ntasks);
-    Json header {{"version", 1},
-                 {"encoding", Json {{"stdout", "UTF-8"}, {"stderr", "UTF-8"}}},
-                 {"count", Json {{"stdout", ntasks}, {"stderr", ntasks}}},
-                 {"options", Json::object()}};
-    writer_.append(run.id.kvs_path("guest.output"), Event {wall_time(), "header", header}.encode());
+    writer_.append(run->id.kvs_path("guest.output"),
+                   run->output.begin(wall_time(), uint32_t(std::min<uint64_t>(ntasks, Idset::max_id))));
+    obey(Json {{"id", run->id.value()},
+               {"type", "launch"},
+               {"ranks", run->ranks.format()},
+               {"job", Json {{"id", run->id.value()},
+                             {"userid", run->userid},
+                             {"jobspec", run->jobspec},
+                             {"R", run->R.to_json()}}}});
+    while (!run->ended)
+        co_await run->changed.wait();
+    if (auto rest = run->output.end(wall_time()); !rest.empty())
+        writer_.append(run->id.kvs_path("guest.output"), rest);
 }
 
-// Tasks that never started, or whose shell was lost, did not say that their output ended: it did.
-void JobExec::end_output(Run &run)
+void JobExec::set_limit(Run &run)
 {
-    if (run.open_outputs <= 0)
+    run.limit.cancel();
+    if (run.R.expiration() <= 0)
         return;
-    auto ranks = Idset::iota(uint32_t(run.ntasks)).format();
-    for (auto *stream : {"stdout", "stderr"})
-        writer_.append(run.id.kvs_path("guest.output"),
-                       Event {wall_time(), "data", Json {{"stream", stream}, {"rank", ranks}, {"eof", true}}}.encode());
-}
-
-void JobExec::output(Run &run, const Json &message)
-{
-    std::string key = run.id.kvs_path("guest.output");
-    begin_output(run);
-    Json rank = message["rank"];
-    Json context {{"stream", message.get<std::string>("stream")},
-                  {"rank", rank.is_integer() ? Json(fmt::format("{}", rank.as<uint32_t>())) : rank}};
-    if (message["data"] && !message["data"].string_view().empty())
-        context.set("data", message["data"]);
-    if (message["encoding"])
-        context.set("encoding", message["encoding"]);
-    if (message.value("eof", false)) {
-        context.set("eof", true);
-        auto ranks = Idset::parse(context["rank"].string_view());
-        run.open_outputs -= ranks ? int64_t(ranks->count()) : 1;
-    }
-    writer_.append(key, Event {wall_time(), "data", context}.encode());
-}
-
-// Every shell gives its pairs; when the last has, all get the union.
-void JobExec::exchange(Run &run, const Json &message)
-{
-    auto seq = message.get<uint64_t>("seq");
-    auto &[count, pairs] = run.exchanges[seq];
-    if (!pairs)
-        pairs = Json::object();
-    for (auto [key, value] : message["pairs"].members())
-        pairs.set(key, value);
-    if (++count < run.ranks.size())
-        return;
-    to_shells(run, Json {{"type", "pmi-exchange-result"}, {"seq", seq}, {"pairs", pairs}});
-    run.exchanges.erase(seq);
-}
-
-void JobExec::to_shells(const Run &run, const Json &message)
-{
-    for (uint32_t node : run.ranks)
-        handle().notify("job-exec.to-shell", Json {{"id", run.id.value()}, {"message", message}},
-                        {.nodeid = node});
-}
-
-void JobExec::stop_job(Run &run)
-{
-    if (std::exchange(run.stopping, true))
-        return;
-    run.changed.notify_all();
-    if (run.started > 0) // later ones get it when they say that they started
-        to_shells(run, Json {{"type", "signal"}, {"signum", SIGTERM}});
-    run.kill = Timer(loop(), seconds(kill_timeout), [this, &run] {
-        to_shells(run, Json {{"type", "signal"}, {"signum", SIGKILL}});
+    run.limit = Timer(loop(), seconds(run.R.expiration() - wall_time()), [this, &run] {
+        raise_exception(run, 0, "timeout", "resource allocation expired");
+        stop_job(run);
     });
 }
 
-Json JobExec::kill(Request &request)
+JobExec::Run &JobExec::need(const Request &request)
 {
     auto found = runs_.find(JobId(request.get<uint64_t>("id")));
     if (found == runs_.end())
         throw Error(ENOENT, "the job is not running");
-    to_shells(*found->second, Json {{"type", "signal"}, {"signum", request.get<int>("signum")}});
+    return *found->second;
+}
+
+Json JobExec::kill(Request &request)
+{
+    auto &run = need(request);
+    auto signum = request.get<int>("signum");
+    run.signalled = true;
+    if (run.mock) { // its only task does what most do
+        if (signum == SIGTERM || signum == SIGKILL || signum == SIGINT || signum == SIGHUP)
+            stop_job(run);
+    } else
+        to_shells(run, Json {{"type", "signal"}, {"signum", signum}});
     return {};
 }
 
-void JobExec::raise(Request request)
+Json JobExec::raise(Request &request)
 {
     auto found = runs_.find(JobId(request.get<uint64_t>("id")));
-    if (found != runs_.end())
+    if (found != runs_.end() && request.find<int>("severity").value_or(0) == 0)
         stop_job(*found->second);
+    return {};
+}
+
+Json JobExec::expiration(Request &request)
+{
+    auto &run = need(request);
+    run.R.set_expiration(request.get<double>("expiration"));
+    set_limit(run);
+    to_shells(run, Json {{"type", "expiration"}, {"expiration", run.R.expiration()}});
+    return {};
+}
+
+// Of a job that is an instance: it says the loss of which of its ranks it cannot survive.
+Json JobExec::critical_ranks(Request &request)
+{
+    auto &run = need(request);
+    if (!request.credentials().is_owner() && request.credentials().userid != run.userid)
+        throw Error(EPERM, "job {} belongs to another user", run.id);
+    auto nodeids = value_or_throw(Idset::parse(request.get<std::string>("ranks")));
+    Idset critical;
+    for (uint32_t nodeid : nodeids)
+        if (nodeid < run.ranks.count())
+            critical.add(run.ranks.nth(nodeid));
+    run.critical = critical;
+    return {};
 }
 
 FLUX_MODULE(job_exec, "job-exec", JobExec)
 
-} // namespace flux
+} // namespace flux::job_exec

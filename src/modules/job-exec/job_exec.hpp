@@ -1,16 +1,32 @@
 // job-exec: starts, follows and ends the shells of jobs (RFC 32). On rank 0 it answers the job manager and
-// keeps what a job is about as a whole; on every rank it runs that rank's shells: "job-exec.launch" streams
-// what the shell says, "job-exec.to-shell" carries a message to it. Rank 0 asks each rank of a job directly.
+// keeps what a job is about as a whole (Run); on every rank it runs that rank's shells.
+//
+// Both ways go along the tree of brokers. Down: orders ("job-exec.orders"), one message per child and turn of
+// the loop, each passing on what concerns the ranks behind it. Up: news, in responses to one streaming request
+// per child ("job-exec.link"), which the parent opens when it first has something to say; its failure means
+// that every rank behind that child is lost. doc/job-exec.md tells the protocol.
 #pragma once
 #include <unordered_map>
+#include <unordered_set>
 
-#include "common/job/jobspec.hpp"
+#include "broker/topology.hpp"
 #include "common/job/resource_set.hpp"
 #include "common/module/module.hpp"
 #include "common/types/job_id.hpp"
+#include "modules/job-exec/news.hpp"
+#include "modules/job-exec/output_log.hpp"
 #include "modules/job-manager/kvs_writer.hpp"
 
-namespace flux {
+namespace flux::job_exec {
+
+// [exec] of the configuration.
+struct Limits {
+    double kill_timeout = 5; // seconds from SIGTERM to SIGKILL, then between ever later SIGKILLs
+    int max_kill_count = 8;  // then the ranks that are left are given up and drained
+    int term_signal = 15;
+    int kill_signal = 9;
+    static Limits from(const Json &config); // throws Error(EINVAL) that names the key
+};
 
 class JobExec : public Module {
 public:
@@ -20,7 +36,10 @@ public:
     Json stats() const override;
 
 private:
-    static constexpr double kill_timeout = 5; // seconds from SIGTERM to SIGKILL
+    static constexpr double default_exit_timeout = 30;           // seconds; flux-shell-options(7)
+    static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
+    static constexpr size_t max_shell_line = 128u << 20;         // bytes
+    static constexpr uint64_t default_input_limit = 10'000'000; // bytes; flux-shell-options(7)
 
     // A job as rank 0 sees it.
     struct Run {
@@ -29,50 +48,96 @@ private:
         Request *request = nullptr; // of job-exec.start, kept by its coroutine
         Json jobspec;
         ResourceSet R;
-        std::vector<uint32_t> ranks;
-        size_t started = 0;
-        size_t running = 0; // ranks whose launch has not ended
+        Idset ranks;
         int status = 0;
+        bool mock = false;
         bool stopping = false;
-        uint64_t ntasks = 1;
-        int64_t open_outputs = 0; // streams of tasks that have not ended
-        bool output_begun = false;
+        bool signalled = false; // somebody asked for a signal: tasks that one ends are not lost
+        bool any_task_exited = false;
+        bool ended = false; // no shell is left
+        int kills = 0;
+        uint64_t input_bytes = 0;
+        bool input_begun = false;
+        OutputLog output;
+        std::optional<Idset> critical; // only the loss of one of these ends the job
         Condition changed;
-        Timer limit;
-        Timer kill;
-        std::map<uint64_t, std::pair<size_t, Json>> exchanges; // seq -> how many, pairs so far
+        Timer limit, kill, exit_timer;
         explicit Run(Loop &loop) : changed(loop) {}
     };
-    // A shell on this rank.
-    struct Shell {
-        Request request;
-        std::unique_ptr<Process> process;
-        std::string partial; // of a line from its channel
+    // A job in the part of the tree that begins at this rank.
+    struct Local {
+        Part part;
+        Run *run = nullptr; // on rank 0
+        bool dirty = false;
+        // The shell on this rank
+        std::unique_ptr<Process> shell;
+        std::string partial;       // of a line from its channel
+        std::vector<int> task_pids; // process groups that would be left if the shell were killed
+        bool finished = false;     // it said so
+        std::string service;       // registered here, when this is the leader
+        explicit Local(Part part) : part(std::move(part)) {}
     };
 
+    // rank 0: job_exec.cpp, run.cpp
     Task<> start_job(Request request);
     Task<> run_mock(std::shared_ptr<Run> run, double duration);
     Task<> run_shells(std::shared_ptr<Run> run);
-    Task<> follow(std::shared_ptr<Run> run, uint32_t nodeid);
-    void from_shell(Run &run, uint32_t nodeid, const Json &message);
+    void hear(Run &run, News news);
+    void hear_shell(Run &run, const Json &message);
+    void hear_event(Run &run, const Json &message);
+    void hear_stdin(Run &run, const Json &message);
+    void hear_loss(Run &run, const Loss &loss);
+    void start_exit_timer(Run &run, const Json &context);
     void exec_event(const Run &run, std::string_view name, Json context = {});
-    void begin_output(Run &run);
-    void end_output(Run &run);
-    void output(Run &run, const Json &message);
-    void exchange(Run &run, const Json &message);
-    void to_shells(const Run &run, const Json &message);
+    void raise_exception(Run &run, int severity, std::string_view type, std::string_view note);
+    void to_shells(const Run &run, Json message);
     void respond(Run &run, std::string_view type, Json data);
+    void set_limit(Run &run);
     void stop_job(Run &run);
+    void kill_again(Run &run);
+    void give_up(Run &run);
     Json kill(Request &request);
-    void raise(Request request);
+    Json raise(Request &request);
+    Json expiration(Request &request);
+    Json critical_ranks(Request &request);
+    Run &need(const Request &request);
 
-    void launch(Request request);
-    Json to_shell(Request &request);
+    // the tree: tree.cpp
+    void link(Request request);
+    Json orders(Request &request);
+    void obey(const Json &order);
+    void order_below(uint32_t child, Json order);
+    Task<> follow(uint32_t child);
+    void child_lost(uint32_t child, const std::string &reason);
+    void tell(JobId id, News news);
+    void schedule_flush();
+    void flush();
+    void drop_all(); // the parent is gone
+
+    // this rank's shells: shells.cpp
+    void launch(JobId id, Local &local, const Json &job);
+    void spawn_shell(JobId id, Local &local, const Json &job);
     void read_channel(JobId id, std::string_view bytes);
+    void from_shell(JobId id, Local &local, const Json &message);
+    void shell_exited(JobId id, int status);
+    void release_shell(JobId id, Local &local);
+    void abandon(const std::shared_ptr<Run> &run);
+    void shell_service(Request request);
 
+    Topology topology_;
+    Limits limits_;
     KvsWriter writer_;
     std::unordered_map<JobId, std::shared_ptr<Run>> runs_;
-    std::unordered_map<JobId, Shell> shells_;
+    std::unordered_map<JobId, Local> jobs_;
+    std::vector<JobId> dirty_;
+    bool flush_posted_ = false;
+    std::optional<Request> link_;               // to the parent
+    std::unordered_set<uint32_t> open_links_;   // to children
+    std::map<uint32_t, Json> orders_;           // child -> array, for the next flush
+    std::unordered_map<std::string, JobId> services_;
+    std::unordered_map<JobId, std::unique_ptr<Process>> dying_; // shells that nobody asks about any more
+    Condition changed_; // a local job is gone
+    uint64_t launched_ = 0;
 };
 
-} // namespace flux
+} // namespace flux::job_exec

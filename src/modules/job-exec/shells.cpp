@@ -1,86 +1,182 @@
-// One rank's shells: processes that talk JSON lines on their channel.
-#include <unistd.h>
-
+// One rank's shells: processes that talk JSON lines on their channel (doc/shell-channel.md).
 #include <csignal>
 
+#include "common/job/job_exit.hpp"
 #include "modules/job-exec/job_exec.hpp"
 
-namespace flux {
+namespace flux::job_exec {
 
 namespace {
 constexpr const char *channel = "FLUX_SHELL_CHANNEL";
-constexpr size_t max_line = 64u << 20;
+
+std::string service_name(uint32_t userid, JobId id)
+{
+    return fmt::format("{}-shell-{}", userid, id.f58(F58Prefix::ascii));
+}
 } // namespace
 
-void JobExec::launch(Request request)
+void JobExec::launch(JobId id, Local &local, const Json &job)
 {
-    request.require_streaming();
-    JobId id(request.get<uint64_t>("id"));
-    if (shells_.contains(id))
-        throw Error(EEXIST, "job {} has a shell here already", id);
+    try {
+        spawn_shell(id, local, job);
+    } catch (const Error &error) {
+        News news;
+        news.ended.add(rank());
+        news.status = wait_status_of_exit(1);
+        news.losses.push_back({Idset {rank()}, fmt::format("rank {}: {}", rank(), error.text())});
+        tell(id, std::move(news));
+    }
+}
+
+void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
+{
+    auto R = value_or_throw(ResourceSet::from_json(job.get<Json>("R")));
+    auto ranks = R.ranks();
+    auto userid = job.get<uint32_t>("userid");
     std::string uri = context().attribute("local-uri").value_or("");
+    Json message = job.shallow_copy();
+    message.set("type", "job")
+        .set("rank", rank())
+        .set("nodeid", ranks.index_of(rank()))
+        .set("nnodes", ranks.count())
+        .set("leader_rank", *ranks.first())
+        .set("hostlist", R.nodelist().encode())
+        .set("uri", uri)
+        .set("service", service_name(userid, id));
+    if (auto enclosing = context().attribute("jobid"))
+        message.set("enclosing_id", *enclosing);
+    if (auto path = context().attribute("jobid-path"))
+        message.set("jobid_path", *path);
     ProcessSpec spec;
     spec.argv = {context().attribute("conf.shell_path").value_or("flux-shell"), id.f58(F58Prefix::ascii)};
-    for (char **entry = environ; entry && *entry; ++entry)
-        if (!std::string_view(*entry).starts_with("FLUX_URI="))
-            spec.environment.push_back(*entry);
-    spec.environment.push_back("FLUX_URI=" + uri);
+    spec.inherit_environment = true;
+    spec.environment = {"FLUX_URI=" + uri};
     spec.capture_output = false;
     spec.channels = {channel};
-    Json job = request.json().shallow_copy();
-    job.set("type", "job");
-    job.set("rank", rank());
-    job.set("uri", uri);
     ProcessCallbacks callbacks;
     callbacks.on_output = [this, id](std::string_view stream, std::string_view bytes) {
         if (stream == channel)
             read_channel(id, bytes);
     };
-    callbacks.on_exit = [this, id](int status) {
-        auto found = shells_.find(id);
-        if (found == shells_.end())
-            return;
-        found->second.request.respond(Json {{"type", "exit"}, {"status", status}});
-        found->second.request.finish();
-        post([this, id] { shells_.erase(id); });
-    };
-    auto process = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
-    process->write(channel, job.dump() + "\n");
-    request.respond(Json {{"type", "started"}, {"pid", process->pid()}});
-    shells_.emplace(id, Shell {std::move(request), std::move(process), {}});
+    callbacks.on_exit = [this, id](int status) { shell_exited(id, status); };
+    local.shell = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
+    local.shell->write(channel, message.dump() + "\n");
+    ++launched_;
+    if (rank() == *ranks.first()) {
+        local.service = service_name(userid, id);
+        services_[local.service] = id;
+        handle().notify("service.add", Json {{"service", local.service}}, {.nodeid = rank()});
+    }
+    News news;
+    news.started.add(rank());
+    tell(id, std::move(news));
 }
 
 void JobExec::read_channel(JobId id, std::string_view bytes)
 {
-    auto found = shells_.find(id);
-    if (found == shells_.end())
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
         return;
-    auto &shell = found->second;
-    shell.partial += bytes;
+    auto &local = found->second;
+    local.partial += bytes;
     size_t begin = 0;
-    for (size_t end; (end = shell.partial.find('\n', begin)) != std::string::npos; begin = end + 1) {
-        auto message = Json::parse(std::string_view(shell.partial).substr(begin, end - begin));
-        if (message && message->is_object())
-            shell.request.respond(*message);
-        else
-            log(LogLevel::err, "{}: the shell said something that is no JSON object", id);
+    for (size_t end; (end = local.partial.find('\n', begin)) != std::string::npos; begin = end + 1) {
+        auto message = Json::parse(std::string_view(local.partial).substr(begin, end - begin));
+        try {
+            if (!message || !message->is_object())
+                throw Error(EPROTO, "no JSON object");
+            from_shell(id, local, *message);
+        } catch (const Error &error) {
+            log(LogLevel::err, "{}: its shell said something that makes no sense: {}", id, error.text());
+        }
     }
-    shell.partial.erase(0, begin);
-    if (shell.partial.size() > max_line) {
-        log(LogLevel::err, "{}: the shell's line is over {} bytes long", id, max_line);
-        shell.partial.clear();
-        shell.process->signal(SIGKILL);
+    local.partial.erase(0, begin);
+    if (local.partial.size() > max_shell_line) {
+        log(LogLevel::err, "{}: a line of its shell is over {} bytes long", id, max_shell_line);
+        local.partial.clear();
+        local.shell->signal(SIGKILL);
     }
 }
 
-Json JobExec::to_shell(Request &request)
+void JobExec::from_shell(JobId id, Local &local, const Json &message)
 {
-    JobId id(request.get<uint64_t>("id"));
-    auto found = shells_.find(id);
-    if (found == shells_.end())
-        throw Error(ENOENT, "job {} has no shell on rank {}", id, rank());
-    found->second.process->write(channel, request.get<Json>("message").dump() + "\n");
-    return {};
+    auto type = message["type"].string_view();
+    News news;
+    if (type == "finish") {
+        local.finished = true;
+        news.status = message.get<int>("status");
+    } else if (type == "tasks") {
+        local.task_pids = message.get<std::vector<int>>("pids");
+        return;
+    } else if (type == "pmi-exchange") {
+        auto &exchange = news.exchanges[message.get<uint64_t>("seq")];
+        exchange.ranks.add(rank());
+        exchange.pairs = message.get<Json>("pairs");
+    } else
+        news.said.push_back(message);
+    tell(id, std::move(news));
 }
 
-} // namespace flux
+void JobExec::shell_exited(JobId id, int status)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end()) {
+        loop().post([shell = std::move(dying_.extract(id))] {}); // not from inside its own callback
+        changed_.notify_all();
+        return;
+    }
+    auto &local = found->second;
+    News news;
+    news.ended.add(rank());
+    news.status = status;
+    if (!local.finished) {
+        news.losses.push_back({Idset {rank()}, fmt::format("the shell on rank {} was lost: it {}{}", rank(),
+                                                           (status & 0x7f) ? "was " : "",
+                                                           describe_wait_status(status))});
+        context().platform().spawner->kill_groups(std::exchange(local.task_pids, {}));
+    }
+    tell(id, std::move(news));
+}
+
+// Nobody asks about this shell any more. It is told to end its tasks and itself.
+void JobExec::release_shell(JobId id, Local &local)
+{
+    if (!local.service.empty()) {
+        services_.erase(local.service);
+        handle().notify("service.remove", Json {{"service", local.service}}, {.nodeid = rank()});
+    }
+    if (!local.shell || local.part.has_ended(Idset {rank()})) {
+        if (local.shell) // called from its own callback, maybe: it goes away from the top of the loop
+            loop().post([shell = std::move(local.shell)] {});
+        return;
+    }
+    local.shell->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");
+    dying_[id] = std::move(local.shell);
+}
+
+// NAME-shell-ID.stdin {"stream","rank","data"?,"encoding"?,"eof"?}
+void JobExec::shell_service(Request request)
+{
+    auto topic = std::string_view(request.message().topic);
+    auto found = services_.find(std::string(request.message().service()));
+    if (found == services_.end() || !topic.ends_with(".stdin"))
+        throw Error(ENOSYS, "Unknown service method {}", topic);
+    auto &who = request.credentials();
+    if (!who.is_owner() && !found->first.starts_with(fmt::format("{}-", who.userid)))
+        throw Error(EPERM, "only the owner of a job may give it input");
+    if (auto stream = request.get<std::string>("stream"); stream != "stdin")
+        throw Error(EINVAL, "stream {} cannot be written: only stdin can", stream);
+    auto ranks = request.get<std::string>("rank");
+    if (ranks != "all")
+        value_or_throw(Idset::parse(ranks));
+    Json message {{"type", "stdin"}, {"ranks", ranks}};
+    for (auto *name : {"data", "encoding", "eof"})
+        if (Json value = request.json()[name])
+            message.set(name, value);
+    News news;
+    news.said.push_back(message);
+    tell(found->second, std::move(news));
+    request.respond();
+}
+
+} // namespace flux::job_exec

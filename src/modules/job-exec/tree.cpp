@@ -1,0 +1,166 @@
+// Orders down, news up.
+#include <csignal>
+
+#include "modules/job-exec/job_exec.hpp"
+
+namespace flux::job_exec {
+
+// --- towards the root
+
+void JobExec::link(Request request)
+{
+    request.require_streaming();
+    if (link_) // a parent that was reloaded or came back knows nothing of what is here
+        drop_all();
+    link_.emplace(std::move(request));
+}
+
+void JobExec::tell(JobId id, News news)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        return; // given up
+    found->second.part.add(std::move(news));
+    if (std::exchange(found->second.dirty, true))
+        return;
+    dirty_.push_back(id);
+    schedule_flush();
+}
+
+void JobExec::schedule_flush()
+{
+    if (std::exchange(flush_posted_, true))
+        return;
+    spawn([](JobExec &self) -> Task<> { // a task, so that it ends with the module
+        co_await sleep_for(self.loop(), Duration::zero());
+        self.flush_posted_ = false;
+        self.flush();
+    }(*this));
+}
+
+void JobExec::flush()
+{
+    Json up = Json::array();
+    for (auto id : std::exchange(dirty_, {})) {
+        auto found = jobs_.find(id);
+        if (found == jobs_.end())
+            continue;
+        auto &local = found->second;
+        local.dirty = false;
+        News news = local.part.take();
+        bool over = !news.ended.empty();
+        Run *run = local.run;
+        if (news.empty())
+            continue;
+        if (over) {
+            release_shell(id, local);
+            jobs_.erase(found);
+            changed_.notify_all();
+        }
+        if (run)
+            hear(*run, std::move(news));
+        else
+            up.append(news.to_json(id));
+    }
+    if (!up.empty() && link_)
+        link_->respond(Json {{"news", up}});
+    for (auto &[child, orders] : std::exchange(orders_, {}))
+        handle().notify("job-exec.orders", Json {{"orders", orders}}, {.nodeid = child});
+}
+
+void JobExec::drop_all()
+{
+    link_.reset();
+    for (auto &[id, local] : std::exchange(jobs_, {}))
+        release_shell(id, local);
+    changed_.notify_all();
+}
+
+// --- away from it
+
+Json JobExec::orders(Request &request)
+{
+    for (auto order : request.get<Json>("orders").elements())
+        try {
+            obey(order);
+        } catch (const Error &error) {
+            log(LogLevel::err, "order {}: {}", order["type"].string_view(), error.text());
+        }
+    return {};
+}
+
+void JobExec::obey(const Json &order)
+{
+    JobId id(order.get<uint64_t>("id"));
+    auto type = order.get<std::string>("type");
+    if (type == "launch") {
+        auto ranks = value_or_throw(Idset::parse(order.get<std::string>("ranks")));
+        auto [at, fresh] = jobs_.try_emplace(id, Part(topology_, ranks));
+        if (!fresh)
+            throw Error(EEXIST, "job {} is here already", id);
+        auto &local = at->second;
+        if (auto run = runs_.find(id); run != runs_.end())
+            local.run = run->second.get();
+        for (const auto &[child, below] : local.part.children()) {
+            Json passed_on = order.shallow_copy();
+            passed_on.set("ranks", below.format());
+            order_below(child, std::move(passed_on));
+        }
+        if (local.part.is_here())
+            launch(id, local, order["job"]);
+        return;
+    }
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        return; // it has ended meanwhile
+    auto &local = found->second;
+    Json message = order["message"];
+    if (local.shell && message["type"].string_view() == "kill-shell") {
+        local.shell->signal(SIGKILL);
+    } else if (local.shell)
+        local.shell->write("FLUX_SHELL_CHANNEL", message.dump() + "\n");
+    for (const auto &[child, below] : local.part.children())
+        if (!local.part.has_ended(below))
+            order_below(child, order);
+}
+
+void JobExec::order_below(uint32_t child, Json order)
+{
+    if (open_links_.insert(child).second)
+        spawn(follow(child));
+    auto &orders = orders_[child];
+    if (!orders)
+        orders = Json::array();
+    orders.append(std::move(order));
+    schedule_flush();
+}
+
+Task<> JobExec::follow(uint32_t child)
+{
+    auto stream = handle().stream("job-exec.link", {}, {.nodeid = child}, "job-exec.link-cancel");
+    std::string reason;
+    try {
+        while (auto message = co_await stream.next())
+            for (auto item : message->json()["news"].elements())
+                tell(JobId(item.get<uint64_t>("id")), value_or_throw(News::from_json(item)));
+        reason = "its job-exec module was unloaded";
+    } catch (const Error &error) {
+        reason = error.text();
+    }
+    child_lost(child, reason);
+}
+
+void JobExec::child_lost(uint32_t child, const std::string &reason)
+{
+    open_links_.erase(child);
+    for (auto &[id, local] : jobs_) {
+        if (!local.part.children().contains(child))
+            continue;
+        local.part.lose_child(child, reason);
+        if (!std::exchange(local.dirty, true))
+            dirty_.push_back(id);
+    }
+    schedule_flush();
+}
+
+} // namespace flux::job_exec
