@@ -3,6 +3,7 @@
 // job is durable.
 #include "common/job/job_state.hpp"
 #include "common/job/jobspec.hpp"
+#include "common/job/queue_config.hpp"
 #include "common/job/sign.hpp"
 #include "common/module/module.hpp"
 #include "common/types/job_id.hpp"
@@ -45,10 +46,13 @@ private:
         Json job;
         try {
             job = check(request);
+            if (!(job.get<uint32_t>("flags") & job_flags::novalidate))
+                co_await check_feasibility(job["jobspec"]);
         } catch (const Error &) {
             ++refused_;
             throw;
         }
+        job.set("id", generator_.next(int64_t(wall_time() * 1000)).value());
         uint64_t id = job.get<uint64_t>("id");
         Promise<bool> promise(loop());
         auto future = promise.future();
@@ -92,12 +96,36 @@ private:
         if (!(flags & job_flags::novalidate))
             if (auto ok = jobspec->check_v1(); !ok)
                 throw Error(EINVAL, "jobspec: {}", ok.error().text());
-        return Json {{"id", generator_.next(int64_t(wall_time() * 1000)).value()},
-                     {"userid", who.userid},
+        Json complete = value_or_throw(queues().complete(*text));
+        if (complete.raw() != text->raw())
+            jobspec = Jobspec::parse(complete);
+        if (auto ok = queues().check(*jobspec); !ok)
+            throw ok.error();
+        return Json {{"userid", who.userid},
                      {"urgency", urgency},
                      {"flags", flags},
                      {"J", signed_text},
-                     {"jobspec", *text}};
+                     {"jobspec", complete}};
+    }
+    // The configuration may change while we run.
+    const QueueConfig &queues()
+    {
+        if (context().config().raw() != configured_by_.raw()) {
+            queues_ = value_or_throw(QueueConfig::from(context().config()));
+            configured_by_ = context().config();
+        }
+        return queues_;
+    }
+    // EINVAL when no scheduler could ever run it. Without one nobody knows.
+    Task<> check_feasibility(Json jobspec)
+    {
+        Json args {{"jobspec", jobspec}};
+        try {
+            co_await rpc("feasibility.check", args);
+        } catch (const Error &error) {
+            if (error.errnum() != ENOSYS)
+                throw Error(EINVAL, "{}", error.text());
+        }
     }
 
     Task<> send_batches()
@@ -133,6 +161,8 @@ private:
     }
 
     FluidGenerator generator_;
+    QueueConfig queues_;
+    Json configured_by_;
     std::vector<Waiting> waiting_;
     bool sending_ = false;
     uint64_t submitted_ = 0;

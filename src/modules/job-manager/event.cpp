@@ -91,8 +91,10 @@ void on_alloc(Job &job, const Event &event)
     job.has_resources = true;
     if (event.context["annotations"])
         job.annotations = event.context["annotations"];
-    if (job.state != JobState::cleanup)
+    if (job.state != JobState::cleanup) {
         job.state = JobState::run;
+        job.ran = true;
+    }
 }
 
 void on_free(Job &job, const Event &event)
@@ -164,6 +166,15 @@ void on_jobspec_update(Job &job, const Event &event)
     }
 }
 
+void on_resource_update(Job &job, const Event &event)
+{
+    auto expiration = event.context.get<double>("expiration");
+    if (!job.R)
+        return;
+    job.R = job.R.copy();
+    job.R.set_path("execution.expiration", expiration);
+}
+
 void on_set_flags(Job &job, const Event &event)
 {
     for (const auto &name : event.context.get<std::vector<std::string>>("flags"))
@@ -206,6 +217,7 @@ const std::map<std::string_view, Handler> &handlers()
         {"exception", on_exception},
         {"clean", on_clean},
         {"jobspec-update", on_jobspec_update},
+        {"resource-update", on_resource_update},
         {"set-flags", on_set_flags},
         {"prolog-start", on_action_start<true>},
         {"prolog-finish", on_action_finish<true>},

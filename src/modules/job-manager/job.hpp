@@ -43,7 +43,7 @@ struct Job {
     double t_submit = 0;
     double t_clean = 0;
 
-    Json jobspec;      // without environment; absent once inactive
+    Json jobspec;      // without environment
     Json full_jobspec; // as submitted, until it is started
     Json R;
     Json annotations;
@@ -54,6 +54,7 @@ struct Job {
     int prologs = 0; // running
     int epilogs = 0;
     bool has_resources = false; // between alloc and free
+    bool ran = false;           // it came to RUN
     bool started = false;
     bool finished = false;
     bool released = false;     // the execution service is through with it
@@ -61,11 +62,17 @@ struct Job {
     std::optional<Json> fatal; // context of the first severity 0 exception
 
     // What is under way with others; not part of the event log.
+    std::string unwritten;      // lines of the event log that are not yet given to the store
+    Json unpublished;           // the same events for the journal; an array or absent
+    uint64_t ticket = 0;        // of the commit that has the last line given to the store
+    bool dirty = false;         // unwritten is on the list for the end of this turn
+    bool recovered = false;     // had resources when the instance started: never launched again
     bool alloc_pending = false;
     bool alloc_cancelling = false;
     bool start_pending = false; // sent to the execution service, no final release yet
     bool stop_sent = false;
     bool queue_stopped = false; // its queue does not send to the scheduler
+    bool singleton = false;     // counted among those of its name
 
     static constexpr uint32_t userid_none = 0xffffffff;
 

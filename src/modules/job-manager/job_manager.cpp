@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/types/duration.hpp"
+
 namespace flux {
 
 JobManager::JobManager(Context &context) : Module(context), writer_(handle()), changed_(loop())
@@ -21,6 +23,7 @@ JobManager::JobManager(Context &context) : Module(context), writer_(handle()), c
     serve("drain", role::owner, &JobManager::drain);
     serve("idle", role::owner, &JobManager::idle);
     serve("purge", role::owner, &JobManager::purge);
+    serve("purge-id", role::owner, &JobManager::purge_id);
     serve("events-journal", role::owner, &JobManager::events_journal);
     serve("queue-status", role::any, &JobManager::queue_status);
     serve("queue-list", role::any, &JobManager::queue_list);
@@ -29,42 +32,63 @@ JobManager::JobManager(Context &context) : Module(context), writer_(handle()), c
     serve("sched-hello", role::owner, &JobManager::sched_hello);
     serve("sched-ready", role::owner, &JobManager::sched_ready);
     serve("exec-hello", role::owner, &JobManager::exec_hello);
-    handle().on_cancel([this](const RouteId &sender, uint32_t matchtag) {
-        for (auto at = listeners_.begin(); at != listeners_.end(); ++at) {
-            if (at->request.sender() == sender && at->request.message().matchtag == matchtag) {
-                at->request.finish();
-                listeners_.erase(at);
-                return;
-            }
+    auto forget = [this](const RouteId &sender, std::optional<uint32_t> matchtag) {
+        auto matches = [&](const Request &request) {
+            return request.sender() == sender && (!matchtag || request.message().matchtag == *matchtag);
+        };
+        for (auto at = listeners_.begin(); at != listeners_.end();) {
+            auto listener = *at++;
+            if (!matches(listener->request))
+                continue;
+            listener->gone = true;
+            listener->request.finish();
+            listeners_.remove(listener);
         }
-    });
-    handle().on_disconnect([this](const RouteId &sender) {
-        listeners_.remove_if([&](const Listener &listener) { return listener.request.sender() == sender; });
-    });
+        for (auto at = waiters_.begin(); at != waiters_.end();) {
+            auto waiter = at++;
+            if (!matches(waiter->request))
+                continue;
+            std::erase(waiters_of_[waiter->id], waiter);
+            waiters_.erase(waiter);
+        }
+        if (!matchtag && sched_known_ && sender == scheduler_)
+            scheduler_gone();
+    };
+    handle().on_cancel([forget](const RouteId &sender, uint32_t matchtag) { forget(sender, matchtag); });
+    handle().on_disconnect([forget](const RouteId &sender) { forget(sender, std::nullopt); });
 }
 
 Task<> JobManager::start()
 {
-    for (auto [name, unused] : context().config()["queues"].members())
-        queues_[std::string(name)].started = false; // named queues wait for "flux queue start"
-    if (queues_.empty())
-        queues_[""];
+    configure_queues();
+    co_await restore_queues();
     co_await load_jobs();
+    Json config = context().config()["job-manager"];
+    double age_limit = -1;
+    if (auto text = config.find<std::string>("inactive-age-limit"))
+        age_limit = value_or_throw(parse_duration(*text));
+    auto num_limit = config.value<int64_t>("inactive-num-limit", -1);
+    if (age_limit >= 0 || num_limit >= 0)
+        spawn(purge_forever(age_limit, num_limit));
 }
 
 Task<> JobManager::stop()
 {
+    for (auto &[id, job] : active_)
+        flush(*job);
     co_await writer_.flush();
 }
 
 Json JobManager::stats() const
 {
-    return Json {{"journal", Json {{"listeners", listeners_.size()}, {"events", events_}}},
-                 {"active_jobs", active_.size()},
-                 {"inactive_jobs", inactive_.size()},
-                 {"max_jobid", max_jobid_},
-                 {"commits", writer_.commits()},
-                 {"housekeeping", Json {{"running", Json::object()}}}};
+    return Json {
+        {"journal", Json {{"listeners", listeners_.size()}, {"events", events_}}},
+        {"active_jobs", active_.size()},
+        {"inactive_jobs", inactive_.size()},
+        {"max_jobid", max_jobid_},
+        {"commits", writer_.commits()},
+        {"housekeeping",
+         Json {{"running", Json::object()}, {"config", Json {{"release-after", -1.0}, {"command", ""}}}}}};
 }
 
 Job *JobManager::find(JobId id)
@@ -87,24 +111,56 @@ Job &JobManager::need(const Request &request)
     return *job;
 }
 
-KvsWriter::Ticket JobManager::post(Job &job, std::string_view name, Json context)
+// The event holds at once; it goes to the store and the journal with the others of this turn.
+void JobManager::post(Job &job, std::string_view name, Json context)
 {
     Event event {wall_time(), std::string(name), std::move(context)};
     if (auto applied = job.apply(event); !applied)
         throw applied.error();
-    std::string line = event.encode();
-    job.eventlog += line;
+    event.encode_to(job.unwritten);
+    if (!listeners_.empty()) {
+        if (!job.unpublished)
+            job.unpublished = Json::array();
+        job.unpublished.append(event.to_json());
+    }
     ++events_;
-    auto ticket = writer_.append(job.id.kvs_path("eventlog"), line);
-    publish(job, event);
-    return ticket;
+    if (std::exchange(job.dirty, true))
+        return;
+    dirty_.push_back(job.id);
+    schedule_flush();
+}
+
+KvsWriter::Ticket JobManager::flush(Job &job)
+{
+    job.dirty = false;
+    if (!job.unwritten.empty()) {
+        job.ticket = writer_.append(job.id.kvs_path("eventlog"), job.unwritten);
+        job.eventlog += job.unwritten;
+        job.unwritten.clear();
+    }
+    if (job.unpublished)
+        publish(job, std::exchange(job.unpublished, Json()));
+    return job.ticket;
+}
+
+void JobManager::schedule_flush()
+{
+    if (std::exchange(flush_posted_, true))
+        return;
+    spawn([](JobManager &self) -> Task<> { // a task, so that it ends with the module
+        co_await sleep_for(self.loop(), Duration::zero());
+        self.flush_posted_ = false;
+        for (auto id : std::exchange(self.dirty_, {}))
+            if (Job *job = self.find(id); job && job->dirty)
+                self.flush(*job);
+    }(*this));
 }
 
 // Does what the job needs until it waits for somebody else. May retire the job: it is gone then.
 void JobManager::advance(Job &job)
 {
     for (;;) {
-        job.queue_stopped = !queue_of(job).started;
+        job.queue_stopped = job.state == JobState::sched && !schedules(job);
         switch (job.next_action()) {
         case JobAction::none:
             return;
@@ -149,7 +205,7 @@ void JobManager::advance(Job &job)
                                                             {"note", (*job.fatal)["note"]}});
             return;
         case JobAction::free:
-            spawn(free_job(job.id));
+            free_job(job);
             post(job, "free");
             break;
         case JobAction::clean:
@@ -162,22 +218,25 @@ void JobManager::advance(Job &job)
 
 void JobManager::retire(Job &job)
 {
+    flush(job);
+    auto id = job.id;
+    bool completed = job.result() == JobResult::completed;
     if (job.waitable()) {
+        --waitable_;
         std::string errstr;
-        if (job.result() != JobResult::completed) {
-            if (job.fatal)
-                errstr = fmt::format("Fatal exception type={} {}", (*job.fatal)["type"].string_view(),
-                                     (*job.fatal)["note"].string_view());
-            else
-                errstr = fmt::format("task(s) exited with exit code {}", job.status >> 8 & 0xff);
-        }
-        zombies_[job.id] = Json {
-            {"id", job.id.value()}, {"success", job.result() == JobResult::completed}, {"errstr", errstr}};
+        if (!completed && job.fatal)
+            errstr = fmt::format("Fatal exception type={} {}", (*job.fatal)["type"].string_view(),
+                                 (*job.fatal)["note"].string_view());
+        else if (!completed)
+            errstr = fmt::format("task(s) exited with exit code {}", job.status >> 8 & 0xff);
+        answer_waiters(job, Json {{"id", id.value()}, {"success", completed}, {"errstr", errstr}});
     }
-    job.jobspec = job.full_jobspec = job.R = job.annotations = Json();
-    auto node = active_.extract(job.id);
-    inactive_.insert(std::move(node));
+    take_over_ended(job);
+    leave_singletons(job);
+    begin_timers_.erase(id);
+    active_.erase(id);
     changed_.notify_all();
+    antecedent_ended(id, inactive_.at(id));
 }
 
 void JobManager::raise_exception(Job &job, std::string_view type, int severity, std::string_view note,
@@ -188,51 +247,6 @@ void JobManager::raise_exception(Job &job, std::string_view type, int severity, 
         context.set("userid", userid);
     post(job, "exception", context);
     advance(job);
-}
-
-JobManager::Queue &JobManager::queue_of(const Job &job)
-{
-    auto found = queues_.find(std::string(job.jobspec.at("attributes", "system", "queue").string_view()));
-    return found == queues_.end() ? queues_.begin()->second : found->second;
-}
-
-Task<Json> JobManager::submit(Request request)
-{
-    Json errors = Json::array();
-    KvsWriter::Ticket ticket = 0;
-    for (auto item : request.get<Json>("jobs").elements()) {
-        JobId id(item.get<uint64_t>("id"));
-        auto job = std::make_unique<Job>();
-        job->id = id;
-        job->full_jobspec = item.get<Json>("jobspec");
-        job->jobspec = without_environment(job->full_jobspec);
-        auto &queue = queue_of(*job);
-        std::string queue_name(job->jobspec.at("attributes", "system", "queue").string_view());
-        std::string refused;
-        if (active_.contains(id) || inactive_.contains(id))
-            refused = fmt::format("job {} exists already", id);
-        else if (!queue_name.empty() && !queues_.contains(queue_name))
-            refused = fmt::format("Invalid queue '{}' specified", queue_name);
-        else if (!queue.enabled)
-            refused = fmt::format("job submission is disabled: {}", queue.disable_reason);
-        if (!refused.empty()) {
-            errors.append(Json::array().append(id.value()).append(refused));
-            continue;
-        }
-        Job &added = *(active_[id] = std::move(job));
-        max_jobid_ = std::max(max_jobid_, id.value());
-        writer_.put(id.kvs_path("J"), item.get<std::string>("J"));
-        writer_.put(id.kvs_path("jobspec"), added.jobspec.dump());
-        post(added, "submit",
-             Json {{"userid", item.get<uint32_t>("userid")},
-                   {"urgency", item.get<int>("urgency")},
-                   {"flags", item.get<uint32_t>("flags")},
-                   {"version", 1}});
-        ticket = post(added, "validate");
-        advance(added);
-    }
-    co_await writer_.wait(ticket);
-    co_return errors.empty() ? Json::object() : Json {{"errors", errors}};
 }
 
 Json JobManager::list(Request &request)
@@ -271,7 +285,7 @@ Json JobManager::getattr(Request &request)
         else if (name == "R" && job->R)
             out.set(name, job->R);
         else if (name == "eventlog")
-            out.set(name, job->eventlog);
+            out.set(name, job->eventlog + job->unwritten);
         else
             throw Error(ENOENT, "{}: job {} has no attribute of this name", name, id);
     }
@@ -366,50 +380,50 @@ Json JobManager::memo(Request &request)
         throw Error(EPROTO, "memo is an object of keys and values, not {}", changes.type_name());
     if (request.find<bool>("volatile").value_or(false)) {
         job.annotations = merge_annotations(job.annotations, Json {{"user", changes}});
-        publish(job, Event {wall_time(), "annotations", Json {{"annotations", job.annotations}}});
+        publish_annotations(job);
     } else
         post(job, "memo", changes);
     return {};
 }
 
-Json JobManager::update(Request &request)
+// Kept until the job has ended; each ended job answers one request.
+void JobManager::wait(Request request)
 {
-    Job &job = need(request);
-    Json updates = request.get<Json>("updates");
-    if (!updates.is_object() || updates.empty())
-        throw Error(EPROTO, "updates is an object of jobspec keys and values");
-    for (auto [key, value] : updates.members())
-        if (!key.starts_with("attributes."))
-            throw Error(EINVAL, "update of {} is not supported: only attributes change after submission",
-                        key);
-    if (job.has_resources)
-        throw Error(EINVAL, "the jobspec cannot be changed once resources are allocated");
-    post(job, "jobspec-update", updates);
-    return {};
+    JobId id(request.find<uint64_t>("id").value_or(0));
+    auto zombie = id.value() ? zombies_.find(id) : zombies_.begin();
+    if (zombie != zombies_.end()) {
+        request.respond(zombie->second);
+        zombies_.erase(zombie);
+        return;
+    }
+    if (!id.value() && waitable_ <= waiters_of_[id].size())
+        throw Error(ECHILD, "there are no more waitable jobs");
+    if (id.value()) {
+        Job *job = find(id);
+        if (!job || !job->waitable())
+            throw Error(ECHILD, "{} is no waitable job, or was waited for already", id);
+        if (auto others = waiters_of_.find(id); others != waiters_of_.end() && !others->second.empty())
+            throw Error(ECHILD, "{} is waited for already", id);
+    }
+    waiters_.push_back({std::move(request), id});
+    waiters_of_[id].push_back(std::prev(waiters_.end()));
 }
 
-Task<Json> JobManager::wait(Request request)
+void JobManager::answer_waiters(const Job &job, const Json &answer)
 {
-    auto wanted = request.find<uint64_t>("id");
-    for (;;) {
-        if (wanted && *wanted) {
-            JobId id(*wanted);
-            if (auto found = zombies_.find(id); found != zombies_.end()) {
-                Json answer = found->second;
-                zombies_.erase(found);
-                co_return answer;
-            }
-            Job *job = find(id);
-            if (!job || !job->waitable())
-                throw Error(ECHILD, "{} is no waitable job, or was waited for already", id);
-        } else if (!zombies_.empty()) {
-            Json answer = zombies_.begin()->second;
-            zombies_.erase(zombies_.begin());
-            co_return answer;
-        } else if (std::ranges::none_of(active_, [](const auto &entry) { return entry.second->waitable(); }))
-            throw Error(ECHILD, "there are no more waitable jobs");
-        co_await changed_.wait();
+    for (JobId key : {job.id, JobId(0)}) {
+        auto found = waiters_of_.find(key);
+        if (found == waiters_of_.end() || found->second.empty())
+            continue;
+        auto waiter = found->second.front();
+        found->second.erase(found->second.begin());
+        if (found->second.empty())
+            waiters_of_.erase(found);
+        waiter->request.respond(answer);
+        waiters_.erase(waiter);
+        return;
     }
+    zombies_[job.id] = answer;
 }
 
 Task<Json> JobManager::drain(Request)
@@ -426,37 +440,6 @@ Task<Json> JobManager::idle(Request)
     co_return Json {{"pending", active_.size()}};
 }
 
-Task<Json> JobManager::purge(Request request)
-{
-    auto age_limit = request.find<double>("age_limit").value_or(-1);
-    auto num_limit = request.find<int64_t>("num_limit").value_or(-1);
-    auto batch = request.find<size_t>("batch").value_or(50);
-    bool force = request.find<bool>("force").value_or(false);
-    std::vector<std::pair<double, JobId>> oldest;
-    for (const auto &[id, job] : inactive_)
-        oldest.emplace_back(job->t_clean, id);
-    std::ranges::sort(oldest);
-    std::vector<JobId> gone;
-    for (const auto &[t_clean, id] : oldest) {
-        bool over = num_limit >= 0 && oldest.size() - gone.size() > size_t(num_limit);
-        bool old = age_limit >= 0 && wall_time() - t_clean > age_limit;
-        if ((over || old) && gone.size() < batch)
-            gone.push_back(id);
-    }
-    if (!force)
-        co_return Json {{"count", gone.size()}};
-    KvsWriter::Ticket ticket = 0;
-    Json ids = Json::array();
-    for (auto id : gone) {
-        inactive_.erase(id);
-        zombies_.erase(id);
-        ids.append(id.value());
-        ticket = writer_.unlink(id.kvs_path());
-    }
-    co_await writer_.wait(ticket);
-    if (!gone.empty())
-        handle().publish("job-purge-inactive", Json {{"jobs", ids}});
-    co_return Json {{"count", gone.size()}};
-}
+FLUX_MODULE(job_manager, "job-manager", JobManager)
 
 } // namespace flux

@@ -1,11 +1,16 @@
 // job-manager (rank 0): moves jobs through the states of RFC 21. Every change is an event: post() applies it
-// to the job, adds it to the event log in the KVS (group committed) and tells the journal's listeners;
-// advance() then does what the job needs next. The protocols: scheduler RFC 27, execution RFC 32.
+// to the job; what a job's events of one turn are goes to the event log in the KVS (group committed) and to the
+// journal's listeners together. advance() then does what the job needs next. The protocols: scheduler RFC 27,
+// execution RFC 32.
+//
+// Of a job that has ended only EndedJob is kept; what else is asked of it comes from the KVS.
 #pragma once
 #include <list>
 #include <unordered_map>
 
+#include "common/job/queue_config.hpp"
 #include "common/module/module.hpp"
+#include "modules/job-manager/dependencies.hpp"
 #include "modules/job-manager/job.hpp"
 #include "modules/job-manager/kvs_writer.hpp"
 
@@ -19,8 +24,11 @@ public:
     Json stats() const override;
 
 private:
-    // What one queue is told by flux-queue(1). The queue without name is the only one unless queues are
-    // configured.
+    static constexpr size_t purge_batch = 100;     // jobs of one commit of the automatic purge
+    static constexpr double purge_interval = 10;   // seconds between looks at inactive-age-limit
+    static constexpr size_t load_window = 256;     // lookups under way while jobs are taken over
+
+    // What one queue is told by flux-queue(1).
     struct Queue {
         bool enabled = true;
         bool started = true;
@@ -32,10 +40,27 @@ private:
         Request request;
         Json allow; // object of event names, or absent: all
         Json deny;
+        bool catching_up = true;    // the past is still on its way: what is new waits
+        std::vector<Payload> later; // while catching up
+        bool gone = false;
+    };
+    struct Waiter {
+        Request request;
+        JobId id; // 0: any
     };
 
-    // requests: job_manager.cpp
+    // submission: submit.cpp
     Task<Json> submit(Request request);
+    std::optional<std::string> admit(const Json &item);
+    std::vector<Dependency> check_dependencies(const Job &job) const;
+    void add_dependencies(Job &job, const std::vector<Dependency> &dependencies, bool announce);
+    void dependency_met(JobId id, const std::string &description);
+    void antecedent_started(JobId id);
+    void antecedent_ended(JobId id, const EndedJob &ended);
+    void join_singletons(Job &job, bool held);
+    void leave_singletons(const Job &job);
+
+    // requests: job_manager.cpp, update.cpp
     Json list(Request &request);
     Json getinfo(Request &request);
     Json getattr(Request &request);
@@ -45,55 +70,96 @@ private:
     Json killall(Request &request);
     Json urgency(Request &request);
     Json memo(Request &request);
-    Json update(Request &request);
-    Task<Json> wait(Request request);
+    Task<Json> update(Request request);
+    Task<> update_expiration(JobId id, double duration);
+    void wait(Request request);
+    void answer_waiters(const Job &job, const Json &answer);
     Task<Json> drain(Request request);
     Task<Json> idle(Request request);
+
+    // purge.cpp
     Task<Json> purge(Request request);
+    Task<Json> purge_id(Request request);
+    Task<size_t> purge_jobs(std::vector<JobId> ids);
+    std::vector<JobId> overdue(double age_limit, int64_t num_limit, size_t batch) const;
+    Task<> purge_forever(double age_limit, int64_t num_limit);
+
+    // scheduler and execution: protocols.cpp
+    Task<> sched_hello(Request request);
+    Json sched_ready(Request &request);
+    void scheduler_gone();
+    Json exec_hello(Request &request);
+    Task<> alloc_job(JobId id);
+    void next_alloc();
+    Task<> run_job(JobId id);
+    void free_job(Job &job);
+    void exec_response(Job &job, const Json &response);
+    void advance_all(bool (*which)(const Job &));
+
+    // journal.cpp
     void events_journal(Request request);
+    Task<> catch_up(std::shared_ptr<Listener> listener, bool full);
+    Json history(const Listener &listener, const Job &job) const;
+    Json wanted(const Listener &listener, Json events) const;
+    void publish(const Job &job, Json events);
+    void publish_annotations(Job &job);
+
+    // queues.cpp
+    void configure_queues();
+    Queue &queue_of(const Job &job);
+    bool schedules(const Job &job);
     Json queue_status(Request &request);
     Json queue_list(Request &request);
     Json queue_enable(Request &request);
     Json queue_start(Request &request);
-
-    // protocols: protocols.cpp
-    Task<> sched_hello(Request request);
-    Json sched_ready(Request &request);
-    Json exec_hello(Request &request);
-    Task<> alloc_job(JobId id);
-    Task<> run_job(JobId id);
-    Task<> free_job(JobId id);
-    void exec_response(Job &job, const Json &response);
-
-    // restart: restart.cpp
-    Task<> load_jobs();
-    Task<> load_job(JobId id, std::string eventlog);
-
-    Job *find(JobId id);
-    Job &need(const Request &request); // the active job of "id", which the sender may change
-    KvsWriter::Ticket post(Job &job, std::string_view name, Json context = {});
-    void advance(Job &job);
-    void retire(Job &job);
-    void raise_exception(Job &job, std::string_view type, int severity, std::string_view note,
-                         uint32_t userid);
-    void publish(const Job &job, const Event &event);
-    void send_history(const Job &job, Listener &listener);
-    Queue &queue_of(const Job &job);
-    Json queue_json(const std::string &name, const Queue &queue) const;
     template <class Fn>
     void each_queue(const Request &request, Fn fn);
+    void save_queues(const Request &request);
+    Task<> restore_queues();
+
+    // restart.cpp
+    Task<> load_jobs();
+    Task<std::vector<JobId>> stored_jobs();
+    Task<> load_job(JobId id);
+    void take_over_ended(const Job &job);
+    Task<std::string> lookup(std::string key);
+
+    // job_manager.cpp
+    Job *find(JobId id);
+    Job &need(const Request &request); // the active job of "id", which the sender may change
+    void post(Job &job, std::string_view name, Json context = {});
+    KvsWriter::Ticket flush(Job &job);
+    void schedule_flush();
+    void advance(Job &job);
+    void retire(Job &job);
+    void raise_exception(Job &job, std::string_view type, int severity, std::string_view note, uint32_t userid);
 
     KvsWriter writer_;
+    QueueConfig config_;
     Condition changed_; // a job became inactive, or stopped running
     std::unordered_map<JobId, std::unique_ptr<Job>> active_;
-    std::unordered_map<JobId, std::unique_ptr<Job>> inactive_;
+    std::unordered_map<JobId, EndedJob> inactive_;
+    std::set<std::pair<double, JobId>> by_age_; // of inactive_, the oldest first
+    std::vector<JobId> dirty_;
+    bool flush_posted_ = false;
+
+    DependencyIndex dependencies_;
+    Singletons singletons_;
+    std::unordered_map<JobId, std::vector<Timer>> begin_timers_;
+
     std::map<JobId, Json> zombies_; // waitable, inactive, not waited for: the answer to wait
+    std::list<Waiter> waiters_;
+    std::unordered_map<JobId, std::vector<std::list<Waiter>::iterator>> waiters_of_;
+    size_t waitable_ = 0; // active
     std::map<std::string, Queue> queues_;
-    std::list<Listener> listeners_;
+    std::list<std::shared_ptr<Listener>> listeners_;
     uint64_t max_jobid_ = 0;
     uint64_t events_ = 0;
     size_t running_ = 0;
+
+    bool sched_known_ = false; // it was told what is allocated
     bool sched_ready_ = false;
+    RouteId scheduler_;
     size_t alloc_limit_ = 0; // 0: unlimited
     size_t alloc_inflight_ = 0;
     std::set<std::tuple<int64_t, JobId>> alloc_waiting_; // -priority, id: jobs beyond the limit

@@ -1,5 +1,6 @@
-// The job manager's conversations with the scheduler, the execution service, journal listeners and
-// flux-queue(1).
+// The job manager's conversations with the scheduler (RFC 27) and the execution service (RFC 32).
+#include <algorithm>
+
 #include "modules/job-manager/job_manager.hpp"
 
 namespace flux {
@@ -8,6 +9,8 @@ namespace flux {
 Task<> JobManager::sched_hello(Request request)
 {
     request.require_streaming();
+    scheduler_ = request.sender();
+    sched_known_ = true;
     for (const auto &[id, job] : active_)
         if (job->has_resources)
             request.respond(Json {{"id", id.value()},
@@ -21,24 +24,42 @@ Task<> JobManager::sched_hello(Request request)
 Json JobManager::sched_ready(Request &request)
 {
     auto mode = request.get<std::string>("mode");
-    if (mode == "limited")
+    if (mode == "limited") {
         alloc_limit_ = request.get<uint32_t>("limit");
-    else if (mode == "unlimited")
+        if (alloc_limit_ == 0)
+            throw Error(EPROTO, "sched-ready: a limit of 0 allows no request at all");
+    } else if (mode == "unlimited")
         alloc_limit_ = 0;
     else
         throw Error(EPROTO, "sched-ready: mode {} is neither limited nor unlimited", mode);
     sched_ready_ = true;
     // The answer goes out before the first alloc request.
-    handle().post([this] {
-        std::vector<JobId> ids;
-        for (const auto &[id, job] : active_)
-            if (job->state == JobState::sched)
-                ids.push_back(id);
-        for (auto id : ids)
-            if (Job *job = find(id))
-                advance(*job);
-    });
+    advance_all([](const Job &job) { return job.state == JobState::sched; });
     return Json {{"count", alloc_inflight_}};
+}
+
+void JobManager::scheduler_gone()
+{
+    if (sched_ready_)
+        log(LogLevel::info, "the scheduler is gone: jobs wait until there is one again");
+    sched_known_ = sched_ready_ = false;
+    alloc_waiting_.clear();
+}
+
+// From the top of the loop, in order of submission.
+void JobManager::advance_all(bool (*which)(const Job &))
+{
+    std::vector<JobId> ids;
+    for (const auto &[id, job] : active_)
+        if (which(*job))
+            ids.push_back(id);
+    std::ranges::sort(ids);
+    spawn([](JobManager &self, std::vector<JobId> ids) -> Task<> {
+        co_await sleep_for(self.loop(), Duration::zero());
+        for (auto id : ids)
+            if (Job *job = self.find(id))
+                self.advance(*job);
+    }(*this, std::move(ids)));
 }
 
 // One sched.alloc conversation. A scheduler of our own may give "R" with a success, which then is committed
@@ -73,7 +94,7 @@ Task<> JobManager::alloc_job(JobId id)
             co_return;
         if (type == annotate) {
             job->annotations = merge_annotations(job->annotations, answer["annotations"]);
-            publish(*job, Event {wall_time(), "annotations", Json {{"annotations", job->annotations}}});
+            publish_annotations(*job);
         }
     }
     Json R = answer["R"];
@@ -103,14 +124,20 @@ Task<> JobManager::alloc_job(JobId id)
                    {"note", answer["note"] ? answer["note"] : Json("denied")}});
         break;
     case failed:
-        log(LogLevel::err, "scheduler: {}; no further requests until it says it is ready again", problem);
-        sched_ready_ = false;
+        if (sched_ready_)
+            log(LogLevel::err, "scheduler: {}; no further requests until it says it is ready again", problem);
+        scheduler_gone();
         break;
     default:
         job->annotations = Json();
         break;
     }
     advance(*job);
+    next_alloc();
+}
+
+void JobManager::next_alloc()
+{
     while (sched_ready_ && !alloc_waiting_.empty() && alloc_inflight_ < alloc_limit_) {
         auto next = std::get<JobId>(*alloc_waiting_.begin());
         alloc_waiting_.erase(alloc_waiting_.begin());
@@ -119,43 +146,57 @@ Task<> JobManager::alloc_job(JobId id)
     }
 }
 
-Task<> JobManager::free_job(JobId id)
+void JobManager::free_job(Job &job)
 {
-    Job *job = find(id);
     --running_;
     changed_.notify_all();
-    Json R = job->R.shallow_copy();
-    R.erase("scheduling");
-    if (sched_ready_)
-        handle().notify("sched.free", Json {{"id", id.value()}, {"R", R}, {"final", true}});
-    co_return;
+    if (!sched_known_)
+        return;
+    Json R = job.R;
+    if (R["scheduling"]) {
+        R = R.shallow_copy();
+        R.erase("scheduling");
+    }
+    handle().notify("sched.free", Json {{"id", job.id.value()}, {"R", R}, {"final", true}});
 }
+
 
 Json JobManager::exec_hello(Request &request)
 {
     exec_service_ = request.get<std::string>("service");
-    handle().post([this] {
-        std::vector<JobId> ids;
-        for (const auto &[id, job] : active_)
-            if (job->has_resources)
-                ids.push_back(id);
-        for (auto id : ids)
-            if (Job *job = find(id))
-                advance(*job);
-    });
+    advance_all([](const Job &job) { return job.has_resources; });
     return {};
 }
 
+// A job is launched once its allocation is durable. So after a crash, one that has an allocation may have been
+// launched, and is not launched again; one that has none was not.
 Task<> JobManager::run_job(JobId id)
 {
     Job *job = find(id);
+    auto durable = flush(*job);
+    std::string problem;
+    try {
+        co_await writer_.wait(durable);
+    } catch (const Error &error) {
+        problem = error.text();
+    }
+    job = find(id);
+    if (!job)
+        co_return;
+    if (job->state != JobState::run || !problem.empty()) { // an exception came first: there is nothing to stop
+        job->start_pending = false;
+        if (job->state == JobState::run)
+            raise_exception(*job, "exec", 0, "the allocation cannot be stored: " + problem, Job::userid_none);
+        else
+            advance(*job);
+        co_return;
+    }
     auto stream = handle().stream(exec_service_ + ".start", Json {{"id", id.value()},
                                                                   {"userid", job->userid},
                                                                   {"jobspec", job->full_jobspec},
                                                                   {"R", job->R},
-                                                                  {"reattach", job->started}});
+                                                                  {"reattach", job->recovered}});
     job->full_jobspec = Json();
-    std::string problem;
     while (job) {
         try {
             auto response = co_await stream.next();
@@ -174,13 +215,12 @@ Task<> JobManager::run_job(JobId id)
     job = find(id);
     if (!job)
         co_return;
-    if (!job->released) { // the execution service is gone or broken
+    job->start_pending = false;
+    if (!job->released) { // the execution service is gone or broken; what it ran is gone with it
         log(LogLevel::err, "{}: the execution service failed: {}", id, problem);
-        job->start_pending = false;
         post(*job, "exception",
              Json {{"type", "exec"}, {"severity", 0}, {"note", "the execution service failed: " + problem}});
     }
-    job->start_pending = false;
     advance(*job);
 }
 
@@ -188,8 +228,10 @@ void JobManager::exec_response(Job &job, const Json &response)
 {
     auto type = response.get<std::string>("type");
     Json data = response["data"];
-    if (type == "start")
+    if (type == "start") {
         post(job, "start");
+        antecedent_started(job.id);
+    }
     else if (type == "reattached")
         post(job, "debug.exec-reattach-finish");
     else if (type == "release")
@@ -207,131 +249,5 @@ void JobManager::exec_response(Job &job, const Json &response)
     if (!job.released)
         advance(job);
 }
-
-// --- journal: {"id","events":[...],"jobspec"?,"R"?}; after what was there already comes
-// {"id":-1,"events":[]}
-
-void JobManager::publish(const Job &job, const Event &event)
-{
-    if (listeners_.empty())
-        return;
-    Json out {{"id", job.id.value()}, {"events", Json::array().append(event.to_json())}};
-    if (event.name == "submit")
-        out.set("jobspec", job.jobspec);
-    else if (event.name == "alloc")
-        out.set("R", job.R);
-    Payload payload(out);
-    for (auto &listener : listeners_)
-        if ((!listener.allow || listener.allow.contains(event.name)) &&
-            !(listener.deny && listener.deny.contains(event.name)))
-            listener.request.respond(payload);
-}
-
-void JobManager::send_history(const Job &job, Listener &listener)
-{
-    Json events = Json::array();
-    for (const auto &event : value_or_throw(parse_eventlog(job.eventlog)))
-        if ((!listener.allow || listener.allow.contains(event.name)) &&
-            !(listener.deny && listener.deny.contains(event.name)))
-            events.append(event.to_json());
-    if (events.empty())
-        return;
-    Json out {{"id", job.id.value()}, {"events", events}, {"jobspec", job.jobspec}, {"R", job.R}};
-    listener.request.respond(out);
-}
-
-void JobManager::events_journal(Request request)
-{
-    request.require_streaming();
-    Listener listener {std::move(request), {}, {}};
-    listener.allow = listener.request.json()["allow"];
-    listener.deny = listener.request.json()["deny"];
-    if (listener.request.json().value("full", false))
-        for (const auto &[id, job] : inactive_)
-            send_history(*job, listener);
-    for (const auto &[id, job] : active_)
-        send_history(*job, listener);
-    listener.request.respond(Json {{"id", -1}, {"events", Json::array()}});
-    listeners_.push_back(std::move(listener));
-}
-
-// --- queues
-
-Json JobManager::queue_json(const std::string &, const Queue &queue) const
-{
-    Json out {{"enable", queue.enabled}, {"start", queue.started}};
-    if (!queue.enabled)
-        out.set("disable_reason", queue.disable_reason);
-    if (!queue.started && !queue.stop_reason.empty())
-        out.set("stop_reason", queue.stop_reason);
-    return out;
-}
-
-Json JobManager::queue_status(Request &request)
-{
-    auto name = request.find<std::string>("name").value_or("");
-    auto found = queues_.find(name);
-    if (found == queues_.end()) {
-        if (name.empty())
-            throw Error(EINVAL, "named queues are configured: say which one");
-        throw Error(EINVAL, "Invalid queue '{}' specified", name);
-    }
-    return queue_json(name, found->second);
-}
-
-Json JobManager::queue_list(Request &)
-{
-    Json out = Json::array();
-    for (const auto &[name, unused] : queues_)
-        if (!name.empty())
-            out.append(name);
-    return Json {{"queues", out}};
-}
-
-template <class Fn>
-void JobManager::each_queue(const Request &request, Fn fn)
-{
-    auto name = request.find<std::string>("name");
-    if (!name && queues_.size() > 1 && !request.find<bool>("all").value_or(false))
-        throw Error(EINVAL, "named queues are configured: give a name or all");
-    if (name && !queues_.contains(*name))
-        throw Error(EINVAL, "Invalid queue '{}' specified", *name);
-    for (auto &[queue_name, queue] : queues_)
-        if (!name || *name == queue_name)
-            fn(queue);
-}
-
-Json JobManager::queue_enable(Request &request)
-{
-    bool enable = request.get<bool>("enable");
-    auto reason = request.find<std::string>("reason");
-    if (!enable && !reason)
-        throw Error(EINVAL, "disabling a queue takes a reason");
-    each_queue(request, [&](Queue &queue) {
-        queue.enabled = enable;
-        queue.disable_reason = enable ? "" : *reason;
-    });
-    return {};
-}
-
-Json JobManager::queue_start(Request &request)
-{
-    bool start = request.get<bool>("start");
-    auto reason = request.find<std::string>("reason").value_or("");
-    each_queue(request, [&](Queue &queue) {
-        queue.started = start;
-        queue.stop_reason = start ? "" : reason;
-    });
-    std::vector<JobId> ids;
-    for (const auto &[id, job] : active_)
-        if (job->state == JobState::sched)
-            ids.push_back(id);
-    for (auto id : ids)
-        if (Job *job = find(id))
-            advance(*job);
-    return {};
-}
-
-FLUX_MODULE(job_manager, "job-manager", JobManager)
 
 } // namespace flux

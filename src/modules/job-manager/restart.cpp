@@ -1,28 +1,32 @@
 // Jobs of an earlier life of this instance: their event logs in the KVS, replayed.
+#include <algorithm>
+
 #include "common/job/sign.hpp"
 #include "modules/job-manager/job_manager.hpp"
 
 namespace flux {
 
 namespace {
-
-Json lookup(std::string key, int flags)
-{
-    return Json {{"key", key}, {"namespace", "primary"}, {"flags", flags}};
-}
 constexpr int readdir = 1;
 constexpr int levels = 4; // of a job's directory: four groups of 16 bits
-
 } // namespace
 
-Task<> JobManager::load_jobs()
+Task<std::string> JobManager::lookup(std::string key)
+{
+    Json args {{"key", key}, {"namespace", "primary"}, {"flags", 0}};
+    auto answer = co_await rpc("kvs.lookup", args);
+    co_return value_or_throw(treeobj::decode_val(answer.json()["val"]));
+}
+
+Task<std::vector<JobId>> JobManager::stored_jobs()
 {
     std::vector<std::string> directories {"job"};
     for (int level = 0; level < levels; level++) {
         std::vector<std::string> below;
         for (const auto &directory : directories) {
+            Json args {{"key", directory}, {"namespace", "primary"}, {"flags", readdir}};
             try {
-                auto answer = co_await rpc("kvs.lookup", lookup(directory, readdir));
+                auto answer = co_await rpc("kvs.lookup", args);
                 for (auto [name, unused] : treeobj::entries(answer.json()["val"]).members())
                     below.push_back(directory + "." + std::string(name));
             } catch (const Error &error) {
@@ -32,58 +36,94 @@ Task<> JobManager::load_jobs()
         }
         directories = std::move(below);
     }
+    std::vector<JobId> out;
     for (const auto &directory : directories) {
-        auto id = JobId::parse(directory);
-        if (!id) {
+        if (auto id = JobId::parse(directory))
+            out.push_back(*id);
+        else
             log(LogLevel::err, "{}: this is no job: {}", directory, id.error().text());
-            continue;
-        }
-        try {
-            auto answer = co_await rpc("kvs.lookup", lookup(id->kvs_path("eventlog"), 0));
-            co_await load_job(*id, value_or_throw(treeobj::decode_val(answer.json()["val"])));
-        } catch (const Error &error) {
-            log(LogLevel::err, "{}: cannot be taken over from the KVS: {}", *id, error.text());
-        }
     }
-    if (!directories.empty())
-        log(LogLevel::info, "{} active and {} inactive jobs taken over", active_.size(), inactive_.size());
+    std::ranges::sort(out);
+    co_return out;
 }
 
-Task<> JobManager::load_job(JobId id, std::string eventlog)
+Task<> JobManager::load_jobs()
 {
+    auto ids = co_await stored_jobs();
+    for (auto id : ids) {
+        try {
+            co_await load_job(id);
+        } catch (const Error &error) {
+            log(LogLevel::err, "{}: cannot be taken over from the KVS: {}", id, error.text());
+        }
+    }
+    if (ids.empty())
+        co_return;
+    log(LogLevel::info, "{} active and {} inactive jobs taken over", active_.size(), inactive_.size());
+    std::vector<JobId> active;
+    for (const auto &[id, job] : active_)
+        active.push_back(id);
+    std::ranges::sort(active);
+    for (auto id : active) { // with everybody there who may be waited for
+        Job &job = *find(id);
+        post(job, "flux-restart");
+        std::vector<Dependency> dependencies;
+        Json list = job.jobspec.at("attributes", "system", "dependencies");
+        for (auto json : list.elements())
+            if (auto dependency = Dependency::from(json))
+                dependencies.push_back(*dependency);
+        add_dependencies(job, dependencies, false);
+        if (Job *still = find(id))
+            advance(*still);
+    }
+}
+
+Task<> JobManager::load_job(JobId id)
+{
+    auto eventlog = co_await lookup(id.kvs_path("eventlog"));
     auto job = std::make_unique<Job>();
     job->id = id;
     auto events = value_or_throw(parse_eventlog(eventlog));
     bool inactive = !events.empty() && events.back().name == "clean";
-    if (!inactive) {
-        auto text = co_await rpc("kvs.lookup", lookup(id.kvs_path("jobspec"), 0));
-        job->jobspec = Json::parse_or_throw(value_or_throw(treeobj::decode_val(text.json()["val"])));
-    }
+    if (!inactive)
+        job->jobspec = Json::parse_or_throw(co_await lookup(id.kvs_path("jobspec")));
     for (const auto &event : events)
         if (auto applied = job->apply(event); !applied)
             throw applied.error();
-    job->eventlog = std::move(eventlog);
     max_jobid_ = std::max(max_jobid_, id.value());
-    if (inactive || job->state == JobState::inactive) {
-        inactive_[id] = std::move(job);
+    if (job->state == JobState::inactive) {
+        take_over_ended(*job);
         co_return;
     }
+    job->eventlog = std::move(eventlog);
     if (job->has_resources) {
-        auto text = co_await rpc("kvs.lookup", lookup(id.kvs_path("R"), 0));
-        job->R = Json::parse_or_throw(value_or_throw(treeobj::decode_val(text.json()["val"])));
+        job->R = Json::parse_or_throw(co_await lookup(id.kvs_path("R")));
+        for (const auto &event : events)
+            if (event.name == "resource-update")
+                job->R.set_path("execution.expiration", event.context["expiration"]);
+        job->recovered = true;
         ++running_;
     }
-    // What the shell needs comes from J, which still has the environment.
-    auto signed_text = co_await rpc("kvs.lookup", lookup(id.kvs_path("J"), 0));
-    auto unwrapped = value_or_throw(unwrap(value_or_throw(treeobj::decode_val(signed_text.json()["val"]))));
-    job->full_jobspec = Json::parse_or_throw(unwrapped.payload);
-    for (const auto &event : events)
-        if (event.name == "jobspec-update")
-            for (auto [key, value] : event.context.members())
-                job->full_jobspec.set_path(key, value);
-    Job &added = *(active_[id] = std::move(job));
-    post(added, "flux-restart");
-    advance(added);
+    // What the shell needs comes from J, which still has the environment; what was changed since comes from the
+    // jobspec.
+    auto unwrapped = value_or_throw(unwrap(co_await lookup(id.kvs_path("J"))));
+    auto original = Json::parse_or_throw(unwrapped.payload);
+    job->full_jobspec = job->jobspec.copy();
+    if (Json environment = original.at("attributes", "system", "environment"))
+        job->full_jobspec.set_path("attributes.system.environment", environment);
+    waitable_ += job->waitable();
+    active_[id] = std::move(job);
+}
+
+void JobManager::take_over_ended(const Job &job)
+{
+    auto &ended = inactive_[job.id];
+    ended.t_clean = job.t_clean;
+    ended.userid = job.userid;
+    ended.result = job.result();
+    ended.ran = job.ran;
+    ended.excepted = bool(job.fatal);
+    by_age_.emplace(job.t_clean, job.id);
 }
 
 } // namespace flux
