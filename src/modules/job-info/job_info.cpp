@@ -28,6 +28,8 @@ public:
     {
         serve("lookup", role::any, &JobInfo::lookup);
         serve("eventlog-watch", role::any, &JobInfo::eventlog_watch);
+        serve("update-lookup", role::any, &JobInfo::update_lookup);
+        serve("update-watch", role::any, &JobInfo::update_watch);
     }
     Json stats() const override { return Json {{"lookups", lookups_}, {"watchers", watchers_}}; }
 
@@ -73,12 +75,67 @@ private:
     }
     static void update(const std::string &key, Json &value, const std::string &eventlog)
     {
-        for (const auto &event : value_or_throw(parse_eventlog(eventlog))) {
-            if (key == "jobspec" && event.name == "jobspec-update")
-                for (auto [path, change] : event.context.members())
-                    value.set_path(path, change);
-            if (key == "R" && event.name == "resource-update" && event.context["expiration"])
-                value.set_path("execution.expiration", event.context["expiration"]);
+        for (const auto &event : value_or_throw(parse_eventlog(eventlog)))
+            apply_update(key, value, event);
+    }
+    // Whether the event changed the document.
+    static bool apply_update(const std::string &key, Json &value, const Event &event)
+    {
+        if (key == "jobspec" && event.name == "jobspec-update") {
+            for (auto [path, change] : event.context.members())
+                value.set_path(path, change);
+            return true;
+        }
+        if (key == "R" && event.name == "resource-update" && event.context["expiration"]) {
+            value.set_path("execution.expiration", event.context["expiration"]);
+            return true;
+        }
+        return false;
+    }
+    static std::string update_key(const Request &request)
+    {
+        auto key = request.get<std::string>("key");
+        if (key != "R" && key != "jobspec")
+            throw Error(EINVAL, "{} is never updated: only R and jobspec are", key);
+        return key;
+    }
+    // {"id","key"} -> {"KEY": object}: as it is now.
+    Task<Json> update_lookup(Request request)
+    {
+        ++lookups_;
+        JobId id(request.get<uint64_t>("id"));
+        auto key = update_key(request);
+        co_await check_owner(request.credentials(), id);
+        Json value = Json::parse_or_throw(co_await read(id.kvs_path(key)));
+        auto eventlog = co_await read(id.kvs_path("eventlog"));
+        update(key, value, eventlog);
+        co_return Json::make(key, value);
+    }
+    // The same, and again after each update, until the job has ended.
+    Task<> update_watch(Request request)
+    {
+        request.require_streaming();
+        JobId id(request.get<uint64_t>("id"));
+        auto key = update_key(request);
+        co_await check_owner(request.credentials(), id);
+        Json value = Json::parse_or_throw(co_await read(id.kvs_path(key)));
+        Counted watching(watchers_);
+        Json args {{"key", id.kvs_path("eventlog")}, {"namespace", "primary"}, {"flags", kvs_watch | kvs_watch_append}};
+        auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
+        bool first = true;
+        while (auto message = co_await stream.next()) { // whole lines: events are appended as such
+            auto text = value_or_throw(treeobj::decode_val(message->json()["val"]));
+            bool changed = std::exchange(first, false), over = false;
+            for (const auto &event : value_or_throw(parse_eventlog(text))) {
+                changed |= apply_update(key, value, event);
+                over |= event.name == "clean";
+            }
+            if (changed) {
+                Json out = Json::make(key, value.copy());
+                request.respond(out);
+            }
+            if (over)
+                co_return;
         }
     }
     Task<> eventlog_watch(Request request)
@@ -88,29 +145,20 @@ private:
         auto path = request.get<std::string>("path");
         auto flags = request.find<int>("flags").value_or(0);
         co_await check_owner(request.credentials(), id);
-        // What comes into being while the job runs may be waited for, if there is such a job.
+        // What comes into being while the job runs may be waited for, as long as there is such a job.
         bool guest = path.starts_with("guest.");
         if (guest)
             co_await read(id.kvs_path("eventlog"));
-        int kvs_flags = kvs_watch | kvs_watch_append | (guest || (flags & waitcreate) ? kvs_waitcreate : 0);
-        ++watchers_;
-        std::optional<Error> failure;
-        try {
-            co_await forward(request, id.kvs_path(path), path, kvs_flags);
-        } catch (const Error &error) {
-            failure = error;
-        }
-        --watchers_;
-        if (failure)
-            throw *failure;
-    }
-    Task<> forward(Request &request, std::string key, std::string path, int kvs_flags)
-    {
-        Json args {{"key", key}, {"namespace", "primary"}, {"flags", kvs_flags}};
-        auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
+        bool create = guest || (flags & waitcreate);
+        int kvs_flags = kvs_watch | kvs_watch_append | (create ? kvs_waitcreate : 0);
+        Counted watching(watchers_);
+        Json args {{"key", id.kvs_path(path)}, {"namespace", "primary"}, {"flags", kvs_flags}};
+        auto stream = std::make_shared<Stream>(handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel"));
+        if (create && !co_await exists(id.kvs_path(path)))
+            spawn(give_up_when_inactive(id, path, stream));
         std::string partial;
         int64_t open_streams = INT64_MAX; // of guest.output: how many have not ended; unknown before its header
-        while (auto message = co_await stream.next()) {
+        while (auto message = co_await stream->next()) {
             partial += value_or_throw(treeobj::decode_val(message->json()["val"]));
             size_t begin = 0;
             for (size_t end; (end = partial.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -122,9 +170,40 @@ private:
             partial.erase(0, begin);
         }
     }
+    Task<bool> exists(std::string key)
+    {
+        try {
+            co_await read(std::move(key));
+        } catch (const Error &error) {
+            if (error.errnum() != ENOENT)
+                throw;
+            co_return false;
+        }
+        co_return true;
+    }
+    // A log that an ended job does not have will never be.
+    Task<> give_up_when_inactive(JobId id, std::string path, std::weak_ptr<Stream> watch)
+    {
+        Json args {{"key", id.kvs_path("eventlog")}, {"namespace", "primary"}, {"flags", kvs_watch | kvs_watch_append}};
+        auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
+        bool over = false;
+        while (!over && !watch.expired()) {
+            auto message = co_await stream.next();
+            if (!message)
+                co_return;
+            auto text = value_or_throw(treeobj::decode_val(message->json()["val"]));
+            for (const auto &event : value_or_throw(parse_eventlog(text)))
+                over |= event.name == "clean";
+        }
+        bool there = co_await exists(id.kvs_path(path));
+        if (auto waiting = watch.lock(); waiting && !there)
+            waiting->cancel();
+    }
     static bool ends(const std::string &line, const std::string &path, int64_t &open_streams)
     {
         auto event = value_or_throw(Event::parse(line));
+        if (path == "guest.input")
+            return event.name == "data" && event.context.value("eof", false);
         if (path != "guest.output")
             return !last_event(path).empty() && event.name == last_event(path);
         if (event.name == "header")
@@ -137,6 +216,12 @@ private:
         }
         return open_streams <= 0;
     }
+
+    struct Counted { // however the watching ends
+        explicit Counted(uint64_t &count) : count(count) { ++count; }
+        ~Counted() { --count; }
+        uint64_t &count;
+    };
 
     uint64_t lookups_ = 0;
     uint64_t watchers_ = 0;

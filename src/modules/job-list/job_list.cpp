@@ -1,120 +1,51 @@
-// job-list (rank 0): what people want to see of jobs, kept up to date from the job manager's journal. Jobs
-// are replayed with the same state machine that the job manager uses.
+// job-list (rank 0): what people want to see of jobs, kept up to date from the job manager's journal (RFC 43).
 #include <algorithm>
-#include <array>
+#include <deque>
 #include <unordered_map>
 
-#include "common/job/jobspec.hpp"
+#include "common/job/queue_config.hpp"
 #include "common/module/module.hpp"
-#include "common/types/constraint.hpp"
-#include "modules/job-manager/job.hpp"
+#include "modules/job-list/record.hpp"
 
-namespace flux {
+namespace flux::job_list {
 
 namespace {
 
-constexpr std::array all_attributes {"userid",
-                                     "urgency",
-                                     "priority",
-                                     "t_submit",
-                                     "t_depend",
-                                     "t_run",
-                                     "t_cleanup",
-                                     "t_inactive",
-                                     "state",
-                                     "name",
-                                     "cwd",
-                                     "queue",
-                                     "project",
-                                     "bank",
-                                     "ntasks",
-                                     "ncores",
-                                     "duration",
-                                     "nnodes",
-                                     "ranks",
-                                     "nodelist",
-                                     "success",
-                                     "exception_occurred",
-                                     "exception_type",
-                                     "exception_severity",
-                                     "exception_note",
-                                     "result",
-                                     "expiration",
-                                     "annotations",
-                                     "dependencies",
-                                     "waitstatus"};
+constexpr size_t chunk = 100; // jobs of one response
 
-struct Listed {
-    Job job;
-    Json shown = Json::object(); // by attribute name, what does not come from job
+struct Counts {
+    std::map<JobState, size_t> states;
+    std::map<JobResult, size_t> results; // of inactive jobs
+    size_t total = 0;
+    size_t purged = 0;
+
+    void count(const Record &record, int delta)
+    {
+        states[record.state] += size_t(delta);
+        if (record.inactive())
+            results[record.result] += size_t(delta);
+        total += size_t(delta);
+    }
+    Json to_json() const
+    {
+        Json shown = Json::object();
+        for (auto state : {JobState::depend, JobState::priority, JobState::sched, JobState::run,
+                           JobState::cleanup, JobState::inactive}) {
+            auto found = states.find(state);
+            shown.set(state_name_lower(state), found == states.end() ? 0 : found->second);
+        }
+        shown.set("total", total);
+        Json out {{"job_states", shown}};
+        for (auto [name, result] : {std::pair {"successful", JobResult::completed},
+                                    {"failed", JobResult::failed},
+                                    {"canceled", JobResult::canceled},
+                                    {"timeout", JobResult::timeout}}) {
+            auto found = results.find(result);
+            out.set(name, found == results.end() ? 0 : found->second);
+        }
+        return out.set("inactive_purged", purged);
+    }
 };
-
-ConstraintOperators<Listed> operators()
-{
-    using Values = const Json &;
-    using Test = Expected<ConstraintTest<Listed>>;
-    ConstraintOperators<Listed> out;
-    out["userid"] = [](std::string_view, Values values) -> Test {
-        auto ids = values.as<std::vector<int64_t>>();
-        return [ids](const Listed &entry) {
-            return std::ranges::any_of(ids, [&](auto id) { return id == -1 || id == entry.job.userid; });
-        };
-    };
-    out["states"] = [](std::string_view, Values values) -> Test {
-        uint32_t mask = 0;
-        for (auto value : values.elements())
-            mask |=
-                value.is_integer() ? value.as<uint32_t>() : value_or_throw(parse_states(value.string_view()));
-        return [mask](const Listed &entry) {
-            return (bit(entry.job.state) & mask) != 0;
-        };
-    };
-    out["results"] = [](std::string_view, Values values) -> Test {
-        uint32_t mask = 0;
-        for (auto value : values.elements())
-            mask |= value.is_integer() ? value.as<uint32_t>()
-                                       : value_or_throw(parse_results(value.string_view()));
-        return [mask](const Listed &entry) {
-            return entry.job.state == JobState::inactive && (bit(entry.job.result()) & mask);
-        };
-    };
-    for (const char *name : {"name", "queue"})
-        out[name] = [name](std::string_view, Values values) -> Test {
-            auto names = values.as<std::vector<std::string>>();
-            return [name, names](const Listed &entry) {
-                return std::ranges::find(names, entry.shown[name].string_view()) != names.end();
-            };
-        };
-    out["hostlist"] = [](std::string_view, Values values) -> Test {
-        Hostlist hosts;
-        for (const auto &text : values.as<std::vector<std::string>>())
-            if (auto ok = hosts.append(text); !ok)
-                return std::unexpected(ok.error());
-        return [hosts](const Listed &entry) {
-            auto list = Hostlist::parse(entry.shown["nodelist"].string_view());
-            return list && !list->find_all(hosts).empty();
-        };
-    };
-    for (const char *name : {"t_submit", "t_depend", "t_run", "t_cleanup", "t_inactive"})
-        out[name] = [name](std::string_view, Values values) -> Test {
-            std::string text(values[size_t(0)].string_view());
-            size_t width = text.starts_with(">=") || text.starts_with("<=") ? 2 : 1;
-            if (text.empty() || (text[0] != '<' && text[0] != '>'))
-                return fail(EINVAL, "{}: a comparison such as \">=1700000000\" is expected", name);
-            std::string op = text.substr(0, width);
-            double limit = std::strtod(text.c_str() + width, nullptr);
-            return [name, op, limit](const Listed &entry) {
-                double value = entry.shown.value<double>(name, 0);
-                if (value == 0)
-                    return false;
-                return op == ">="   ? value >= limit
-                       : op == "<=" ? value <= limit
-                       : op == ">"  ? value > limit
-                                    : value < limit;
-            };
-        };
-    return out;
-}
 
 } // namespace
 
@@ -126,219 +57,228 @@ public:
         serve("list-id", role::any, &JobList::list_id);
         serve("list-attrs", role::any, &JobList::list_attrs);
         serve("job-stats", role::any, &JobList::job_stats);
+        std::map<std::string, std::string, std::less<>> virtual_queues;
+        if (auto queues = QueueConfig::from(context.config()))
+            for (const auto &[name, queue] : queues->queues()) {
+                if (!name.empty())
+                    queues_[name];
+                if (!queue.parent.empty())
+                    virtual_queues[name] = queue.parent;
+            }
+        operators_ = constraint_operators(std::move(virtual_queues));
+        private_mode_ = context.config()["access"].value("private-mode", false);
     }
     Task<> start() override
     {
         handle().on_event("job-purge-inactive", [this](const Message &event) {
             for (auto id : event.json()["jobs"].elements())
-                purged_ += jobs_.erase(JobId(id.as<uint64_t>()));
+                purge(JobId(id.as<uint64_t>()));
         });
         spawn(follow());
         while (!caught_up_)
             co_await changed_.wait();
     }
-    Json stats() const override { return Json {{"jobs", jobs_.size()}}; }
+    Json stats() const override
+    {
+        return Json {{"jobs", jobs_.size()}, {"texts", pool_.size()}, {"record", sizeof(Record)}};
+    }
 
 private:
+    // --- upkeep
     Task<> follow()
     {
         Json args {{"full", true}};
         auto journal =
             handle().stream("job-manager.events-journal", args, {}, "job-manager.events-journal-cancel");
         while (auto message = co_await journal.next()) {
-            if (message->json().get<int64_t>("id") == -1)
+            if (message->json().get<int64_t>("id") == -1) {
                 caught_up_ = true;
-            else
+                changed_.notify_all();
+            } else
                 take(message->json());
-            changed_.notify_all();
         }
     }
     void take(const Json &message)
     {
         JobId id(message.get<uint64_t>("id"));
-        auto &entry = jobs_[id];
-        entry.job.id = id;
-        if (message["jobspec"])
-            take_jobspec(entry, message["jobspec"]);
-        if (message["R"])
-            if (auto R = ResourceSet::from_json(message["R"])) {
-                entry.shown.set("nnodes", R->nnodes())
-                    .set("ncores", R->ncores())
-                    .set("ranks", R->ranks().format());
-                entry.shown.set("nodelist", R->nodelist().encode()).set("expiration", R->expiration());
-            }
+        auto &record = jobs_[id];
+        record.id = id;
+        leave_order(record);
+        count(record, -1);
+        if (Json jobspec = message["jobspec"])
+            record.take_jobspec(pool_, jobspec);
+        if (Json R = message["R"])
+            record.take_R(pool_, R);
         for (auto json : message["events"].elements()) {
-            auto event = value_or_throw(Event::from_json(json));
-            if (event.name == "annotations") {
-                entry.job.annotations = event.context["annotations"];
-                continue;
-            }
-            auto before = entry.job.state;
-            if (auto applied = entry.job.apply(event); !applied) {
-                log(LogLevel::err, "{}: {}", id, applied.error().text());
-                continue;
-            }
-            note_event(entry, event, before);
+            auto event = Event::from_json(json);
+            auto taken = event ? record.take_event(pool_, *event) : Expected<void>(std::unexpected(event.error()));
+            if (!taken)
+                log(LogLevel::err, "{}: {}", id, taken.error().text());
         }
-        order_[{entry.job.t_submit, id}] = true;
+        count(record, 1);
+        join_order(record);
+        if (auto waiting = waiting_.find(id); waiting != waiting_.end())
+            waiting->second->notify_all();
     }
-    static void take_jobspec(Listed &entry, const Json &json)
+    void count(const Record &record, int delta)
     {
-        auto jobspec = Jobspec::parse(json);
-        if (!jobspec)
+        if (record.state == JobState::new_)
             return;
-        auto &shown = entry.shown;
-        shown.set("name", jobspec->name()).set("duration", jobspec->duration());
-        for (auto [key, value] : {std::pair {"cwd", jobspec->cwd()},
-                                  {"queue", jobspec->queue()},
-                                  {"project", jobspec->project()},
-                                  {"bank", jobspec->bank()}})
-            if (!value.empty())
-                shown.set(key, value);
-        if (auto ntasks = jobspec->ntasks())
-            shown.set("ntasks", *ntasks);
-        if (auto shape = jobspec->shape()) {
-            shown.set("ncores", shape->ncores());
-            if (shape->nnodes)
-                shown.set("nnodes", shape->nnodes);
-        }
+        counts_.count(record, delta);
+        if (!record.queue.empty())
+            queues_[std::string(record.queue.text())].count(record, delta);
     }
-    static void note_event(Listed &entry, const Event &event, JobState before)
+    // Pending jobs by priority, running ones by start, inactive ones by end (RFC 43); all read backwards.
+    static bool pending(const Record &record) { return bit(record.state) & job_states::pending; }
+    static double running_key(const Record &record)
     {
-        auto &shown = entry.shown;
-        if (event.name == "submit")
-            shown.set("t_submit", event.timestamp);
-        if (event.name == "finish")
-            shown.set("waitstatus", entry.job.status);
-        if (event.name == "exception" && !shown["exception_type"])
-            shown.set("exception_type", event.context["type"])
-                .set("exception_severity", event.context["severity"])
-                .set("exception_note", event.context["note"]);
-        if (entry.job.state == before)
+        return record.t_run > 0 ? record.t_run : record.t_cleanup; // cancelled before it ran
+    }
+    void join_order(const Record &record)
+    {
+        if (pending(record))
+            pending_.emplace(record.priority, ~record.id.value());
+        else if (record.inactive()) {
+            std::pair key {record.t_inactive, record.id};
+            if (inactive_.empty() || inactive_.back() < key)
+                inactive_.push_back(key);
+            else
+                inactive_.insert(std::ranges::lower_bound(inactive_, key), key);
+        } else if (record.state != JobState::new_)
+            running_.emplace(running_key(record), record.id);
+    }
+    void leave_order(const Record &record)
+    {
+        if (pending(record))
+            pending_.erase({record.priority, ~record.id.value()});
+        else if (record.inactive()) {
+            std::pair key {record.t_inactive, record.id};
+            auto at = std::ranges::lower_bound(inactive_, key);
+            if (at != inactive_.end() && *at == key)
+                inactive_.erase(at);
+        } else if (record.state != JobState::new_)
+            running_.erase({running_key(record), record.id});
+    }
+    void purge(JobId id)
+    {
+        auto found = jobs_.find(id);
+        if (found == jobs_.end())
             return;
-        switch (entry.job.state) {
-        case JobState::depend:
-            shown.set("t_depend", event.timestamp);
-            break;
-        case JobState::run:
-            shown.set("t_run", event.timestamp);
-            break;
-        case JobState::cleanup:
-            shown.set("t_cleanup", event.timestamp);
-            break;
-        case JobState::inactive:
-            shown.set("t_inactive", event.timestamp);
-            break;
-        default:
-            break;
-        }
+        const auto &record = found->second;
+        count(record, -1);
+        ++counts_.purged;
+        if (!record.queue.empty())
+            ++queues_[std::string(record.queue.text())].purged;
+        leave_order(record);
+        jobs_.erase(found);
     }
-    static Json attribute(const Listed &entry, std::string_view name)
+
+    // --- requests
+    bool visible(const Record &record, const Credentials &who) const
     {
-        const Job &job = entry.job;
-        bool inactive = job.state == JobState::inactive;
-        if (name == "userid")
-            return job.userid;
-        if (name == "urgency")
-            return job.urgency;
-        if (name == "priority")
-            return job.priority >= 0 ? Json(job.priority) : Json();
-        if (name == "state")
-            return bit(job.state);
-        if (name == "annotations")
-            return job.annotations;
-        if (name == "dependencies")
-            return job.dependencies.empty() ? Json() : Json::array_of(job.dependencies);
-        if (name == "result")
-            return inactive ? Json(bit(job.result())) : Json();
-        if (name == "success")
-            return inactive ? Json(job.result() == JobResult::completed) : Json();
-        if (name == "exception_occurred")
-            return inactive ? Json(bool(entry.shown["exception_type"])) : Json();
-        return entry.shown[name];
+        return !private_mode_ || who.is_owner() || record.userid == who.userid;
     }
-    static Json row(const Listed &entry, const std::vector<std::string> &attributes)
+    std::vector<JobId> matching(const Request &request, const Constraint<Record> &wanted)
     {
-        Json out {{"id", entry.job.id.value()}};
-        for (const auto &name : attributes) {
-            if (name == "all") {
-                for (std::string_view each : all_attributes)
-                    if (Json value = attribute(entry, each))
-                        out.set(each, value);
-            } else if (std::ranges::find(all_attributes, name) == all_attributes.end())
-                throw Error(EINVAL, "{} is not a valid attribute", name);
-            else if (Json value = attribute(entry, name))
-                out.set(name, value);
-        }
+        auto limit = request.find<size_t>("max_entries").value_or(0);
+        auto since = request.find<double>("since").value_or(0);
+        std::vector<JobId> out;
+        auto consider = [&](JobId id) { // false: enough
+            const auto &record = jobs_.at(id);
+            if (visible(record, request.credentials()) && wanted.match(record))
+                out.push_back(id);
+            return !limit || out.size() < limit;
+        };
+        for (auto at = pending_.rbegin(); at != pending_.rend(); ++at)
+            if (!consider(JobId(~at->second)))
+                return out;
+        for (auto at = running_.rbegin(); at != running_.rend(); ++at)
+            if (!consider(at->second))
+                return out;
+        for (auto at = inactive_.rbegin(); at != inactive_.rend() && (since <= 0 || at->first > since); ++at)
+            if (!consider(at->second))
+                return out;
         return out;
     }
     Task<> list(Request request)
     {
-        static const auto known = operators();
-        request.require_streaming();
         auto attributes = request.get<std::vector<std::string>>("attrs");
-        auto limit = request.find<size_t>("max_entries").value_or(0);
-        auto since = request.find<double>("since").value_or(0);
-        auto wanted = request.json()["constraint"]
-                          ? value_or_throw(Constraint<Listed>::compile(request.json()["constraint"], known))
-                          : Constraint<Listed>();
-        size_t sent = 0;
-        for (auto at = order_.rbegin(); at != order_.rend(); ++at) { // the newest first
-            auto found = jobs_.find(at->first.second);
-            if (found == jobs_.end() || found->second.job.state == JobState::new_)
+        row(Record(), attributes); // names that there are not
+        Json constraint = request.json()["constraint"];
+        auto wanted =
+            constraint ? value_or_throw(Constraint<Record>::compile(constraint, operators_)) : Constraint<Record>();
+        auto ids = matching(request, wanted);
+        bool streaming = request.is_streaming();
+        Json jobs = Json::array();
+        bool first = true;
+        for (auto id : ids) {
+            if (auto found = jobs_.find(id); found != jobs_.end())
+                jobs.append(row(found->second, attributes));
+            if (!streaming || jobs.size() < chunk)
                 continue;
-            const auto &entry = found->second;
-            if ((since > 0 && entry.shown.value<double>("t_inactive", since + 1) <= since) ||
-                !wanted.match(entry))
-                continue;
-            request.respond(Json {{"jobs", Json::array().append(row(entry, attributes))}});
-            if (++sent == limit)
-                break;
+            respond(request, std::exchange(jobs, Json::array()), std::exchange(first, false));
+            co_await sleep_for(loop(), Duration::zero()); // others want to be served too
         }
-        co_return;
+        if (!streaming || !jobs.empty())
+            respond(request, jobs, first);
+    }
+    static void respond(Request &request, Json jobs, bool first)
+    {
+        Json out {{"jobs", std::move(jobs)}};
+        if (first && request.is_streaming())
+            out.set("version", 1);
+        request.respond(out);
     }
     Task<Json> list_id(Request request)
     {
         JobId id(request.get<uint64_t>("id"));
         auto attributes = request.get<std::vector<std::string>>("attrs");
-        if (!jobs_.contains(id)) { // its first event may be on the way
+        auto wanted = request.find<uint32_t>("state").value_or(0);
+        row(Record(), attributes);
+        if (!jobs_.contains(id)) // its first event may be on the way
             co_await rpc("job-manager.getinfo");
-            if (!jobs_.contains(id))
+        for (;;) {
+            auto found = jobs_.find(id);
+            if (found == jobs_.end() || !visible(found->second, request.credentials()))
                 throw Error(ENOENT, "{}: no such job", id);
+            if (bit(found->second.state) >= wanted)
+                co_return Json::make("job", row(found->second, attributes));
+            auto &waiting = waiting_[id];
+            if (!waiting)
+                waiting = std::make_shared<Condition>(loop());
+            auto keep = waiting;
+            co_await keep->wait();
+            if (keep.use_count() == 2)
+                waiting_.erase(id);
         }
-        co_return Json {{"job", row(jobs_.at(id), attributes)}};
     }
-    Json list_attrs(Request &) { return Json {{"attrs", Json::array_of(all_attributes)}}; }
-    Json job_stats(Request &)
+    Json list_attrs(Request &) { return Json {{"attrs", Json::array_of(all_attributes())}}; }
+    Json job_stats(Request &request)
     {
-        std::map<JobState, size_t> states;
-        std::map<JobResult, size_t> results;
-        for (const auto &[id, entry] : jobs_) {
-            ++states[entry.job.state];
-            if (entry.job.state == JobState::inactive)
-                ++results[entry.job.result()];
+        if (private_mode_ && !request.credentials().is_owner())
+            throw Error(EPERM, "this instance is in private mode: statistics are for its owner");
+        Json queues = Json::array();
+        for (const auto &[name, counts] : queues_) {
+            Json entry = counts.to_json();
+            queues.append(entry.set("name", name));
         }
-        Json counts = Json::object();
-        for (auto state : {JobState::depend, JobState::priority, JobState::sched, JobState::run,
-                           JobState::cleanup, JobState::inactive})
-            counts.set(state_name_lower(state), states[state]);
-        counts.set("total", jobs_.size());
-        return Json {{"job_states", counts},
-                     {"successful", results[JobResult::completed]},
-                     {"failed", results[JobResult::failed]},
-                     {"canceled", results[JobResult::canceled]},
-                     {"timeout", results[JobResult::timeout]},
-                     {"inactive_purged", purged_},
-                     {"queues", Json::array()}};
+        return counts_.to_json().set("queues", queues);
     }
 
-    std::unordered_map<JobId, Listed> jobs_;
-    std::map<std::pair<double, JobId>, bool> order_; // by submission
+    Pool pool_; // outlives the records
+    std::unordered_map<JobId, Record> jobs_;
+    std::set<std::pair<int64_t, uint64_t>> pending_; // priority, ~id: an older one comes first
+    std::set<std::pair<double, JobId>> running_;
+    std::deque<std::pair<double, JobId>> inactive_;
+    ConstraintOperators<Record> operators_;
+    Counts counts_;
+    std::map<std::string, Counts> queues_;
+    std::unordered_map<JobId, std::shared_ptr<Condition>> waiting_; // for a state
+    bool private_mode_ = false;
     Condition changed_;
     bool caught_up_ = false;
-    uint64_t purged_ = 0;
 };
 
 FLUX_MODULE(job_list, "job-list", JobList)
 
-} // namespace flux
+} // namespace flux::job_list
