@@ -104,7 +104,8 @@ bool names_node_or_task(std::string_view text)
 std::vector<std::string> task_environment(const Job &job, uint32_t task)
 {
     std::map<std::string, std::string, std::less<>> environment;
-    for (auto [name, value] : job.jobspec.environment().members())
+    const Json &given = job.start.environment;
+    for (auto [name, value] : (given ? given : job.jobspec.environment()).members())
         if (value.is_string())
             environment[std::string(name)] = value.string_view();
     auto set = [&](const char *name, std::string value) {

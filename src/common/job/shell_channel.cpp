@@ -61,7 +61,8 @@ Json to_json(const Start &start)
                  {"enclosing_id", start.enclosing_id},
                  {"jobid_path", start.jobid_path},
                  {"R", start.R},
-                 {"jobspec", start.jobspec}};
+                 {"jobspec", start.jobspec},
+                 {"environment", start.environment}};
 }
 Json to_json(const Signal &message)
 {
@@ -130,6 +131,7 @@ Start start_from(const Json &json)
     Start start {.id = JobId(json.get<uint64_t>("id")),
                  .userid = json.get<uint32_t>("userid"),
                  .jobspec = object_at(json, "jobspec"),
+                 .environment = json["environment"],
                  .R = object_at(json, "R"),
                  .rank = json.get<uint32_t>("rank"),
                  .nodeid = json.get<uint32_t>("nodeid"),

@@ -26,6 +26,7 @@ struct Start { // "job": the first message
     JobId id;
     uint32_t userid = 0;
     Json jobspec;
+    Json environment; // of the tasks: an object of strings; absent: what the jobspec has
     Json R;
     uint32_t rank = 0;   // the broker's
     uint32_t nodeid = 0; // this shell's index in R, in rank order

@@ -13,12 +13,26 @@ namespace flux::job_exec {
 namespace {
 
 constexpr std::string_view default_topology = "kary:32";
+constexpr std::string_view custom_topology = "custom"; // the parents of [bootstrap] hosts
 
 Topology tree_of(const Context &context)
 {
     auto topo = context.attribute("tbon.topo").value_or(std::string(default_topology));
-    return Topology(context.rank(), context.size(),
-                    value_or_throw(Topology::parse_fanout(topo, context.size())));
+    if (topo == custom_topology) // start() asks for it
+        topo = default_topology;
+    return value_or_throw(Topology::parse(topo, context.rank(), context.size()));
+}
+
+void read_parents(const Json &node, std::vector<uint32_t> &parents)
+{
+    auto rank = node.get<uint32_t>("rank");
+    for (auto child : node["children"].elements()) {
+        auto below = child.get<uint32_t>("rank");
+        if (below == 0 || below > parents.size())
+            throw Error(EPROTO, "overlay.topology: rank {} is not in this instance", below);
+        parents[below - 1] = rank;
+        read_parents(child, parents);
+    }
 }
 
 int signal_at(const Json &exec, std::string_view key, int fallback)
@@ -30,6 +44,13 @@ int signal_at(const Json &exec, std::string_view key, int fallback)
     if (signum <= 0 || signum > 64)
         throw Error(EINVAL, "exec.{}: {} is no signal", key, value.dump());
     return signum;
+}
+
+constexpr int kvs_readdir = 1; // flag of kvs.lookup
+
+std::string namespace_of(JobId id)
+{
+    return "job-" + id.dec();
 }
 
 double run_duration_of(const Json &test)
@@ -86,6 +107,13 @@ JobExec::JobExec(Context &context)
 
 Task<> JobExec::start()
 {
+    if (context().attribute("tbon.topo") == custom_topology) {
+        Json args {{"rank", 0}};
+        auto answer = co_await rpc("overlay.topology", args, {.nodeid = rank()});
+        std::vector<uint32_t> parents(size() - 1);
+        read_parents(answer.json(), parents);
+        topology_ = value_or_throw(Topology::from_parents(rank(), std::move(parents)));
+    }
     if (rank() != 0)
         co_return;
     Json args {{"service", context().name()}};
@@ -206,17 +234,43 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
         ntasks = jobspec->ntasks().value_or(1);
     writer_.append(run->id.kvs_path("guest.output"),
                    run->output.begin(wall_time(), uint32_t(std::min<uint64_t>(ntasks, Idset::max_id))));
+    handle().notify("kvs.namespace-create",
+                    Json {{"namespace", namespace_of(run->id)}, {"owner", run->userid}, {"flags", 0}});
     obey(Json {{"id", run->id.value()},
                {"type", "launch"},
                {"ranks", run->ranks.format()},
                {"job", Json {{"id", run->id.value()},
                              {"userid", run->userid},
                              {"jobspec", run->jobspec},
+                             {"environment", run->request->json()["environment"]},
                              {"R", run->R.to_json()}}}});
     while (!run->ended)
         co_await run->changed.wait();
     if (auto rest = run->output.end(wall_time()); !rest.empty())
         writer_.append(run->id.kvs_path("guest.output"), rest);
+    try {
+        co_await keep_namespace(run->id);
+    } catch (const Error &error) {
+        log(LogLevel::err, "{}: what its tasks left in the KVS is lost: {}", run->id, error.text());
+    }
+}
+
+// What the tasks put into the job's KVS namespace becomes part of its record.
+Task<> JobExec::keep_namespace(JobId id)
+{
+    auto space = namespace_of(id);
+    Json root_args {{"namespace", space}, {"flags", 0}};
+    auto root = co_await rpc("kvs.getroot", root_args);
+    if (root.json().value<int64_t>("rootseq", 0) > 0) {
+        Json args {{"key", "."}, {"namespace", space}, {"flags", kvs_readdir}};
+        auto answer = co_await rpc("kvs.lookup", args);
+        for (auto [name, object] : treeobj::entries(answer.json()["val"]).members())
+            if (name != "exec" && name != "output" && name != "input") // those are ours
+                writer_.set(id.kvs_path("guest." + std::string(name)), object);
+        co_await writer_.flush();
+    }
+    Json remove_args {{"namespace", space}};
+    handle().notify("kvs.namespace-remove", remove_args);
 }
 
 void JobExec::set_limit(Run &run)

@@ -46,7 +46,7 @@ private:
         JobId id;
         uint32_t userid = 0;
         Request *request = nullptr; // of job-exec.start, kept by its coroutine
-        Json jobspec;
+        Json jobspec; // without environment
         ResourceSet R;
         Idset ranks;
         int status = 0;
@@ -82,6 +82,7 @@ private:
     Task<> start_job(Request request);
     Task<> run_mock(std::shared_ptr<Run> run, double duration);
     Task<> run_shells(std::shared_ptr<Run> run);
+    Task<> keep_namespace(JobId id);
     void hear(Run &run, News news);
     void hear_shell(Run &run, const Json &message);
     void hear_event(Run &run, const Json &message);

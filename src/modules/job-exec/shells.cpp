@@ -13,6 +13,19 @@ std::string service_name(uint32_t userid, JobId id)
 {
     return fmt::format("{}-shell-{}", userid, id.f58(F58Prefix::ascii));
 }
+
+// The environment is JSON text already.
+std::string line_of(Json message)
+{
+    Json environment = message["environment"];
+    message.erase("environment");
+    std::string line = message.dump();
+    if (auto text = environment.string_view(); !text.empty()) {
+        line.pop_back();
+        line.append(",\"environment\":").append(text).append("}");
+    }
+    return line + "\n";
+}
 } // namespace
 
 void JobExec::launch(JobId id, Local &local, const Json &job)
@@ -60,7 +73,7 @@ void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
     };
     callbacks.on_exit = [this, id](int status) { shell_exited(id, status); };
     local.shell = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
-    local.shell->write(channel, message.dump() + "\n");
+    local.shell->write(channel, line_of(message));
     ++launched_;
     if (rank() == *ranks.first()) {
         local.service = service_name(userid, id);
@@ -121,7 +134,7 @@ void JobExec::shell_exited(JobId id, int status)
 {
     auto found = jobs_.find(id);
     if (found == jobs_.end()) {
-        loop().post([shell = std::move(dying_.extract(id))] {}); // not from inside its own callback
+        post([shell = std::move(dying_.extract(id))] {}); // not from inside its own callback
         changed_.notify_all();
         return;
     }
@@ -147,7 +160,7 @@ void JobExec::release_shell(JobId id, Local &local)
     }
     if (!local.shell || local.part.has_ended(Idset {rank()})) {
         if (local.shell) // called from its own callback, maybe: it goes away from the top of the loop
-            loop().post([shell = std::move(local.shell)] {});
+            post([shell = std::move(local.shell)] {});
         return;
     }
     local.shell->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");

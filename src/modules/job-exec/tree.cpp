@@ -31,11 +31,10 @@ void JobExec::schedule_flush()
 {
     if (std::exchange(flush_posted_, true))
         return;
-    spawn([](JobExec &self) -> Task<> { // a task, so that it ends with the module
-        co_await sleep_for(self.loop(), Duration::zero());
-        self.flush_posted_ = false;
-        self.flush();
-    }(*this));
+    post([this] {
+        flush_posted_ = false;
+        flush();
+    });
 }
 
 void JobExec::flush()

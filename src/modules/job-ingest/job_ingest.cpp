@@ -1,6 +1,7 @@
 // job-ingest (every rank): takes signed jobspecs, says what is wrong with them, gives them ids and passes
 // them on to the job manager. While one batch is on its way the next gathers; a job's id is answered when the
 // job is durable.
+#include "common/job/environment_text.hpp"
 #include "common/job/job_state.hpp"
 #include "common/job/jobspec.hpp"
 #include "common/job/queue_config.hpp"
@@ -87,17 +88,17 @@ private:
             throw Error(EPERM, "signer={} != requestor={}", unwrapped.userid, who.userid);
         if (unwrapped.mechanism == "none" && !who.is_owner())
             throw Error(EPERM, "only the instance owner can use the signature mechanism none");
-        auto text = Json::parse(unwrapped.payload);
-        if (!text)
-            throw Error(EINVAL, "jobspec: invalid JSON: {}", text.error().text());
-        auto jobspec = Jobspec::parse(*text);
+        auto split = split_environment(unwrapped.payload);
+        if (!split)
+            throw Error(EINVAL, "jobspec: invalid JSON: {}", split.error().text());
+        auto jobspec = Jobspec::parse(split->jobspec);
         if (!jobspec)
             throw Error(EINVAL, "jobspec: {}", jobspec.error().text());
         if (!(flags & job_flags::novalidate))
             if (auto ok = jobspec->check_v1(); !ok)
                 throw Error(EINVAL, "jobspec: {}", ok.error().text());
-        Json complete = value_or_throw(queues().complete(*text));
-        if (complete.raw() != text->raw())
+        Json complete = value_or_throw(queues().complete(split->jobspec));
+        if (complete.raw() != split->jobspec.raw())
             jobspec = Jobspec::parse(complete);
         if (auto ok = queues().check(*jobspec); !ok)
             throw ok.error();
@@ -105,7 +106,8 @@ private:
                      {"urgency", urgency},
                      {"flags", flags},
                      {"J", signed_text},
-                     {"jobspec", complete}};
+                     {"jobspec", complete},
+                     {"environment", split->environment}};
     }
     // The configuration may change while we run.
     const QueueConfig &queues()

@@ -277,7 +277,7 @@ Json Record::attribute(std::string_view attribute) const
     if (attribute == "result")
         return inactive() ? Json(bit(result)) : Json();
     if (attribute == "expiration")
-        return time_or_absent(expiration);
+        return nodelist.empty() ? Json() : Json(expiration);
     if (attribute == "annotations")
         return json_or_absent(annotations);
     if (attribute == "dependencies")

@@ -159,11 +159,6 @@ void on_jobspec_update(Job &job, const Event &event)
     job.jobspec = job.jobspec.copy();
     for (auto [key, value] : event.context.members())
         job.jobspec.set_path(key, value);
-    if (job.full_jobspec) {
-        job.full_jobspec = job.full_jobspec.copy();
-        for (auto [key, value] : event.context.members())
-            job.full_jobspec.set_path(key, value);
-    }
 }
 
 void on_resource_update(Job &job, const Event &event)
@@ -306,19 +301,6 @@ Json merge_annotations(const Json &old, const Json &changes)
             out.set(key, value);
     }
     return out.empty() ? Json() : out;
-}
-
-Json without_environment(const Json &jobspec)
-{
-    if (!jobspec.at("attributes", "system", "environment"))
-        return jobspec;
-    Json out = jobspec.shallow_copy();
-    Json attributes = jobspec["attributes"].shallow_copy();
-    Json system = attributes["system"].shallow_copy();
-    system.erase("environment");
-    attributes.set("system", system);
-    out.set("attributes", attributes);
-    return out;
 }
 
 } // namespace flux

@@ -44,7 +44,7 @@ struct Job {
     double t_clean = 0;
 
     Json jobspec;      // without environment
-    Json full_jobspec; // as submitted, until it is started
+    std::string environment; // JSON text, until the job is started
     Json R;
     Json annotations;
     std::string eventlog; // as written
@@ -90,7 +90,5 @@ struct Job {
 int64_t default_priority(int urgency);
 // annotations, changed as RFC 27 says; absent when nothing is left.
 Json merge_annotations(const Json &old, const Json &changes);
-// A jobspec without attributes.system.environment, sharing the rest.
-Json without_environment(const Json &jobspec);
 
 } // namespace flux

@@ -147,13 +147,12 @@ void JobManager::schedule_flush()
 {
     if (std::exchange(flush_posted_, true))
         return;
-    spawn([](JobManager &self) -> Task<> { // a task, so that it ends with the module
-        co_await sleep_for(self.loop(), Duration::zero());
-        self.flush_posted_ = false;
-        for (auto id : std::exchange(self.dirty_, {}))
-            if (Job *job = self.find(id); job && job->dirty)
-                self.flush(*job);
-    }(*this));
+    handle().post([this] {
+        flush_posted_ = false;
+        for (auto id : std::exchange(dirty_, {}))
+            if (Job *job = find(id); job && job->dirty)
+                flush(*job);
+    });
 }
 
 // Does what the job needs until it waits for somebody else. May retire the job: it is gone then.

@@ -88,14 +88,13 @@ private:
     {
         if (!running_) {
             running_ = true;
-            handle_.gate().spawn(run());
+            // From the top of the loop: what the same step still adds belongs to the same commit.
+            handle_.post([this] { handle_.gate().spawn(run()); });
         }
         return next_;
     }
     Task<> run()
     {
-        // Begin from the top of the loop: what the same step still adds belongs to the same commit.
-        co_await sleep_for(handle_.loop(), Duration::zero());
         while (!batch_.empty()) {
             Ticket ticket = next_++;
             // (gcc 12: no initializer list inside a co_await expression)

@@ -54,12 +54,11 @@ void JobManager::advance_all(bool (*which)(const Job &))
         if (which(*job))
             ids.push_back(id);
     std::ranges::sort(ids);
-    spawn([](JobManager &self, std::vector<JobId> ids) -> Task<> {
-        co_await sleep_for(self.loop(), Duration::zero());
+    handle().post([this, ids = std::move(ids)] {
         for (auto id : ids)
-            if (Job *job = self.find(id))
-                self.advance(*job);
-    }(*this, std::move(ids)));
+            if (Job *job = find(id))
+                advance(*job);
+    });
 }
 
 // One sched.alloc conversation. A scheduler of our own may give "R" with a success, which then is committed
@@ -193,10 +192,11 @@ Task<> JobManager::run_job(JobId id)
     }
     auto stream = handle().stream(exec_service_ + ".start", Json {{"id", id.value()},
                                                                   {"userid", job->userid},
-                                                                  {"jobspec", job->full_jobspec},
+                                                                  {"jobspec", job->jobspec},
+                                                                  {"environment", job->environment},
                                                                   {"R", job->R},
                                                                   {"reattach", job->recovered}});
-    job->full_jobspec = Json();
+    job->environment = {};
     while (job) {
         try {
             auto response = co_await stream.next();

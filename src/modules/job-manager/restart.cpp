@@ -1,6 +1,7 @@
 // Jobs of an earlier life of this instance: their event logs in the KVS, replayed.
 #include <algorithm>
 
+#include "common/job/environment_text.hpp"
 #include "common/job/sign.hpp"
 #include "modules/job-manager/job_manager.hpp"
 
@@ -104,13 +105,9 @@ Task<> JobManager::load_job(JobId id)
         job->recovered = true;
         ++running_;
     }
-    // What the shell needs comes from J, which still has the environment; what was changed since comes from the
-    // jobspec.
+    // Only J still has the environment.
     auto unwrapped = value_or_throw(unwrap(co_await lookup(id.kvs_path("J"))));
-    auto original = Json::parse_or_throw(unwrapped.payload);
-    job->full_jobspec = job->jobspec.copy();
-    if (Json environment = original.at("attributes", "system", "environment"))
-        job->full_jobspec.set_path("attributes.system.environment", environment);
+    job->environment = value_or_throw(split_environment(unwrapped.payload)).environment;
     waitable_ += job->waitable();
     active_[id] = std::move(job);
 }

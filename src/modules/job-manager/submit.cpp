@@ -32,8 +32,8 @@ std::optional<std::string> JobManager::admit(const Json &item)
     auto job = std::make_unique<Job>();
     job->id = id;
     job->userid = item.get<uint32_t>("userid");
-    job->full_jobspec = item.get<Json>("jobspec");
-    job->jobspec = without_environment(job->full_jobspec);
+    job->jobspec = item.get<Json>("jobspec");
+    job->environment = item.value<std::string>("environment", "");
     std::vector<Dependency> dependencies;
     try {
         std::string queue_name(job->jobspec.at("attributes", "system", "queue").string_view());
@@ -107,7 +107,7 @@ void JobManager::add_dependencies(Job &job, const std::vector<Dependency> &depen
                 loop(), seconds(dependency.time - wall_time()),
                 [this, id = job.id, what = dependency.description] { dependency_met(id, what); });
         } else if (auto ended = inactive_.find(dependency.on); ended != inactive_.end()) {
-            loop().post([this, id = dependency.on] { // it ended while we were down
+            handle().post([this, id = dependency.on] { // it ended while we were down
                 if (auto found = inactive_.find(id); found != inactive_.end())
                     antecedent_ended(id, found->second);
             });

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# What goes into tasks and what comes out of them: terminal, files, templates, limits.
+. "$(dirname "$0")/story.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+expect "standard input reaches every task" "0: hi 1: hi" "$(echo hi | flux run -n2 -l cat | sort | xargs)"
+expect "and can be a file" "from a file" "$(echo from a file >in; flux run --input=in cat)"
+id=$(flux submit cat)
+flux job wait-event -p guest.exec.eventlog "$id" shell.init >/dev/null
+echo later | flux job attach "$id" >out
+expect "it may be given to a running job" later "$(cat out)"
+expect_match "and is on record" '"data":"(bGF0ZXIK|later\\n)"' "$(flux kvs get "$(flux job id --to=kvs "$id").guest.input")"
+
+flux run -n2 --output='out.{{id}}' echo one
+expect "a file by job" "one one" "$(cat out.ƒ* | xargs)"
+flux run -n2 --output='{{taskid}}.txt' sh -c 'echo $FLUX_TASK_RANK'
+expect "a file for each task" "0 1" "$(cat 0.txt 1.txt | xargs)"
+flux run --output=both sh -c 'echo a; echo b >&2'
+expect "standard error goes along" "a b" "$(sort both | xargs)"
+flux run --output=both --error=err sh -c 'echo a; echo b >&2'
+expect "or a way of its own" "a b" "$(cat both err | xargs)"
+flux run -o output.mode=append --output=both echo c
+expect "a file may be appended to" "a c" "$(xargs <both)"
+flux run -n2 -l --output=labels echo x
+expect "and have labels" "0: x 1: x" "$(sort labels | xargs)"
+
+id=$(flux submit flux kvs put a.b=42)
+flux job wait-event "$id" clean >/dev/null
+expect "what a task puts into its KVS namespace stays with the job" 42 \
+    "$(flux kvs get "$(flux job id --to=kvs "$id").guest.a.b")"
+text=$(flux run --output=/no/such/place/x true 2>&1)
+expect_match "a file that cannot be made is named" "/no/such/place/x" "$text"
+expect "output has a limit" 1000 "$(flux run -o output.limit=1000 sh -c 'head -c 5000 /dev/zero | tr "\0" x' 2>/dev/null | wc -c)"
+expect "bytes that are no text come through" "ff00fe" \
+    "$(flux run sh -c "printf '\377\0\376'" | od -An -tx1 | tr -d ' \n')"
+expect "a large line comes through" 300000 "$(flux run sh -c 'head -c 300000 /dev/zero | tr "\0" x' | wc -c)"
+finish
