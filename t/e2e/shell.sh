@@ -5,7 +5,9 @@
 # shell_of ID: the process of its shell on this node
 shell_of() {
     for process in /proc/[0-9]*; do
-        [ "$(tr '\0' ' ' 2>/dev/null <"$process/cmdline" | cut -d' ' -f1,2)" = "flux-shell f${1#ƒ}" ] && basename "$process"
+        case "$(tr '\0' ' ' 2>/dev/null <"$process/cmdline")" in
+        *flux-shell" f${1#ƒ} ") basename "$process" ;;
+        esac
     done
 }
 last_exception() { flux job eventlog "$1" | grep " exception " | tail -1; }
