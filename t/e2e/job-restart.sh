@@ -20,8 +20,7 @@ flux-broker -Sstatedir="$work/state" bash -c '
     flux submit --urgency=hold true >"$work/held"
     flux submit --dependency=afterany:"$(cat "$work/held")" true >"$work/dependent"
     flux queue stop >/dev/null
-    kill -9 "$(flux getattr broker.pid)"
-    sleep 10' 2>/dev/null
+    kill -9 "$(flux getattr broker.pid)"' 2>/dev/null
 for id in done running held dependent; do [ -s "$work/$id" ] || { echo "FAILED: the first life did not get to $id"; exit 1; }; done
 export done=$(cat "$work/done") running=$(cat "$work/running") held=$(cat "$work/held") dependent=$(cat "$work/dependent")
 

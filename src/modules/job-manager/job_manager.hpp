@@ -110,11 +110,11 @@ private:
     bool schedules(const Job &job);
     Json queue_status(Request &request);
     Json queue_list(Request &request);
-    Json queue_enable(Request &request);
-    Json queue_start(Request &request);
+    Task<Json> queue_enable(Request request);
+    Task<Json> queue_start(Request request);
     template <class Fn>
-    void each_queue(const Request &request, Fn fn);
-    void save_queues(const Request &request);
+    KvsWriter::Ticket each_queue(const Request &request, Fn fn);
+    KvsWriter::Ticket save_queues(const Request &request);
     Task<> restore_queues();
 
     // restart.cpp

@@ -72,8 +72,9 @@ Json JobManager::queue_list(Request &)
     return Json {{"queues", out}};
 }
 
+// What holds then is on record when the ticket's commit is.
 template <class Fn>
-void JobManager::each_queue(const Request &request, Fn fn)
+KvsWriter::Ticket JobManager::each_queue(const Request &request, Fn fn)
 {
     auto name = request.find<std::string>("name");
     if (!name && config_.named() && !request.find<bool>("all").value_or(false))
@@ -83,38 +84,40 @@ void JobManager::each_queue(const Request &request, Fn fn)
     for (auto &[queue_name, queue] : queues_)
         if (!name || *name == queue_name)
             fn(queue);
-    save_queues(request);
+    return save_queues(request);
 }
 
-Json JobManager::queue_enable(Request &request)
+Task<Json> JobManager::queue_enable(Request request)
 {
     bool enable = request.get<bool>("enable");
     auto reason = request.find<std::string>("reason");
     if (!enable && !reason)
         throw Error(EINVAL, "disabling a queue takes a reason");
-    each_queue(request, [&](Queue &queue) {
+    auto written = each_queue(request, [&](Queue &queue) {
         queue.enabled = enable;
         queue.disable_reason = enable ? "" : *reason;
     });
-    return {};
+    co_await writer_.wait(written);
+    co_return Json();
 }
 
-Json JobManager::queue_start(Request &request)
+Task<Json> JobManager::queue_start(Request request)
 {
     bool start = request.get<bool>("start");
     auto reason = request.find<std::string>("reason").value_or("");
-    each_queue(request, [&](Queue &queue) {
+    auto written = each_queue(request, [&](Queue &queue) {
         queue.started = start;
         queue.stop_reason = start ? "" : reason;
     });
     advance_all([](const Job &job) { return job.state == JobState::sched; });
-    return {};
+    co_await writer_.wait(written);
+    co_return Json();
 }
 
-void JobManager::save_queues(const Request &request)
+KvsWriter::Ticket JobManager::save_queues(const Request &request)
 {
     if (request.find<bool>("nocheckpoint").value_or(false))
-        return;
+        return 0;
     Json list = Json::array();
     for (const auto &[name, queue] : queues_)
         list.append(Json {{"name", name},
@@ -122,7 +125,7 @@ void JobManager::save_queues(const Request &request)
                           {"start", queue.started},
                           {"disable_reason", queue.disable_reason},
                           {"stop_reason", queue.stop_reason}});
-    writer_.put(checkpoint_key, Json {{"version", 1}, {"queue", list}}.dump());
+    return writer_.put(checkpoint_key, Json {{"version", 1}, {"queue", list}}.dump());
 }
 
 Task<> JobManager::restore_queues()
