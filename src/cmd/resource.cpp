@@ -381,7 +381,7 @@ const Command undrain {.name = "undrain",
 const Command resource {
     .name = "resource",
     .summary = "Show and drain resources",
-    .subcommands = {&drain, &resource_eventlog, &info, &list, &resources_R, &status, &undrain},
+    .subcommands = {&drain, &resource_eventlog, &resource_graph, &info, &list, &resources_R, &status, &undrain},
 };
 
 } // namespace flux::cmd

@@ -5,5 +5,6 @@
 namespace flux::cmd {
 
 extern const Command resource_eventlog;
+extern const Command resource_graph;
 
 } // namespace flux::cmd

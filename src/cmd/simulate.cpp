@@ -8,6 +8,7 @@
 #include "cmd/command.hpp"
 #include "cmd/print.hpp"
 #include "cmd/simulate.hpp"
+#include "common/graph/formats/formats.hpp"
 #include "common/graph/replay.hpp"
 #include "common/graph/swf.hpp"
 
@@ -57,6 +58,24 @@ std::string csv_of(const graph::Trace &trace, const graph::ReplayResult &result)
     return out;
 }
 
+// The cores of a machine that a graph file describes.
+int64_t machine_procs(const std::string &path, const std::string &format)
+{
+    std::ifstream file(path, std::ios::binary);
+    std::string text {std::istreambuf_iterator<char>(file), {}};
+    if (!file)
+        throw Error(ENOENT, "cannot read the machine {}", path);
+    auto graph = graph::load_graph(text, format);
+    if (!graph)
+        throw Error(graph.error().errnum(), "{}: {}", path, graph.error().text());
+    auto core = graph->find_type("core");
+    int column = core ? graph->column(*core) : -1;
+    int64_t cores = column < 0 ? 0 : graph->total(graph->root())[size_t(column)];
+    if (cores == 0)
+        throw Error(EINVAL, "the machine {} has no cores", path);
+    return cores;
+}
+
 int run_simulate(const Args &args, Session &)
 {
     if (auto engine = args.value("engine", "library"); engine != "library")
@@ -69,6 +88,10 @@ int run_simulate(const Args &args, Session &)
     int64_t procs = args.integer("procs", 0);
     if (args.has("procs") && procs < 1)
         throw UsageError(fmt::format("--procs={}: expected a positive number", procs));
+    if (args.has("procs") && args.has("machine"))
+        throw UsageError("--procs and --machine: only one of them is possible");
+    if (args.has("machine"))
+        procs = machine_procs(args.value("machine"), args.value("format", "rv1exec"));
     auto parsed = graph::parse_swf(read_trace_file(args[0]), procs);
     if (!parsed)
         throw Error(parsed.error().errnum(), "{}: {}", args[0], parsed.error().text());
@@ -119,6 +142,8 @@ const Command simulate_command {
     .options = {{"--engine=ENGINE", "library: a flat pool of processors, without an instance"},
                 {"--policy=POLICY", "fcfs, easy (default), hybrid or conservative"},
                 {"--procs=N", "the machine's processors; the trace's header says them otherwise"},
+                {"--machine=FILE", "a machine; its cores are the processors"},
+                {"--format=FORMAT", "of --machine: rv1exec (default), jgf, grug, hwloc"},
                 {"--depth=N", "hybrid: how many waiting jobs get a reservation (64)"},
                 {"--csv=FILE", "write one line per job"},
                 {"--plot=FILE", "draw utilisation and queue length over time (SVG)"}},

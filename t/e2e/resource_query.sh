@@ -109,5 +109,16 @@ flux simulate --policy easy --csv "$tmp/jobs.csv" --plot "$tmp/plot.svg" data/tr
 expect "a trace is replayed" "97156 s 590.05" "$(sed -n 's/^mean wait: *//p; s/^average bounded slowdown: *//p' "$tmp/report" | xargs)"
 expect "with one line a job" 10001 "$(wc -l <"$tmp/jobs.csv")"
 expect "and a picture" "</svg>" "$(tail -1 "$tmp/plot.svg")"
+expect "a recipe says how many processors there are" 72 \
+    "$(flux simulate --machine data/graph/tiny.graphml --format grug data/traces/lublin_256.swf.gz | sed -n 's/^processors: *//p')"
+
+# The tour of the README: three jobs use up the power of the first rack, the fourth goes to the second.
+cd .. || exit 1
+job=doc/examples/gpu-job.yaml
+printf 'multi-match allocate %s %s %s %s\nmatch allocate %s\n' $job $job $job $job doc/examples/power-job.yaml >"$tmp/tour"
+resource-query -d -L doc/examples/cluster.graphml -S C+PA -P compact --divisible=memory,power --why <"$tmp/tour" >"$tmp/out"
+expect "power is shared by a rack's nodes" "node0 node1 node2 node4" "$(grep -oE 'node[0-9]+' "$tmp/out" | xargs)"
+expect "cores, gpu and memory share a socket" 8 "$(grep -cE 'memory[01]\[12:x\]' "$tmp/out")"
+expect "the reason is the power" "INFO: WHY: needs 2500 W of power: 2000 free, 4000 allocated (next free 3600)" "$(grep WHY "$tmp/out")"
 [ "$failures" -eq 0 ] && echo "all as expected"
 exit $((failures > 0))

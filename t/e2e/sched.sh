@@ -28,6 +28,11 @@ expect "it waits" S "$(flux jobs -no '{status_abbrev}' "$long")"
 never=$(flux submit -N5 true 2>&1)
 expect_match "what can never run is refused" 'needs 5 nodes: the machine has 4' "$never$(flux job eventlog "$never" 2>/dev/null)"
 
+picture=$(flux resource graph)
+expect "a picture shows the nodes" 4 "$(grep -cE '</text>$' <<<"$picture" | awk '{print $1 - 3}')"
+expect_match "and what is allocated" 'core0: allocated' "$picture"
+expect_match "or as dot" '^  instance -> rank3;' "$(flux resource graph --dot)"
+
 flux cancel "$wide"
 flux job wait-event -t 20 "$long" clean >/dev/null
 expect "without the wide job the long one starts" 0 $?
