@@ -36,6 +36,9 @@ Task<> Content::start()
     if (auto directory = context().attribute("statedir"); directory && !directory->empty()) {
         store_ = context().platform().stores->open(*directory, true);
         durable_ = true;
+        serve_topic("content-backing.load", role::owner, &Content::backing_load);
+        serve_topic("content-backing.store", role::owner, &Content::backing_store);
+        co_await add_service("content-backing");
     }
 }
 
@@ -126,9 +129,30 @@ Json Content::clear_stats(Request &)
     return {};
 }
 
+Task<> Content::backing_load(Request request)
+{
+    auto digest = digest_of(request);
+    auto bytes = co_await store_->load(digest);
+    if (!bytes)
+        throw Error(ENOENT, "the store has no blob {}", blobref_of(hash_, digest));
+    request.respond(bytes->empty() ? Payload() : Payload::raw(std::move(*bytes)));
+}
+
+Task<> Content::backing_store(Request request)
+{
+    auto payload = request.message().payload;
+    auto name = digest(hash_, payload.bytes());
+    std::vector<StoredBlob> blobs {{name, std::string(payload.bytes())}};
+    co_await keep(std::move(blobs), {});
+    request.respond(Payload::raw(name));
+}
+
+// {"key"} -> {"value": checkpoint}. Without a key: those of the KVS, {"value": [the latest first]}; only one
+// is kept.
 Task<Json> Content::checkpoint_get(Request request)
 {
-    auto key = request.get<std::string>("key");
+    bool all = !request.json() || !request.json().contains("key");
+    std::string key = all ? primary_checkpoint : request.get<std::string>("key");
     if (rank() > 0) {
         Message answer = co_await upstream("content.checkpoint-get", request.message().payload);
         co_return answer.json();
@@ -140,7 +164,7 @@ Task<Json> Content::checkpoint_get(Request request)
         value = found->second;
     if (!value)
         throw Error(ENOENT, "there is no checkpoint {}", key);
-    Json answer {{"value", *value}};
+    Json answer {{"value", all ? Json::array().append(*value) : *value}};
     co_return answer;
 }
 
@@ -150,7 +174,8 @@ Task<Json> Content::checkpoint_put(Request request)
         co_await upstream("content.checkpoint-put", request.message().payload);
         co_return Json();
     }
-    std::vector<StoredCheckpoint> checkpoints {{request.get<std::string>("key"), request.get<Json>("value")}};
+    auto key = request.find<std::string>("key").value_or(primary_checkpoint);
+    std::vector<StoredCheckpoint> checkpoints {{key, request.get<Json>("value")}};
     co_await keep({}, std::move(checkpoints));
     co_return Json();
 }

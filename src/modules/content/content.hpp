@@ -4,6 +4,7 @@
 //
 // content.commit (rank 0, payload: common/store/blob_frame.hpp) stores blobs and checkpoints in one
 // transaction; so the store is part of this module and there is no backing module to load.
+// Clients that go around the cache find it as "content-backing".
 //
 // A store without room, or with another error, fails what it was asked for and keeps what it has: everything
 // that was acknowledged is there, and all goes on when there is room again.
@@ -19,8 +20,9 @@ namespace flux {
 
 constexpr size_t content_cache_limit = 16 << 20;        // bytes of blobs in memory
 constexpr size_t content_max_blob = size_t(1024) << 20; // bytes (RFC 10)
-constexpr size_t content_spill_part = 4;    // one part in so many of the limit is written out at a time
-constexpr double content_spill_retry_s = 5; // after the overflow could not be written
+constexpr size_t content_spill_part = 4; // one part in so many of the limit is written out at a time
+constexpr const char *primary_checkpoint = "kvs-primary"; // the one that a request without key means
+constexpr double content_spill_retry_s = 5;               // after the overflow could not be written
 
 class Content : public Module {
 public:
@@ -47,6 +49,8 @@ private:
     Task<Json> checkpoint_get(Request request);
     Task<Json> checkpoint_put(Request request);
     Json clear_stats(Request &request);
+    Task<> backing_load(Request request);
+    Task<> backing_store(Request request);
 
     std::string digest_of(const Request &request) const;
     Task<std::string> find(std::string digest);

@@ -177,6 +177,19 @@ Task<> namespaces_come_and_go(Handle &handle)
     co_await expect_error(handle, "kvs.lookup", key, ENOTSUP);
 }
 
+Task<> around_the_cache(Handle &handle)
+{
+    auto blob = Payload::raw("hi\n");
+    Message name = co_await handle.rpc("content-backing.store", blob);
+    EXPECT_EQ(name.payload.bytes(), digest(HashType::sha1, "hi\n"));
+    Message back = co_await handle.rpc("content-backing.load", name.payload);
+    EXPECT_EQ(back.payload.bytes(), "hi\n");
+    Message all = co_await handle.rpc("content.checkpoint-get");
+    Json key {{"key", "kvs-primary"}};
+    Message one = co_await handle.rpc("content.checkpoint-get", key);
+    EXPECT_EQ(all.json()["value"][size_t(0)], one.json()["value"]);
+}
+
 Task<> store_and_load(Store &store, bool *done, Loop &loop)
 {
     std::vector<StoredBlob> blobs {{"d1", std::string(10000, 'x')}, {"d2", ""}, {"d3", "short"}};
@@ -241,6 +254,17 @@ TEST(KvsService, what_does_not_fit_into_memory_comes_back_from_the_overflow)
     for (int i = 0; i < 6; i++)
         run.run(expect_value(run.client(), fmt::format("big.{}", i),
                              std::string(content_cache_limit / 4, char('a' + i))));
+}
+
+TEST(KvsService, the_store_can_be_asked_directly_where_there_is_one)
+{
+    Instance run;
+    run.boot();
+    run.run(put(run.client(), "a", "1"));
+    run.run(around_the_cache(run.client()));
+    Instance memory;
+    memory.boot("");
+    memory.run(expect_error(memory.client(), "content-backing.store", Json {{"x", 1}}, ENOSYS));
 }
 
 TEST(KvsService, without_a_statedir_nothing_survives_and_everything_works)
