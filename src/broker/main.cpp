@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include "broker/boot/boot.hpp"
+#include "broker/announce.hpp"
 #include "broker/broker.hpp"
-#include "broker/config.hpp"
 #include "broker/directories.hpp"
 #include "broker/life_cycle.hpp"
 #include "broker/local_server.hpp"
 #include "broker/options.hpp"
 #include "broker/overlay.hpp"
+#include "common/config/config.hpp"
 #include "common/runtime/ev_loop.hpp"
 #include "common/store/sqlite_store.hpp"
 #include "common/subprocess/posix_spawner.hpp"
@@ -246,6 +247,8 @@ int run(Options options)
 
     int status = 1;
     Gate gate(loop);
+    if (rank == 0)
+        gate.spawn(announce(broker));
     gate.spawn(live(life, loop, status));
     loop.run();
     return status;

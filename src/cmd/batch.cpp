@@ -1,18 +1,14 @@
 // flux batch and flux alloc: an instance of Flux as a job, with a script or a program as its initial program.
-#include <csignal>
 #include <filesystem>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cmd/attach.hpp"
 #include "cmd/commands.hpp"
 #include "cmd/directives.hpp"
 #include "cmd/instance_uri.hpp"
+#include "cmd/named_formats.hpp"
 #include "cmd/print.hpp"
 #include "cmd/submit_options.hpp"
-
-extern char **environ;
+#include "common/config/config.hpp"
 
 namespace flux::cmd {
 
@@ -20,6 +16,7 @@ namespace {
 
 constexpr size_t max_script = 16u << 20; // bytes
 constexpr int script_permissions = 0700;
+constexpr int config_permissions = 0600;
 constexpr std::string_view default_output = "flux-{{id}}.out";
 
 struct Script {
@@ -80,7 +77,38 @@ std::vector<std::string> broker_command(const Args &args)
     std::vector<std::string> out {"flux", "broker"};
     for (const auto &option : args.all("broker-opts"))
         out.push_back(option);
+    if (args.has("conf"))
+        out.push_back("-c{{tmpdir}}/conf.json");
     return out;
+}
+
+// "NAME" without a suffix: NAME.toml or NAME.json in the directories for configurations by name.
+std::string find_named_config(const std::string &name)
+{
+    for (const auto &directory : config_directories())
+        for (const char *extension : {"toml", "json"}) {
+            std::string path = fmt::format("{}/config/{}.{}", directory, name, extension);
+            if (std::filesystem::exists(path))
+                return path;
+        }
+    throw UsageError(
+        fmt::format("--conf={}: this is neither KEY=VALUE nor TOML or JSON, nor a file, and no {}.toml is "
+                    "in the directories for configurations",
+                    name, name));
+}
+
+// Each --conf adds to the configuration that travels in the jobspec.
+void add_config(JobspecBuilder &builder, const Args &args)
+{
+    if (!args.has("conf"))
+        return;
+    Json config = Json::object();
+    for (const auto &text : args.all("conf")) {
+        bool is_name = text.find_first_of("=\n{") == std::string::npos && !text.ends_with(".toml") &&
+                       !text.ends_with(".json");
+        merge_config(config, is_name ? find_named_config(text) : text);
+    }
+    builder.file("conf.json", file_entry(config.dump(), config_permissions));
 }
 
 void set_output(JobspecBuilder &builder, const std::string &stream, const std::string &path)
@@ -97,6 +125,7 @@ Submission batch_submission(const Args &args, const Script &script)
     command.push_back("{{tmpdir}}/script");
     command.insert(command.end(), script.arguments.begin(), script.arguments.end());
     return make_instance_submission(args, command, [&](JobspecBuilder &builder) {
+        add_config(builder, args);
         builder.file("script", file_entry(script.content, script_permissions));
         if (!args.has("job-name"))
             builder.name(script.name);
@@ -149,25 +178,6 @@ Task<std::string> wait_for_uri(Handle &handle, JobId id)
     co_return uri;
 }
 
-// A shell (or $SHELL) of this terminal whose flux commands talk to the new instance.
-int run_shell(const std::string &uri)
-{
-    ::setenv("FLUX_URI", uri.c_str(), 1);
-    ::unsetenv("FLUX_KVS_NAMESPACE");
-    const char *shell = std::getenv("SHELL");
-    std::string path = shell && *shell ? shell : "/bin/sh";
-    char *argv[] {path.data(), nullptr};
-    pid_t pid = -1;
-    if (int errnum = ::posix_spawn(&pid, path.c_str(), nullptr, nullptr, argv, environ))
-        throw Error(errnum, "cannot run {}: {}", path, errno_text(errnum));
-    ::signal(SIGINT, SIG_IGN); // the shell's own business
-    ::signal(SIGQUIT, SIG_IGN);
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 void shut_down(const std::string &uri)
 {
     try {
@@ -199,6 +209,7 @@ int run_alloc(const Args &args, Session &flux)
     for (const auto &word : args.positional())
         command.push_back(word);
     Submission submission = make_instance_submission(args, command, [&](JobspecBuilder &builder) {
+        add_config(builder, args);
         if (!args.has("job-name"))
             builder.name(has_program ? std::filesystem::path(args[0]).filename().string() : "alloc");
     });
@@ -216,7 +227,7 @@ int run_alloc(const Args &args, Session &flux)
         print("{}\n", id_text(id));
         return 0;
     }
-    int status = run_shell(uri);
+    int status = run_in_instance(uri, {});
     shut_down(uri);
     return status;
 }

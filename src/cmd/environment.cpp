@@ -1,8 +1,10 @@
 #include "cmd/environment.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <unistd.h>
 
 #include "common/base/error.hpp"
@@ -71,6 +73,28 @@ std::string find_program(const std::string &name, const std::string &search_path
         begin = end + 1;
     }
     return {};
+}
+
+std::vector<std::string> external_commands()
+{
+    constexpr std::string_view prefix = "flux-";
+    constexpr std::string_view internal[] {"broker", "shell", "sim"}; // started by others, or for developers
+    std::set<std::string> out;
+    std::string list = environment("FLUX_EXEC_PATH");
+    for (size_t begin = 0; begin <= list.size();) {
+        size_t end = std::min(list.find(':', begin), list.size());
+        std::error_code ignored;
+        for (const auto &entry : fs::directory_iterator(list.substr(begin, end - begin), ignored)) {
+            std::string name = entry.path().filename().string();
+            bool hidden = std::find(std::begin(internal), std::end(internal),
+                                    std::string_view(name).substr(std::min(name.size(), prefix.size()))) !=
+                          std::end(internal);
+            if (name.starts_with(prefix) && !hidden && ::access(entry.path().c_str(), X_OK) == 0)
+                out.insert(name.substr(prefix.size()));
+        }
+        begin = end + 1;
+    }
+    return {out.begin(), out.end()};
 }
 
 void exec_program(const std::string &path, const std::vector<std::string> &arguments)

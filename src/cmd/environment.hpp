@@ -24,6 +24,9 @@ void set_up_environment(const Installation &installation);
 // The first executable file of this name in a colon-separated list of directories, or empty.
 std::string find_program(const std::string &name, const std::string &search_path);
 
+// The names NAME of the programs flux-NAME in FLUX_EXEC_PATH that people may call.
+std::vector<std::string> external_commands();
+
 // Replaces this process. Throws Error(errno) that names the program when it cannot.
 [[noreturn]] void exec_program(const std::string &path, const std::vector<std::string> &arguments);
 

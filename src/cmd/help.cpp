@@ -1,4 +1,5 @@
 #include "cmd/command.hpp"
+#include "cmd/environment.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -12,7 +13,9 @@ constexpr size_t help_column = 26; // where explanations begin
 
 void add_line(std::string &out, std::string_view term, std::string_view explanation)
 {
-    if (term.size() + 4 > help_column)
+    if (explanation.empty())
+        out += fmt::format("  {}\n", term);
+    else if (term.size() + 4 > help_column)
         out += fmt::format("  {}\n{:{}}{}\n", term, "", help_column, explanation);
     else
         out += fmt::format("  {:<{}}{}\n", term, help_column - 2, explanation);
@@ -91,6 +94,8 @@ std::string overview()
         for (const auto *command : group.commands)
             add_line(out, command->name, command->summary);
     }
+    if (auto others = external_commands(); !others.empty())
+        add_line(out += "\nPrograms of their own:\n", fmt::format("{}", fmt::join(others, ", ")), "");
     return out + "\nflux help COMMAND shows a manual page, flux COMMAND --help the options.\n";
 }
 

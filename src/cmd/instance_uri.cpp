@@ -1,10 +1,15 @@
 #include "cmd/instance_uri.hpp"
 
+#include <csignal>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/job_fields.hpp"
 #include "cmd/job_select.hpp"
 #include "common/job/job_state.hpp"
+
+extern char **environ;
 
 namespace flux::cmd {
 
@@ -45,6 +50,28 @@ std::string target_uri(const std::string &target)
         return local_uri(target);
     Session flux;
     return job_uri(flux, target);
+}
+
+int run_in_instance(const std::string &uri, std::vector<std::string> command)
+{
+    ::setenv("FLUX_URI", uri.c_str(), 1);
+    ::unsetenv("FLUX_KVS_NAMESPACE");
+    const char *shell = std::getenv("SHELL");
+    if (command.empty())
+        command.emplace_back(shell && *shell ? shell : "/bin/sh");
+    std::vector<char *> argv;
+    for (auto &word : command)
+        argv.push_back(word.data());
+    argv.push_back(nullptr);
+    pid_t pid = -1;
+    if (int errnum = ::posix_spawnp(&pid, argv[0], nullptr, nullptr, argv.data(), environ))
+        throw Error(errnum, "cannot run {}: {}", command[0], errno_text(errnum));
+    ::signal(SIGINT, SIG_IGN); // the program's own business
+    ::signal(SIGQUIT, SIG_IGN);
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 } // namespace flux::cmd

@@ -14,4 +14,7 @@ std::string job_uri(Session &flux, const std::string &jobs);
 // The session that TARGET of a command names: a URI, or a job as above; FLUX_URI when it is empty.
 std::string target_uri(const std::string &target);
 
+// Runs a program (a shell, when it is empty) whose flux commands talk to that instance; its exit code.
+int run_in_instance(const std::string &uri, std::vector<std::string> command);
+
 } // namespace flux::cmd

@@ -77,7 +77,7 @@ const Command *find_command(const std::string &name)
 
 int unknown_command(const std::string &name)
 {
-    std::vector<std::string> names;
+    std::vector<std::string> names = external_commands();
     for (const auto *command : all_commands())
         names.emplace_back(command->name);
     fmt::print(stderr, "flux: there is no command {}{}; flux help lists the commands\n", name,

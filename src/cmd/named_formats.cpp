@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cmd/print.hpp"
+#include "common/config/config.hpp"
 
 namespace flux::cmd {
 
@@ -14,37 +15,6 @@ std::string environment(const char *name)
 {
     const char *value = std::getenv(name);
     return value ? value : "";
-}
-
-// In order of increasing precedence.
-std::vector<std::string> config_directories()
-{
-    std::vector<std::string> out;
-    std::string list = environment("XDG_CONFIG_DIRS");
-    if (list.empty())
-        list = "/etc/xdg";
-    for (size_t begin = 0; begin <= list.size();) {
-        size_t end = std::min(list.find(':', begin), list.size());
-        if (end > begin)
-            out.insert(out.begin(), list.substr(begin, end - begin) + "/flux");
-        begin = end + 1;
-    }
-    if (auto home = environment("XDG_CONFIG_HOME"); !home.empty())
-        out.push_back(home + "/flux");
-    else if (auto user = environment("HOME"); !user.empty())
-        out.push_back(user + "/.config/flux");
-    return out;
-}
-
-void merge(Json &into, const Json &from)
-{
-    for (auto [key, value] : from.members()) {
-        Json existing = into[key];
-        if (existing.is_object() && value.is_object())
-            merge(existing, value);
-        else
-            into.set(key, value);
-    }
 }
 
 std::vector<NamedFormat> with_configured(const FormatFamily &family)
@@ -83,15 +53,31 @@ void show_config(const FormatFamily &family, const NamedFormat &format)
 Json command_config(std::string_view command)
 {
     Json out = Json::object();
-    for (const auto &directory : config_directories()) {
-        std::string path = fmt::format("{}/flux-{}.json", directory, command);
-        if (!std::filesystem::exists(path))
-            continue;
-        auto json = Json::parse(read_file(path));
-        if (!json || !json->is_object())
-            throw Error(EINVAL, "{}: {}", path, json ? "a JSON object was expected" : json.error().text());
-        merge(out, *json);
+    for (const auto &directory : config_directories())
+        for (const char *extension : {"json", "toml"}) {
+            std::string path = fmt::format("{}/flux-{}.{}", directory, command, extension);
+            if (std::filesystem::exists(path))
+                merge_config(out, path);
+        }
+    return out;
+}
+
+std::vector<std::string> config_directories()
+{
+    std::vector<std::string> out;
+    std::string list = environment("XDG_CONFIG_DIRS");
+    if (list.empty())
+        list = "/etc/xdg";
+    for (size_t begin = 0; begin <= list.size();) {
+        size_t end = std::min(list.find(':', begin), list.size());
+        if (end > begin)
+            out.insert(out.begin(), list.substr(begin, end - begin) + "/flux");
+        begin = end + 1;
     }
+    if (auto home = environment("XDG_CONFIG_HOME"); !home.empty())
+        out.push_back(home + "/flux");
+    else if (auto user = environment("HOME"); !user.empty())
+        out.push_back(user + "/.config/flux");
     return out;
 }
 

@@ -1,4 +1,4 @@
-// Formats by name: those built in, and those that a site or a user has in flux-COMMAND.json below
+// Formats by name: those built in, and those that a site or a user has in flux-COMMAND.toml (or .json) below
 // XDG_CONFIG_DIRS/flux and XDG_CONFIG_HOME/flux, the user's last.
 #pragma once
 #include <optional>
@@ -12,7 +12,7 @@
 namespace flux::cmd {
 
 struct FormatFamily {
-    std::string_view command;         // "jobs": the file flux-jobs.json
+    std::string_view command;         // "jobs": the file flux-jobs.toml
     std::string_view table;           // the table in it that has "formats"; empty: the top
     std::string_view variable;        // the environment variable with another default
     std::vector<NamedFormat> formats; // one of them is "default"
@@ -23,7 +23,9 @@ struct FormatFamily {
 // "get-config=NAME", which is answered on standard output.
 std::optional<std::string> choose_format(const Args &args, const FormatFamily &family);
 
-// The objects of flux-COMMAND.json, merged; an empty object when there is none.
+// Where people and sites have their settings for flux, in order of increasing precedence.
+std::vector<std::string> config_directories();
+// The tables of flux-COMMAND.toml and .json, merged; an empty object when there is none.
 Json command_config(std::string_view command);
 
 } // namespace flux::cmd

@@ -304,13 +304,15 @@ std::vector<Option> task_options()
 
 std::vector<Option> slot_options()
 {
-    std::vector<Option> shape {{"-N,--nodes=N", "spread over N nodes"},
-                               {"-x,--exclusive", "whole nodes"},
-                               {"-n,--nslots=N", "the number of slots"},
-                               {"-c,--cores-per-slot=N", "cores of each slot"},
-                               {"-g,--gpus-per-slot=N", "gpus of each slot"},
-                               {"--broker-opts=OPT", "an option of the new instance's brokers"},
-                               {"--quiet", "do not show the job's id"}};
+    std::vector<Option> shape {
+        {"-N,--nodes=N", "spread over N nodes"},
+        {"-x,--exclusive", "whole nodes"},
+        {"-n,--nslots=N", "the number of slots"},
+        {"-c,--cores-per-slot=N", "cores of each slot"},
+        {"-g,--gpus-per-slot=N", "gpus of each slot"},
+        {"--broker-opts=OPT", "an option of the new instance's brokers"},
+        {"--conf=FILE|KEY=VAL|STRING|NAME", "a part of the new instance's configuration"},
+        {"--quiet", "do not show the job's id"}};
     return joined(shape, common_options());
 }
 

@@ -8,12 +8,12 @@ const std::vector<CommandGroup> &command_groups()
 {
     static const std::vector<CommandGroup> groups {
         {"Start an instance, and end it", {&start, &shutdown, &uptime, &startlog}},
-        {"Submit jobs", {&run, &submit, &batch, &alloc}},
+        {"Submit jobs", {&run, &submit, &batch, &alloc, &proxy}},
         {"Watch and change jobs", {&jobs, &watch, &cancel, &job, &pgrep, &pkill, &update}},
         {"Queues and resources", {&queue, &resource, &overlay, &hostlist}},
         {"Run programs beside jobs", {&exec, &sproc}},
         {"Store and tell", {&kvs, &content, &event, &logger, &dmesg}},
-        {"Look inside", {&getattr, &setattr, &lsattr, &module, &jobtap, &ping, &pmi}},
+        {"Look inside", {&getattr, &setattr, &lsattr, &config, &module, &jobtap, &ping, &pmi}},
         {"About the commands", {&help, &version, &env, &completion}},
     };
     return groups;

@@ -1,3 +1,4 @@
+#include "shell/files.hpp"
 #include "shell/shell.hpp"
 
 #include <sys/stat.h>
@@ -70,6 +71,8 @@ void Shell::start_tasks()
     if (::mkdir(job_.tmpdir.c_str(), 0700) < 0 && errno != EEXIST)
         throw Error(errno, "cannot make the job's temporary directory {}: {}", job_.tmpdir,
                     errno_text(errno));
+    if (Json files = job_.jobspec.system("files"))
+        extract_files(files, job_.tmpdir);
     if (job_.leader())
         channel_.send(shell_channel::Event {"shell.init", Json {{"leader-rank", job_.start.leader_rank},
                                                                 {"size", job_.start.nnodes},

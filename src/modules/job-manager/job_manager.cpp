@@ -388,7 +388,8 @@ Json JobManager::memo(Request &request)
 // Kept until the job has ended; each ended job answers one request.
 void JobManager::wait(Request request)
 {
-    JobId id(request.find<uint64_t>("id").value_or(0));
+    // Clients say -1 for whichever job ends first; here that is 0.
+    JobId id(uint64_t(std::max<int64_t>(request.find<int64_t>("id").value_or(0), 0)));
     auto zombie = id.value() ? zombies_.find(id) : zombies_.begin();
     if (zombie != zombies_.end()) {
         request.respond(zombie->second);

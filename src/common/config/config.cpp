@@ -1,4 +1,4 @@
-#include "broker/config.hpp"
+#include "common/config/config.hpp"
 
 #include <filesystem>
 #include <fstream>

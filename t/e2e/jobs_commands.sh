@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The commands about jobs: listing, waiting, changing, what they print and their exit codes.
+brokers=2
+. "$(dirname "$0")/story.sh"
+
+done_id=$(flux submit --job-name=good true)
+failed_id=$(flux submit --job-name=bad sh -c 'exit 3')
+held_id=$(flux submit --job-name=held --urgency=hold sleep 0)
+flux job status "$done_id" "$failed_id"
+expect "the highest exit code of several" 3 "$?"
+expect_match "json of a status" '"exitcode":3' "$(flux job status --json "$failed_id")"
+
+expect "statuses of all" "S F CD" "$(flux jobs -ano '{status_abbrev}' | xargs)"
+expect "by result" bad "$(flux jobs -no '{name}' -f failed)"
+expect "by name" good "$(flux jobs -ano '{name}' --name=good)"
+expect "by id" held "$(flux jobs -no '{name}' "$held_id")"
+expect "sorted" "bad good held" "$(flux jobs -ano '{name}' --sort=name | xargs)"
+expect "sorted by the format" "held good bad" "$(flux jobs -ao 'sort:-name {name}' -n | xargs)"
+expect "why they ended" "Exit 3" "$(flux jobs -no '{inactive_reason}' "$failed_id")"
+expect "what holds one" held "$(flux jobs -no '{contextual_info}' "$held_id")"
+expect "json" held "$(flux jobs --json "$held_id" | python3 -c 'import json,sys; print(json.load(sys.stdin)["name"])')"
+expect "totals" "0 running, 1 completed, 1 failed, 1 pending" "$(flux jobs --stats-only)"
+expect "since when" "" "$(flux jobs -ano '{name}' --since=now -f failed)"
+expect "counted" 1 "$(flux jobs -a -c 1 -no '{id}' 2>/dev/null | wc -l)"
+expect "pgrep by name" "$failed_id" "$(flux pgrep -a '^b')"
+expect "pgrep by range" "$done_id" "$(flux pgrep -a "$done_id..$done_id")"
+flux pgrep nothing-of-that-name
+expect "pgrep without a match" 1 "$?"
+
+expect "the latest" "$held_id" "$(flux job last)"
+expect "the latest two" "$held_id $failed_id" "$(flux job last 2 | xargs)"
+expect "a slice" "$done_id" "$(flux job last '[-1:]')"
+expect "all ids name the same job" 1 "$(for to in dec hex dothex kvs words emoji f58; do flux job id -t dec "$(flux job id -t $to "$held_id")"; done | sort -u | wc -l)"
+flux job urgency "$held_id" default
+flux job wait-event -t 60 "$held_id" clean >/dev/null
+expect "released by urgency" COMPLETED "$(flux jobs -no '{status}' "$held_id")"
+
+waitable=$(flux submit --flags=waitable true)
+expect "a waitable job" "$waitable" "$(flux job wait)"
+flux job wait 2>/dev/null
+expect "none is left to wait for" 2 "$?"
+flux submit --cc=1-3 --flags=waitable false >/dev/null
+flux job wait --all >/dev/null 2>&1
+expect "one of all failed" 1 "$?"
+
+id=$(flux submit sleep 1000)
+flux job wait-event -t 60 "$id" start >/dev/null
+expect "no time limit" 4294967295 "$(flux job timeleft "$id")"
+flux job memo "$id" note=here
+eventually "a memo is shown" sh -c "[ \"\$(flux jobs -no '{user.note}' $id)\" = here ]"
+flux job raise -s 1 -t odd "$id" something is odd
+expect_match "an exception that ends nothing" 'type=odd.*note="something is odd"' "$(flux job eventlog "$id" | grep exception)"
+flux job kill -s TERM "$id"
+flux job attach "$id" 2>/dev/null
+expect "killed by a signal" 143 "$?"
+flux submit --cc=1-2 sleep 1000 >/dev/null
+expect_match "killall asks first" "matched 2 jobs" "$(until flux job killall 2>&1 | grep 'matched 2'; do :; done)"
+flux pkill -w sleep 2>/dev/null
+expect "pkill ends them" "" "$(flux jobs -no '{id}')"
+expect_match "cancel of nothing" "Matched 0 jobs" "$(flux cancel --all 2>&1)"
+flux cancel "$done_id" 2>/dev/null
+expect "cancel of what has ended" 1 "$?"
+
+expect "watch shows output of the past" hello "$(flux watch "$(flux submit echo hello)")"
+expect "tail" "4
+5" "$(flux job attach --tail=2 "$(flux submit seq 5)")"
+expect "many at once" 30 "$(flux submit --cc=1-30 --wait true | sort -u | wc -l)"
+expect "with what {cc} stands for" "1
+2
+3" "$(flux submit --cc=1-3 --watch --quiet sh -c 'echo $FLUX_JOB_CC' | sort)"
+flux submit --cc=1-2 --log="$FLUX_STORY_DIR/log{cc}" --watch echo out >/dev/null
+expect "a log for each" 2 "$(grep -l out "$FLUX_STORY_DIR"/log1 "$FLUX_STORY_DIR"/log2 | wc -l)"
+expect "the environment is filtered" "A=1" "$(flux run --env=-* --env=PATH --env=A=1 env | grep -v -e FLUX -e PMI -e PATH -e PWD -e SHLVL -e '^_=' -e HWLOC -e TMPDIR)"
+expect "limits go along" 64 "$(flux run --rlimit=nofile=64 sh -c 'ulimit -n')"
+expect "what is to be submitted" '"command":["true"]' "$(flux submit --dry-run true | grep -o '"command":\["true"\]')"
+expect "a jobspec from elsewhere" 0 "$(flux submit --dry-run true | flux job submit >/dev/null; echo $?)"
+flux queue drain
+expect "the taskmap of two nodes" "[[0,2,1,1]]" "$(flux job taskmap "$(flux submit -N2 -n2 true)")"
+expect "and its tasks by node" "1" "$(flux job taskmap --taskids=1 "$(flux job last)")"
+before=$(flux job stats | grep -o '"inactive":[0-9]*' | cut -d: -f2)
+flux job purge -f --num-limit=$((before - 2)) >/dev/null
+expect "purged" $((before - 2)) "$(flux job stats | grep -o '"inactive":[0-9]*' | cut -d: -f2)"
+finish
