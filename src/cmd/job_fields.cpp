@@ -69,6 +69,8 @@ const std::vector<Field> &table()
         {"runtime", "RUNTIME", {"t_run", "t_cleanup"}},
         {"t_submit", "T_SUBMIT", {"t_submit"}},
         {"t_depend", "T_DEPEND", {"t_depend"}},
+        {"t_priority", "T_PRIORITY", {"t_priority"}},
+        {"t_sched", "T_SCHED", {"t_sched"}},
         {"t_run", "T_RUN", {"t_run"}},
         {"t_cleanup", "T_CLEANUP", {"t_cleanup"}},
         {"t_inactive", "T_INACTIVE", {"t_inactive"}},

@@ -160,15 +160,41 @@ void Record::take_R(Pool &pool, const Json &json)
     expiration = R->expiration();
 }
 
+// The scheduler's annotations replace each other; what memos have said of the job stays.
+void Record::set_annotations(Pool &pool, Json fresh)
+{
+    Json user = annotations.empty() ? Json() : Json::parse_or_throw(annotations.text())["user"];
+    if (user) {
+        fresh = fresh ? fresh.shallow_copy() : Json::object();
+        fresh.set("user", user);
+    }
+    annotations = fresh && !fresh.empty() ? pool.get(fresh.dump()) : Pooled();
+}
+
+void Record::take_memo(Pool &pool, const Json &memo)
+{
+    Json all = annotations.empty() ? Json::object() : Json::parse_or_throw(annotations.text());
+    Json user = all["user"] ? all["user"] : Json::object();
+    for (auto [key, value] : memo.members())
+        if (value.is_null())
+            user.erase(key);
+        else
+            user.set(key, value);
+    all.set("user", user);
+    annotations = pool.get(all.dump());
+}
+
 Expected<void> Record::take_event(Pool &pool, const Event &event)
 {
     if (event.name == "annotations") {
-        annotations = event.context["annotations"] ? pool.get(event.context["annotations"].dump()) : Pooled();
+        set_annotations(pool, event.context["annotations"]);
         return {};
     }
+    if (event.name == "memo")
+        take_memo(pool, event.context);
     if (!job) {
         if (inactive())
-            return {}; // a memo
+            return {}; // a memo: nothing else comes after the end
         job = std::make_unique<Job>();
         job->id = id;
     }
@@ -181,7 +207,7 @@ Expected<void> Record::take_event(Pool &pool, const Event &event)
     if (event.name == "submit")
         t_submit = event.timestamp;
     else if (event.name == "alloc")
-        annotations = job->annotations ? pool.get(job->annotations.dump()) : Pooled();
+        set_annotations(pool, job->annotations);
     else if (event.name == "finish")
         waitstatus = job->status;
     else if (event.name == "dependency-add" || event.name == "dependency-remove")

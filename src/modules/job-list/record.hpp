@@ -31,6 +31,8 @@ struct Record {
 
     void take_jobspec(Pool &pool, const Json &jobspec);
     void take_R(Pool &pool, const Json &R);
+    void set_annotations(Pool &pool, Json fresh); // of the scheduler
+    void take_memo(Pool &pool, const Json &memo); // RFC 21: shown as annotations.user
     // Errors are of an event that cannot come here; then nothing changes.
     Expected<void> take_event(Pool &pool, const Event &event);
     // Absent when it does not have this attribute (yet).
