@@ -8,7 +8,7 @@ failed_id=$(flux submit --job-name=bad sh -c 'exit 3')
 held_id=$(flux submit --job-name=held --urgency=hold sleep 0)
 flux job status "$done_id" "$failed_id"
 expect "the highest exit code of several" 3 "$?"
-expect_match "json of a status" '"exitcode":3' "$(flux job status --json "$failed_id")"
+expect_match "json of a status" '"waitstatus":768' "$(flux job status --json "$failed_id")"
 
 expect "statuses of all" "S F CD" "$(flux jobs -ano '{status_abbrev}' | xargs)"
 expect "by result" bad "$(flux jobs -no '{name}' -f failed)"
@@ -19,7 +19,7 @@ expect "sorted by the format" "held good bad" "$(flux jobs -ao 'sort:-name {name
 expect "why they ended" "Exit 3" "$(flux jobs -no '{inactive_reason}' "$failed_id")"
 expect "what holds one" held "$(flux jobs -no '{contextual_info}' "$held_id")"
 expect "json" held "$(flux jobs --json "$held_id" | python3 -c 'import json,sys; print(json.load(sys.stdin)["name"])')"
-expect "totals" "0 running, 1 completed, 1 failed, 1 pending" "$(flux jobs --stats-only)"
+expect_match "totals" "^0 running, 1 completed, 1 failed, 1 pending" "$(flux jobs --stats-only)"
 expect "since when" "" "$(flux jobs -ano '{name}' --since=now -f failed)"
 expect "counted" 1 "$(flux jobs -a -c 1 -no '{id}' 2>/dev/null | wc -l)"
 expect "pgrep by name" "$failed_id" "$(flux pgrep -a '^b')"
@@ -70,7 +70,7 @@ expect "with what {cc} stands for" "1
 3" "$(flux submit --cc=1-3 --watch --quiet sh -c 'echo $FLUX_JOB_CC' | sort)"
 flux submit --cc=1-2 --log="$FLUX_STORY_DIR/log{cc}" --watch echo out >/dev/null
 expect "a log for each" 2 "$(grep -l out "$FLUX_STORY_DIR"/log1 "$FLUX_STORY_DIR"/log2 | wc -l)"
-expect "the environment is filtered" "A=1" "$(flux run --env=-* --env=PATH --env=A=1 env | grep -v -e FLUX -e PMI -e PATH -e PWD -e SHLVL -e '^_=' -e HWLOC -e TMPDIR)"
+expect "the environment is filtered" "A=1" "$(flux run --env=-* --env=PATH --env=A=1 env | grep -v -e FLUX -e PMI -e PATH -e PWD -e SHLVL -e '^_=' -e HWLOC -e TMPDIR -e CUDA)"
 expect "limits go along" 64 "$(flux run --rlimit=nofile=64 sh -c 'ulimit -n')"
 expect "what is to be submitted" '"command":["true"]' "$(flux submit --dry-run true | grep -o '"command":\["true"\]')"
 expect "a jobspec from elsewhere" 0 "$(flux submit --dry-run true | flux job submit >/dev/null; echo $?)"

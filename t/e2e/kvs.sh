@@ -15,11 +15,11 @@ expect "without" "a.b
 a.c" "$(flux kvs dir -d a)"
 expect "cut to a width" "a.c = two..." "$(flux kvs dir -w 12 a | tail -1)"
 expect "names" "b
-c" "$(flux kvs ls a)"
+c" "$(flux kvs ls -1 a)"
 flux kvs link a.b d
 expect "marked by kind" "a.
 d@
-list" "$(flux kvs ls -F a d list -d)"
+list" "$(flux kvs ls -1 -F a d list -d)"
 expect "where a link points" a.b "$(flux kvs readlink d)"
 flux kvs mkdir empty
 expect "an empty directory" "" "$(flux kvs ls empty)"
@@ -31,7 +31,7 @@ expect "and gone from where it was" 1 "$?"
 flux kvs unlink a 2>/dev/null
 expect "a directory with entries stays" 42 "$(flux kvs get a.b)"
 flux kvs unlink -R a moved
-expect "unless -R" "" "$(flux kvs ls | grep -E '^(a|moved)$')"
+expect "unless -R" "" "$(flux kvs ls -1 | grep -E '^(a|moved)$')"
 expect "a key that is not there is no error with -f" 0 "$(flux kvs unlink -f nothing; echo $?)"
 
 printf 'a\0b' | flux kvs put -r bytes=-
@@ -51,11 +51,7 @@ waiter=$!
 flux kvs put later=came
 wait "$waiter"
 expect "who waits for a key gets it" came "$(cat "$FLUX_STORY_DIR/later")"
-on_rank 1 flux kvs get -w -c 3 counter >"$FLUX_STORY_DIR/counts" 2>/dev/null &
-watcher=$!
 flux kvs put counter=0
-kill "$watcher" 2>/dev/null
-wait "$watcher" 2>/dev/null
 on_rank 1 flux kvs get -W -w -c 3 counter >"$FLUX_STORY_DIR/counts" &
 watcher=$!
 eventually "the watcher has the first value" grep -q 0 "$FLUX_STORY_DIR/counts"
