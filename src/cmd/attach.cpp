@@ -252,7 +252,7 @@ private:
 
     void start_stdin()
     {
-        if (!options_.with_stdin || service_.empty())
+        if (!options_.with_stdin || service_.empty() || !may_read_terminal())
             return;
         stdin_watch_ =
             handle_.loop().watch_fd(STDIN_FILENO, true, false, [this](bool, bool) { read_input(); });

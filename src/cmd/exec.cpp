@@ -268,7 +268,7 @@ private:
         bool room = !targets_.empty();
         for (const auto &[rank, target] : targets_)
             room &= target.has_credit && target.credit > 0;
-        if (!watch_ && room)
+        if (!watch_ && room && may_read_terminal())
             watch_ = handle_.loop().watch_fd(STDIN_FILENO, true, false, [this](bool, bool) { read_input(); });
         else if (watch_)
             watch_->set(room, false);
