@@ -25,14 +25,9 @@ public:
 
     void make_nodes_exclusive()
     {
-        std::vector<VertexId> nodes;
         for (auto &[v, entry] : entries_)
-            if (graph_[v].type == graph_.node_type()) {
-                entry.exclusive = true;
-                nodes.push_back(v);
-            }
-        for (VertexId node : nodes)
-            add_below(node);
+            if (graph_[v].type == graph_.node_type())
+                entry.exclusive = entry.everything = true;
     }
 
     Allocation build()
@@ -48,6 +43,7 @@ private:
         int64_t amount;
         bool exclusive = false;
         bool part = false;
+        bool everything = false; // that is below it, too
         std::vector<VertexId> below;
     };
 
@@ -67,13 +63,12 @@ private:
         return at->second;
     }
 
-    void add_below(VertexId v)
+    void emit_everything(VertexId v, uint16_t depth)
     {
         for (VertexId child : graph_.children(v))
-            if (graph_[child].subsystem == Graph::containment) {
-                insert(child).exclusive = true;
-                add_below(child);
-            }
+            if (graph_[child].subsystem == Graph::containment)
+                emit_everything(child, uint16_t(depth + 1));
+        out_.push_back({v, graph_[v].size, depth, true, false, true});
     }
 
     // True when something exclusive was written.
@@ -83,8 +78,12 @@ private:
         std::ranges::sort(entry.below); // the order of the children in the graph
         bool whole = entry.exclusive && !entry.part;
         bool any = entry.exclusive;
+        for (VertexId child : graph_.children(v))
+            if (entry.everything && graph_[child].subsystem == Graph::containment)
+                emit_everything(child, uint16_t(depth + 1));
         for (VertexId child : entry.below)
-            any = emit(child, uint16_t(depth + 1), covered || whole) || any;
+            if (!entry.everything || graph_[child].subsystem != Graph::containment)
+                any = emit(child, uint16_t(depth + 1), covered || whole) || any;
         if (any)
             out_.push_back({v, entry.amount, depth, entry.exclusive, entry.part, covered});
         return any;

@@ -121,6 +121,28 @@ Time Profile::earliest(Time from, Time duration, int64_t limit) const
     return start;
 }
 
+std::vector<std::pair<Time, int64_t>> Profile::rises(Time from, int64_t limit) const
+{
+    std::vector<std::pair<Time, int64_t>> out;
+    size_t number = block_of(from);
+    const Block *block = &blocks_[number];
+    size_t place = size_t(std::upper_bound(block->time, block->time + block->count, from) - block->time) - 1;
+    for (;; place = 0) {
+        block = &blocks_[number];
+        if (out.empty() || block->most > out.back().second)
+            for (size_t i = place; i < block->count; i++) {
+                int64_t used = block->value[i] + block->offset;
+                if (!out.empty() && used <= out.back().second)
+                    continue;
+                out.emplace_back(std::max<Time>(0, out.empty() ? 0 : block->time[i] - from), used);
+                if (used > limit)
+                    return out;
+            }
+        if (++number == blocks_.size())
+            return out;
+    }
+}
+
 void Profile::forget_before(Time now)
 {
     size_t keep = block_of(now);

@@ -5,7 +5,7 @@
 // rest is read in sequence. Adding a span costs O(blocks), finding a gap O(blocks + steps that were read).
 #pragma once
 #include <cstdint>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "common/graph/planner.hpp"
@@ -21,6 +21,9 @@ public:
     // The first t >= from such that at most limit is used during [t, t+duration). What is used in the end is
     // at most the limit, so there always is one.
     Time earliest(Time from, Time duration, int64_t limit) const;
+    // How much is used at most from a time on, as long as that is at most `limit`: pairs of the seconds after
+    // which more is, and how much; the first is 0 s.
+    std::vector<std::pair<Time, int64_t>> rises(Time from, int64_t limit) const;
     // Steps before `now` are not needed any more.
     void forget_before(Time now);
     size_t steps() const;

@@ -34,6 +34,19 @@ public:
         return search(from,
                       [=](const Least &least) { return least.procs <= procs && least.procs != INT64_MAX; });
     }
+    // The first that fits under the rises of a profile, of so many processors: it could start now.
+    uint32_t next_fitting(uint32_t from, int64_t procs,
+                          const std::vector<std::pair<int64_t, int64_t>> &rises) const
+    {
+        return search(from, [&](const Least &least) {
+            if (least.procs == INT64_MAX)
+                return false;
+            auto after =
+                std::ranges::lower_bound(rises, least.estimate, {}, &std::pair<int64_t, int64_t>::first);
+            return least.procs <= procs - (after - 1)->second;
+        });
+    }
+    int64_t least_procs() const { return tree_[1].procs; }
     // The same, where a job that needs more than `spare` processors must have an estimate of at most
     // `estimate`.
     uint32_t next_backfill(uint32_t from, int64_t procs, int64_t spare, int64_t estimate) const
@@ -241,6 +254,8 @@ private:
         }
     }
 
+    static constexpr size_t places_between_looks = 8;
+
     int64_t planned_free() const { return options_.procs - plan_.used(now_); }
 
     void begin_plan()
@@ -271,15 +286,29 @@ private:
         }
         for (; !due_.empty() && due_.top().first == now_; due_.pop())
             start(due_.top().second);
-        while (queue_.next(planned_, planned_free()) != no_job) {
-            uint32_t job = queue_.next(planned_);
-            planned_ = job + 1;
-            int64_t at = place(job);
-            if (at == now_)
-                start(job);
-            else
-                due_.emplace(at, job);
+        while (could_start()) {
+            for (size_t i = 0; i < places_between_looks; i++) {
+                uint32_t job = queue_.next(planned_);
+                if (job == no_job)
+                    return;
+                planned_ = job + 1;
+                int64_t at = place(job);
+                if (at == now_)
+                    start(job);
+                else
+                    due_.emplace(at, job);
+            }
         }
+    }
+
+    // Is there a job that has no place yet and would fit now beside those that have one? The others can wait
+    // for theirs.
+    bool could_start() const
+    {
+        if (queue_.next(planned_, planned_free()) == no_job)
+            return false;
+        auto rises = plan_.rises(now_, options_.procs - queue_.least_procs());
+        return queue_.next_fitting(planned_, options_.procs, rises) != no_job;
     }
 
     void pass_hybrid()

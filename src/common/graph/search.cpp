@@ -116,13 +116,8 @@ void Search::order(std::vector<VertexId> &list, const Request &request, bool in_
         std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
         return;
     }
-    // The other policies look at all that would do.
-    std::erase_if(list, [&](VertexId v) {
-        size_t mark = picks_.size();
-        bool useless = take(v, request, in_slot, 1) == 0;
-        undo(mark);
-        return useless;
-    });
+    // The other policies look at all that might do.
+    std::erase_if(list, [&](VertexId v) { return !viable(v, request, in_slot); });
     if (policy.order == Policy::Order::locality) {
         std::ranges::stable_sort(list, {}, [&](VertexId v) { return graph_[v].id; });
         std::vector<std::pair<size_t, size_t>> runs; // length, first
@@ -187,17 +182,43 @@ bool Search::conflicts(VertexId v, bool exclusive) const
            });
 }
 
+bool Search::exclusive(VertexId v, const Request &request, bool in_slot) const
+{
+    return request.exclusive.value_or(in_slot) ||
+           (scope_.policy.node_exclusive && graph_[v].type == graph_.node_type());
+}
+
+bool Search::part_of_pool(VertexId v, const Request &request, bool in_slot) const
+{
+    return exclusive(v, request, in_slot) && graph_[v].size > 1 && scope_.divisible[graph_[v].type] &&
+           request.with.empty();
+}
+
+// Might it do, as far as can be said without a look at what is inside?
+bool Search::viable(VertexId v, const Request &request, bool in_slot)
+{
+    if (!unit_ratio(graph_.unit_of(v), request.unit) || !host_allowed(v))
+        return false;
+    bool own = exclusive(v, request, in_slot);
+    if (!part_of_pool(v, request, in_slot)) {
+        if (conflicts(v, own))
+            return false;
+        if (!scope_.ignore_use &&
+            !(own ? scope_.schedule.untouched(v, scope_.window) : scope_.schedule.open(v, scope_.window)))
+            return false;
+    }
+    return request.below.empty() || (graph_[v].child_count > 0 && enough_below(v, request.below));
+}
+
 // How much of `wanted`, in the request's unit, the vertex gives; what it and its children need is picked
 // then.
 int64_t Search::take(VertexId v, const Request &request, bool in_slot, int64_t wanted)
 {
+    if (!viable(v, request, in_slot))
+        return 0;
     const Vertex &vertex = graph_[v];
     auto ratio = unit_ratio(graph_.unit_of(v), request.unit);
-    if (!ratio || !host_allowed(v))
-        return 0;
-    bool exclusive = request.exclusive.value_or(in_slot) ||
-                     (scope_.policy.node_exclusive && vertex.type == graph_.node_type());
-    bool part = exclusive && vertex.size > 1 && scope_.divisible[vertex.type] && request.with.empty();
+    bool part = part_of_pool(v, request, in_slot);
     int64_t amount = vertex.size;
     if (part) {
         int64_t left = scope_.ignore_use ? vertex.size : scope_.schedule.free_part(v, scope_.window);
@@ -206,17 +227,9 @@ int64_t Search::take(VertexId v, const Request &request, bool in_slot, int64_t w
         amount = std::min(left, ratio->to_vertex(wanted));
         if (amount <= 0)
             return 0;
-    } else {
-        if (conflicts(v, exclusive))
-            return 0;
-        if (!scope_.ignore_use && !(exclusive ? scope_.schedule.untouched(v, scope_.window)
-                                              : scope_.schedule.open(v, scope_.window)))
-            return 0;
     }
-    if (!request.below.empty() && (vertex.child_count == 0 || !enough_below(v, request.below)))
-        return 0;
     size_t mark = picks_.size();
-    push({v, amount, exclusive, part});
+    push({v, amount, exclusive(v, request, in_slot), part});
     if (!request.with.empty()) {
         enclosing_.push_back(v);
         bool matched = match_list(v, request.with, in_slot);

@@ -58,6 +58,9 @@ private:
     bool match_list(VertexId at, List list, bool in_slot);
     bool match_compact(VertexId at, List list, bool in_slot);
     bool match_resource(VertexId at, const Request &request, List siblings, bool in_slot);
+    bool exclusive(VertexId v, const Request &request, bool in_slot) const;
+    bool part_of_pool(VertexId v, const Request &request, bool in_slot) const;
+    bool viable(VertexId v, const Request &request, bool in_slot);
     int64_t take(VertexId v, const Request &request, bool in_slot, int64_t wanted);
     bool match_slots(VertexId at, std::span<const Request *const> slots);
     int64_t distribute(VertexId at, std::span<const Request *const> slots, int64_t limit);

@@ -141,6 +141,11 @@ TEST(Profile, AnswersAsThePlannerDoes)
             Time from = now + Time(random() % 300), duration = 1 + Time(random() % 80);
             auto limit = int64_t(random() % 12);
             ASSERT_EQ(profile.used(from), planner.used(from));
+            auto rises = profile.rises(from, limit);
+            auto after = std::ranges::lower_bound(rises, duration, {}, &std::pair<Time, int64_t>::first);
+            int64_t most = (after - 1)->second;
+            ASSERT_EQ(std::min(most, limit + 1),
+                      std::min(planner.most_used(from, from + duration), limit + 1));
             ASSERT_EQ(profile.earliest(from, duration, limit), planner.earliest(from, duration, limit));
         }
     }

@@ -4,9 +4,11 @@
 #include <random>
 
 #include "common/graph/emit.hpp"
+#include "common/graph/find.hpp"
 #include "common/graph/formats/formats.hpp"
 #include "common/graph/matcher.hpp"
 #include "common/graph/readers.hpp"
+#include "common/graph/swf.hpp"
 
 using namespace flux;
 using namespace flux::graph;
@@ -258,4 +260,42 @@ TEST(Readers, WithstandDamage)
                 (void)load_graph(text, seed.format);
         }
     }
+}
+
+// What people type or write: each of these says what is wrong, or reads it, and never fails otherwise.
+TEST(Readers, WithstandNonsense)
+{
+    Graph graph = machine({});
+    Matcher matcher(machine({}), {});
+    std::vector<std::string> seeds {
+        "status=up and (sched-now=free or property=x) names=node[0-1] agfilter=t jobid-tag=1",
+        "policy=low node_centric=true stop_on_1_matches=false compact=true",
+        "; MaxProcs: 8\n1 0 -1 10 4 -1 -1 4 20\n2 5 -1 10 4\n",
+        R"([{"type":"node","count":"2-8:2:*","with":[{"type":"slot","count":1,"label":"s","with":
+                                    [{"type":"core","count":{"min":1,"max":4,"operator":"+","operand":1}},{"type":"memory",
+                                    "count":3,"unit":"GB"}]}]}])"};
+    std::mt19937 random(8);
+    size_t matched = 0;
+    for (int round = 0; round < 8000; round++) {
+        std::string text = seeds[size_t(round) % seeds.size()];
+        for (unsigned edits = random() % 4; edits > 0; edits--) {
+            size_t at = random() % text.size();
+            if (random() % 2)
+                text.erase(at, 1 + random() % 5);
+            else
+                text.insert(at, std::string(1, "0123456789\"{}[]()=:,-x"[random() % 22]));
+            if (text.empty())
+                text = " ";
+        }
+        (void)find_vertices(matcher, text);
+        (void)Policy::parse(text);
+        (void)parse_swf(text, 8);
+        try {
+            auto request = compile_request(jobspec_of(text), graph);
+            if (request)
+                matched += matcher.match(MatchOp::without_allocating_future, 1, *request, 0).has_value();
+        } catch (const Error &) { // of the jobspec
+        }
+    }
+    EXPECT_GT(matched, 100u);
 }
