@@ -1,5 +1,6 @@
 #include "broker/zmq_links.hpp"
 
+#include <unistd.h>
 #include <zmq.h>
 
 #include <array>
@@ -131,6 +132,8 @@ ZmqLinks::~ZmqLinks()
 {
     close();
     zmq_ctx_term(context_);
+    if (!socket_path_.empty())
+        unlink(socket_path_.c_str());
 }
 
 std::unique_ptr<ZmqLinks::Socket> ZmqLinks::make_socket(int type)
@@ -168,6 +171,8 @@ std::string ZmqLinks::bind(const std::string &uri)
     std::array<char, 512> endpoint {};
     size_t size = endpoint.size();
     zmq_getsockopt(router_->get(), ZMQ_LAST_ENDPOINT, endpoint.data(), &size);
+    if (constexpr std::string_view ipc = "ipc://"; uri.starts_with(ipc))
+        socket_path_ = uri.substr(ipc.size());
     return endpoint.data();
 }
 

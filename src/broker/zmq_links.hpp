@@ -71,6 +71,7 @@ private:
     std::set<std::string> allowed_;
     std::map<RouteId, Child> children_;
     std::set<int> lost_fds_; // connections that are gone, not told yet
+    std::string socket_path_; // of an ipc:// endpoint
     bool parent_gone_ = false;
     std::unique_ptr<Socket> zap_, router_, router_monitor_, dealer_, dealer_monitor_;
 };
