@@ -11,6 +11,8 @@ if(FLUX_SANITIZE)
     add_compile_options(-fno-omit-frame-pointer -g1)
 endif()
 
+add_custom_target(sanitized) # what ./check builds, and runs, a second time under sanitizers
+
 # flux_library(NAME SOURCES... [DEPENDS libs...]): one floor of the house.
 function(flux_library name)
     cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
@@ -52,4 +54,5 @@ function(flux_test name)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/t)
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}/t)
     set_tests_properties(${name} PROPERTIES LABELS "unit;${ARG_LABELS}" TIMEOUT 300)
+    add_dependencies(sanitized ${name})
 endfunction()

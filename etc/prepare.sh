@@ -22,13 +22,13 @@ install_packages() {
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# build_tree DIR [cmake options...]: configures and compiles DIR, quiet but for the progress of the compilation.
+# build_tree DIR TARGET [cmake options...]: configures DIR and compiles the target, quiet but for the progress.
 build_tree() {
-    local dir=$1
-    shift
+    local dir=$1 target=$2
+    shift 2
     cmake -S . -B "$dir" "$@" >"$dir.log" 2>&1 || { cat "$dir.log" >&2; rm -f "$dir.log"; exit 1; }
     rm -f "$dir.log"
-    cmake --build "$dir" --parallel "$(nproc)" | awk '
+    cmake --build "$dir" --target "$target" --parallel "$(nproc)" | awk '
         /^\[ *[0-9]+%\]/ { percent = substr($0, 2, 3) + 0; if (percent >= shown + 10) { shown = percent - percent % 10; printf "    %d%%\n", shown; fflush() } next }
         /warning:|error:|Error|FAILED/ { print; fflush() }'
     [ "${PIPESTATUS[0]}" -eq 0 ]
