@@ -82,6 +82,12 @@ int64_t Args::integer(std::string_view option, int64_t fallback) const
     return has(option) ? number_or_throw<int64_t>(option, value(option)) : fallback;
 }
 
+size_t Args::level(std::string_view option) const
+{
+    auto last = value(option);
+    return last.empty() || last == "true" ? times(option) : size_t(std::max<int64_t>(0, integer(option, 0)));
+}
+
 double Args::number(std::string_view option, double fallback) const
 {
     return has(option) ? number_or_throw<double>(option, value(option)) : fallback;

@@ -39,6 +39,8 @@ public:
     std::string value(std::string_view option, std::string_view fallback = {}) const; // the last one given
     // EINVAL names the option when its value is not a number (or not in the range of one).
     int64_t integer(std::string_view option, int64_t fallback) const;
+    // Of "-v,--verbose[=LEVEL]": LEVEL, else how often it was given.
+    size_t level(std::string_view option) const;
     double number(std::string_view option, double fallback) const;
     double duration(std::string_view option, double fallback) const; // seconds, from an FSD (RFC 23)
 

@@ -56,7 +56,7 @@ Json command_config(std::string_view command)
     for (const auto &directory : config_directories())
         for (const char *extension : {"json", "toml"}) {
             std::string path = fmt::format("{}/flux-{}.{}", directory, command, extension);
-            if (std::filesystem::exists(path))
+            if (std::error_code unreadable; std::filesystem::exists(path, unreadable))
                 merge_config(out, path);
         }
     return out;

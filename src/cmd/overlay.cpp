@@ -45,7 +45,7 @@ public:
     TreeView(Session &flux, const Args &args)
         : flux_(flux), hosts_(value_or_throw(Hostlist::parse(flux.attribute("hostlist")))), down_only_(args.has("down")),
           summary_(args.has("summary")), pretty_(!args.has("no-pretty")), ghosts_(!args.has("no-ghost")),
-          color_(wants_color(args)), verbose_(std::max(args.times("verbose"), size_t(args.integer("verbose", 0)))),
+          color_(wants_color(args)), verbose_(args.level("verbose")),
           timeout_(seconds(args.duration("timeout", default_timeout)))
     {
         for (auto &target : args.all("highlight"))

@@ -83,7 +83,7 @@ TestInstance::Plan test_plan(const Args &args)
     plan.only_leader = one_of(args, "test-start-mode", {"all", "leader"}) == "leader";
     plan.exit_with_leader = one_of(args, "test-exit-mode", {"any", "leader"}) == "leader";
     plan.exit_timeout = args.duration("test-exit-timeout", plan.exit_timeout);
-    plan.trace = args.times("verbose") > 1;
+    plan.trace = args.level("verbose") > 1;
     return plan;
 }
 
