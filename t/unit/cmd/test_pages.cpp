@@ -67,11 +67,18 @@ TEST(Pages, belong_to_a_command)
             continue;
         std::string name = file.substr(5, file.size() - 10);
         // programs of their own
-        bool known = name == "keygen" || name == "simulate" || name == "resource-query";
+        bool known = name == "broker" || name == "keygen" || name == "simulate" || name == "resource-query";
         for (const auto *command : all_commands())
             known |= command->name == name;
         EXPECT_TRUE(known) << file;
     }
+}
+
+TEST(Pages, are_there_for_programs_of_their_own)
+{
+    for (const auto &program : external_programs())
+        EXPECT_TRUE(std::filesystem::exists(fmt::format("{}/flux-{}.1.md", FLUX_MAN_DIRECTORY, program.name)))
+            << program.name;
 }
 
 TEST(Pages, are_wrapped_and_indented)
