@@ -74,13 +74,6 @@ TEST(Pages, belong_to_a_command)
     }
 }
 
-TEST(Pages, are_there_for_programs_of_their_own)
-{
-    for (const auto &program : external_programs())
-        EXPECT_TRUE(std::filesystem::exists(fmt::format("{}/flux-{}.1.md", FLUX_MAN_DIRECTORY, program.name)))
-            << program.name;
-}
-
 TEST(Pages, are_wrapped_and_indented)
 {
     std::string text =
