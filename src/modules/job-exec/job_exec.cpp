@@ -195,7 +195,7 @@ Task<> JobExec::start_job(Request request)
         exec_event(*run, "done");
         respond(*run, "finish", Json {{"status", run->status}});
     }
-    respond(*run, "release", Json {{"ranks", run->ranks.format()}, {"final", true}});
+    respond(*run, "release", Json {{"ranks", "all"}, {"final", true}});
 }
 
 // The job's conversation with the job manager is over. What is left of it, if that was cut off, ends.
@@ -280,7 +280,7 @@ void JobExec::set_limit(Run &run)
         return;
     run.limit = Timer(loop(), seconds(run.R.expiration() - wall_time()), [this, &run] {
         raise_exception(run, 0, "timeout", "resource allocation expired");
-        stop_job(run);
+        stop_job(run, SIGALRM);
     });
 }
 

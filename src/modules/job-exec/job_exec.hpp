@@ -94,7 +94,7 @@ private:
     void to_shells(const Run &run, Json message);
     void respond(Run &run, std::string_view type, Json data);
     void set_limit(Run &run);
-    void stop_job(Run &run);
+    void stop_job(Run &run, int signum = 0); // first with signum, 0: exec.term-signal; later harder
     void kill_again(Run &run);
     void give_up(Run &run);
     Json kill(Request &request);

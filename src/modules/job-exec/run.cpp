@@ -131,14 +131,14 @@ void JobExec::hear_loss(Run &run, const Loss &loss)
         stop_job(run);
 }
 
-void JobExec::stop_job(Run &run)
+void JobExec::stop_job(Run &run, int signum)
 {
     if (std::exchange(run.stopping, true))
         return;
     run.changed.notify_all();
     if (run.mock)
         return;
-    to_shells(run, Json {{"type", "signal"}, {"signum", limits_.term_signal}});
+    to_shells(run, Json {{"type", "signal"}, {"signum", signum ? signum : limits_.term_signal}});
     run.kill = Timer(loop(), seconds(limits_.kill_timeout), [this, &run] { kill_again(run); });
 }
 

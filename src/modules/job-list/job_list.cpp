@@ -252,7 +252,12 @@ private:
                 waiting_.erase(id);
         }
     }
-    Json list_attrs(Request &) { return Json {{"attrs", Json::array_of(all_attributes())}}; }
+    Json list_attrs(Request &)
+    {
+        auto attrs = Json::array_of(all_attributes());
+        attrs.append("all");
+        return Json {{"attrs", attrs}};
+    }
     Json job_stats(Request &request)
     {
         if (private_mode_ && !request.credentials().is_owner())

@@ -22,6 +22,8 @@ JobManager::JobManager(Context &context) : Module(context), writer_(handle()), c
     serve("wait", role::owner, &JobManager::wait);
     serve("drain", role::owner, &JobManager::drain);
     serve("idle", role::owner, &JobManager::idle);
+    serve("history.get", role::any, &JobManager::history_get);
+    serve("alloc-query", role::any, &JobManager::alloc_query);
     serve("purge", role::owner, &JobManager::purge);
     serve("purge-id", role::owner, &JobManager::purge_id);
     serve("events-journal", role::owner, &JobManager::events_journal);
@@ -97,14 +99,14 @@ Job *JobManager::find(JobId id)
     return found == active_.end() ? nullptr : found->second.get();
 }
 
-Job &JobManager::need(const Request &request)
+Job &JobManager::need(const Request &request, int errnum_of_others)
 {
     JobId id(request.get<uint64_t>("id"));
     Job *job = find(id);
     if (!job) {
         if (inactive_.contains(id))
-            throw Error(ENOENT, "job is inactive");
-        throw Error(ENOENT, "unknown job id");
+            throw Error(errnum_of_others, "job is inactive");
+        throw Error(errnum_of_others, "unknown job id");
     }
     if (!request.credentials().is_owner() && request.credentials().userid != job->userid)
         throw Error(EPERM, "guests may only act on their own jobs");
@@ -295,7 +297,7 @@ Json JobManager::raise(Request &request)
 {
     auto severity = request.get<int>("severity");
     auto type = request.get<std::string>("type");
-    Job &job = need(request);
+    Job &job = need(request, ENOENT);
     if (severity < 0 || severity > 7)
         throw Error(EPROTO, "severity {} is not in the range 0-7", severity);
     if (type.empty() || type.find_first_of(" \t\n") != type.npos)

@@ -77,6 +77,10 @@ private:
     Task<Json> drain(Request request);
     Task<Json> idle(Request request);
 
+    // history.cpp
+    Json history_get(Request &request);
+    Json alloc_query(Request &request);
+
     // purge.cpp
     Task<Json> purge(Request request);
     Task<Json> purge_id(Request request);
@@ -126,7 +130,8 @@ private:
 
     // job_manager.cpp
     Job *find(JobId id);
-    Job &need(const Request &request); // the active job of "id", which the sender may change
+    // The active job of "id", which the sender may change.
+    Job &need(const Request &request, int errnum_of_others = EINVAL);
     void post(Job &job, std::string_view name, Json context = {});
     KvsWriter::Ticket flush(Job &job);
     void schedule_flush();
