@@ -48,12 +48,9 @@ void show_queues(Session &flux, const std::vector<std::string> &names, Shown sho
         show_one(name, queue_status(flux, name), shown);
     if (!verbose)
         return;
-    Json states = flux.rpc("job-list.job-stats", Json::object())["job_states"];
-    auto count = [&](const char *state) {
-        return states.value<int64_t>(state, 0);
-    };
-    print("{} jobs wait for resources, {} for something else, {} run\n", count("sched"),
-          count("depend") + count("priority"), count("run") + count("cleanup"));
+    Json counts = flux.rpc("job-manager.alloc-query");
+    print("{} alloc requests queued\n{} alloc requests pending to scheduler\n{} running jobs\n",
+          counts.get<int64_t>("queue_length"), counts.get<int64_t>("alloc_pending"), counts.get<int64_t>("running"));
 }
 
 int run_status(const Args &args, Session &flux)

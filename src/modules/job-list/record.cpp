@@ -286,8 +286,10 @@ Json Record::attribute(std::string_view attribute) const
         return duration;
     if (attribute == "nnodes")
         return count_or_absent(nnodes);
-    if (attribute == "ranks")
-        return text_or_absent(ranks);
+    if (attribute == "ranks") // as a hostlist would say it: brackets around more than one
+        return ranks.text().find_first_of(",-") == std::string_view::npos
+                   ? text_or_absent(ranks)
+                   : Json(fmt::format("[{}]", ranks.text()));
     if (attribute == "nodelist")
         return text_or_absent(nodelist);
     if (attribute == "success")

@@ -42,7 +42,7 @@ TEST(JobRecord, tells_every_attribute_of_a_job_that_ran)
     EXPECT_EQ(row(job.record, {"all"}).dump(),
               R"({"id":42,"userid":7,"urgency":16,"priority":16,"t_submit":1.0,"t_depend":2.0,"t_priority":3.0,)"
               R"("t_sched":4.0,"t_run":5.0,"t_cleanup":7.0,"t_inactive":10.0,"state":64,"name":"app","cwd":"/tmp",)"
-              R"("queue":"batch","ntasks":2,"ncores":6,"duration":60.0,"nnodes":2,"ranks":"2-3","nodelist":"n[2-3]",)"
+              R"("queue":"batch","ntasks":2,"ncores":6,"duration":60.0,"nnodes":2,"ranks":"[2-3]","nodelist":"n[2-3]",)"
               R"("success":true,"exception_occurred":false,"result":1,"expiration":65.0,)"
               R"("annotations":{"sched":{"x":1}},"waitstatus":0})");
     EXPECT_THROW(row(job.record, {"no-such"}), Error);
