@@ -1,4 +1,5 @@
 // flux help: the manual page of a command.
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -76,7 +77,11 @@ int run_help(const Args &args, Session &)
         write_out(help_text(*command, "flux " + name));
         return 0;
     }
-    std::vector<std::string> names;
+    std::vector<std::string> names = external_commands();
+    if (std::find(names.begin(), names.end(), name) != names.end()) { // a program of its own explains itself
+        std::string program = find_program("flux-" + name, std::getenv("FLUX_EXEC_PATH"));
+        exec_program(program, {program, "--help"});
+    }
     for (const auto *command : all_commands())
         names.emplace_back(command->name);
     throw Error(ENOENT, "there is no help about {}{}; flux help lists the commands", name,

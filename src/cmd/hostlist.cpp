@@ -65,10 +65,8 @@ Hosts source(const Args &args, Session &flux, const std::string &text)
     if (text == "avail" || text == "available")
         return available(flux);
     const char *enclosing = std::getenv("FLUX_JOB_ID");
-    if (text == "local" && enclosing && *enclosing) {
-        Session parent(flux.find_attribute("parent-uri").value_or(flux.uri()));
-        return of_job(parent, enclosing);
-    }
+    if (text == "local" && enclosing && *enclosing)
+        return of_job(flux, enclosing);
     if (text == "local")
         return of_instance(flux);
     if (JobId::parse(text)) {

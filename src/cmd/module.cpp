@@ -188,7 +188,7 @@ const Command reload {
 const Command list {
     .name = "list",
     .summary = "List the loaded modules",
-    .options = {{"-l,--long", "show queue lengths and paths too"}},
+    .options = {{"-l,--long", "show paths too"}},
     .max_args = 0,
     .run = run_list,
 };
