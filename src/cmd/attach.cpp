@@ -10,6 +10,7 @@
 #include "cmd/print.hpp"
 #include "common/base/encoding.hpp"
 #include "common/runtime/sync.hpp"
+#include "common/types/idset.hpp"
 
 namespace flux::cmd {
 
@@ -254,8 +255,25 @@ private:
     {
         if (!options_.with_stdin || service_.empty() || !may_read_terminal())
             return;
+        if (options_.stdin_ranks != "all")
+            start(close_other_stdin());
         stdin_watch_ =
             handle_.loop().watch_fd(STDIN_FILENO, true, false, [this](bool, bool) { read_input(); });
+    }
+
+    // Tasks that get nothing of what is typed see the end at once.
+    Task<> close_other_stdin()
+    {
+        auto chosen = value_or_throw(Idset::parse(options_.stdin_ranks));
+        Json attributes = Json::array_of(std::vector<std::string> {"ntasks"});
+        Json request {{"id", id_.value()}, {"attrs", attributes}};
+        Message answer = co_await handle_.rpc("job-list.list-id", request);
+        Idset others = Idset::iota(answer.json().get<Json>("job").get<uint32_t>("ntasks")) - chosen;
+        if (others.empty())
+            co_return;
+        Json io {{"stream", "stdin"}, {"rank", others.format()}, {"eof", true}};
+        RpcOptions leader {.nodeid = leader_};
+        handle_.notify(service_ + ".stdin", io, leader);
     }
 
     void read_input()

@@ -68,6 +68,8 @@ expect "many at once" 30 "$(flux submit --cc=1-30 --wait true | sort -u | wc -l)
 expect "with what {cc} stands for" "1
 2
 3" "$(flux submit --cc=1-3 --watch --quiet sh -c 'echo $FLUX_JOB_CC' | sort)"
+expect "input for one task, the end for the others" "1: typed" \
+    "$(echo typed | flux run -n2 -l --input=1 cat)"
 flux submit --cc=1-2 --log="$FLUX_STORY_DIR/log{cc}" --watch echo out >/dev/null
 expect "a log for each" 2 "$(grep -l out "$FLUX_STORY_DIR"/log1 "$FLUX_STORY_DIR"/log2 | wc -l)"
 expect "the environment is filtered" "A=1" "$(flux run --env=-* --env=PATH --env=A=1 env | grep -v -e FLUX -e PMI -e PATH -e PWD -e SHLVL -e '^_=' -e HWLOC -e TMPDIR -e CUDA)"
