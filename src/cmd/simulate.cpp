@@ -9,6 +9,7 @@
 #include "cmd/print.hpp"
 #include "cmd/simulate.hpp"
 #include "common/graph/formats/formats.hpp"
+#include "common/graph/graph_replay.hpp"
 #include "common/graph/replay.hpp"
 #include "common/graph/swf.hpp"
 
@@ -58,28 +59,65 @@ std::string csv_of(const graph::Trace &trace, const graph::ReplayResult &result)
     return out;
 }
 
-// The cores of a machine that a graph file describes.
-int64_t machine_procs(const std::string &path, const std::string &format)
+graph::Graph load_machine(const std::string &path, const std::string &format)
 {
     std::ifstream file(path, std::ios::binary);
     std::string text {std::istreambuf_iterator<char>(file), {}};
     if (!file)
         throw Error(ENOENT, "cannot read the machine {}", path);
-    auto graph = graph::load_graph(text, format);
-    if (!graph)
-        throw Error(graph.error().errnum(), "{}: {}", path, graph.error().text());
-    auto core = graph->find_type("core");
-    int column = core ? graph->column(*core) : -1;
-    int64_t cores = column < 0 ? 0 : graph->total(graph->root())[size_t(column)];
+    auto machine = graph::load_graph(text, format);
+    if (!machine)
+        throw Error(machine.error().errnum(), "{}: {}", path, machine.error().text());
+    return std::move(*machine);
+}
+
+// One node with so many cores.
+graph::Graph flat_machine(int64_t procs)
+{
+    graph::Graph machine;
+    auto cluster = machine.add(graph::no_vertex, {.type = "cluster"});
+    auto node = machine.add(cluster, {.type = "node", .rank = 0});
+    machine.add_many(node, {.type = "core"}, size_t(procs), 1);
+    machine.finish();
+    return machine;
+}
+
+int64_t cores_of(const graph::Graph &machine)
+{
+    auto core = machine.find_type("core");
+    int column = core ? machine.column(*core) : -1;
+    int64_t cores = column < 0 ? 0 : machine.total(machine.root())[size_t(column)];
     if (cores == 0)
-        throw Error(EINVAL, "the machine {} has no cores", path);
+        throw Error(EINVAL, "the machine has no cores");
     return cores;
+}
+
+// Through the queue policies and the matcher of the sched module.
+graph::ReplayResult replay_on_graph(const Args &args, const graph::Trace &trace, graph::Graph machine,
+                                    size_t depth)
+{
+    graph::QueueOptions queue;
+    queue.policy = graph::QueueOptions::parse_policy(args.value("policy", "easy")).value();
+    queue.queue_depth = queue.max_queue_depth;
+    queue.reservation_depth = depth;
+    if (args.has("queue-depth")) {
+        int64_t value = args.integer("queue-depth", 0);
+        if (value < 1)
+            throw UsageError(fmt::format("--queue-depth={}: expected a positive number", value));
+        queue.queue_depth = size_t(value);
+    }
+    auto policy = graph::Policy::parse(args.value("match-policy", "low"));
+    if (!policy)
+        throw UsageError(policy.error().text());
+    graph::Matcher matcher(std::move(machine), {.policy = *policy});
+    return graph::replay_on_graph(trace.jobs, matcher, queue);
 }
 
 int run_simulate(const Args &args, Session &)
 {
-    if (auto engine = args.value("engine", "library"); engine != "library")
-        throw UsageError(fmt::format("--engine={}: this build knows the engine library", engine));
+    std::string engine = args.value("engine", "library");
+    if (engine != "library" && engine != "graph")
+        throw UsageError(fmt::format("--engine={}: expected library or graph", engine));
     auto policy = graph::parse_replay_policy(args.value("policy", "easy"));
     if (!policy)
         throw UsageError(
@@ -90,8 +128,11 @@ int run_simulate(const Args &args, Session &)
         throw UsageError(fmt::format("--procs={}: expected a positive number", procs));
     if (args.has("procs") && args.has("machine"))
         throw UsageError("--procs and --machine: only one of them is possible");
-    if (args.has("machine"))
-        procs = machine_procs(args.value("machine"), args.value("format", "rv1exec"));
+    std::optional<graph::Graph> machine;
+    if (args.has("machine")) {
+        machine = load_machine(args.value("machine"), args.value("format", "rv1exec"));
+        procs = cores_of(*machine);
+    }
     auto parsed = graph::parse_swf(read_trace_file(args[0]), procs);
     if (!parsed)
         throw Error(parsed.error().errnum(), "{}: {}", args[0], parsed.error().text());
@@ -108,7 +149,10 @@ int run_simulate(const Args &args, Session &)
             throw UsageError(fmt::format("--depth={}: expected a positive number", depth));
         options.depth = size_t(depth);
     }
-    auto result = graph::replay(trace.jobs, options);
+    auto result = engine == "library"
+                      ? graph::replay(trace.jobs, options)
+                      : replay_on_graph(args, trace, machine ? std::move(*machine) : flat_machine(procs),
+                                        options.depth);
     auto summary = graph::summarize(trace.jobs, result, procs);
     if (args.has("csv"))
         write_file(args.value("csv"), csv_of(trace, result));
@@ -139,12 +183,15 @@ const Command simulate_command {
     .name = "simulate",
     .args = "TRACE.swf[.gz]",
     .summary = "replay a workload trace under a queue policy",
-    .options = {{"--engine=ENGINE", "library: a flat pool of processors, without an instance"},
+    .options = {{"--engine=ENGINE",
+                 "library (default): a flat pool of processors; graph: what schedules an instance's jobs"},
                 {"--policy=POLICY", "fcfs, easy (default), hybrid or conservative"},
                 {"--procs=N", "the machine's processors; the trace's header says them otherwise"},
                 {"--machine=FILE", "a machine; its cores are the processors"},
                 {"--format=FORMAT", "of --machine: rv1exec (default), jgf, grug, hwloc"},
                 {"--depth=N", "hybrid: how many waiting jobs get a reservation (64)"},
+                {"--match-policy=POLICY", "graph: which cores are taken (low)"},
+                {"--queue-depth=N", "graph: how many waiting jobs a pass looks at"},
                 {"--csv=FILE", "write one line per job"},
                 {"--plot=FILE", "draw utilisation and queue length over time (SVG)"}},
     .min_args = 1,

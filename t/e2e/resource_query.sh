@@ -109,6 +109,10 @@ flux simulate --policy easy --csv "$tmp/jobs.csv" --plot "$tmp/plot.svg" data/tr
 expect "a trace is replayed" "97156 s 590.05" "$(sed -n 's/^mean wait: *//p; s/^average bounded slowdown: *//p' "$tmp/report" | xargs)"
 expect "with one line a job" 10001 "$(wc -l <"$tmp/jobs.csv")"
 expect "and a picture" "</svg>" "$(tail -1 "$tmp/plot.svg")"
+for engine in library graph; do
+    flux simulate --engine=$engine --policy fcfs data/traces/lublin_256.swf.gz | grep -E '^(mean|median|average|makespan)' >"$tmp/$engine"
+done
+expect "the graph starts jobs in order as the flat pool does" "$(cat "$tmp/library")" "$(cat "$tmp/graph")"
 expect "a recipe says how many processors there are" 72 \
     "$(flux simulate --machine data/graph/tiny.graphml --format grug data/traces/lublin_256.swf.gz | sed -n 's/^processors: *//p')"
 

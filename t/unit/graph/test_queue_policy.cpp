@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "common/graph/graph_replay.hpp"
 #include "common/graph/queue_policy.hpp"
 #include "common/graph/replay.hpp"
 
@@ -134,4 +135,26 @@ TEST(QueuePolicy, DeniesWhatCanNeverRun)
     ASSERT_EQ(decisions.size(), 1u);
     EXPECT_EQ(decisions[0].kind, QueueDecision::Kind::deny);
     EXPECT_EQ(decisions[0].text, "never satisfiable: needs 5 cores: the machine has 4");
+}
+
+TEST(GraphReplay, StartsEveryJobAndLeavesNothing)
+{
+    std::mt19937 random(12);
+    std::vector<TraceJob> jobs;
+    for (int i = 0; i < 300; i++) {
+        TraceJob job {i, i * 3, 1 + int64_t(random() % 40), 0, 1 + int64_t(random() % 16)};
+        job.estimate = job.run + int64_t(random() % 20);
+        jobs.push_back(job);
+    }
+    using Policy = QueueOptions::Policy;
+    for (auto policy : {Policy::fcfs, Policy::easy, Policy::hybrid, Policy::conservative}) {
+        Matcher matcher(machine({.nodes = 4, .gpus = 0}),
+                        {.policy = value_or_throw(graph::Policy::parse("lonode"))});
+        auto result = replay_on_graph(jobs, matcher, {.policy = policy, .queue_depth = 1000});
+        EXPECT_EQ(std::ranges::count(result.starts, -1), 0);
+        EXPECT_TRUE(matcher.jobs().empty());
+        if (policy == Policy::fcfs) {
+            EXPECT_EQ(result.starts, replay(jobs, {.policy = ReplayPolicy::fcfs, .procs = 32}).starts);
+        }
+    }
 }
