@@ -4,13 +4,9 @@
 #include <cmath>
 #include <ctime>
 
+#include "common/base/log_priority.hpp"
+
 namespace flux {
-
-namespace {
-
-constexpr int facility_user = 1; // RFC 5424: PRI = facility * 8 + severity
-
-} // namespace
 
 void LogRing::append(std::string line)
 {
@@ -29,7 +25,7 @@ std::string LogRing::format(LogLevel level, double wall_time, uint32_t rank, std
     gmtime_r(&whole, &utc);
     char stamp[32];
     strftime(stamp, sizeof stamp, "%FT%T", &utc);
-    return fmt::format("<{}>1 {}.{:06d}Z {} {} {} - - {}", facility_user * 8 + int(level), stamp,
+    return fmt::format("<{}>1 {}.{:06d}Z {} {} {} - - {}", log_priority(int(level)), stamp,
                        int((wall_time - double(whole)) * 1e6), rank, application, pid, text);
 }
 
@@ -49,7 +45,7 @@ std::optional<LogRing::Parts> LogRing::parse(std::string_view line)
         word = rest.substr(0, blank);
         rest.remove_prefix(blank + 1);
     }
-    return Parts {priority % 8, words[1], words[2], words[3], rest};
+    return Parts {severity_of_priority(priority), words[1], words[2], words[3], rest};
 }
 
 } // namespace flux

@@ -5,6 +5,7 @@
 #include "cmd/eventlog_view.hpp"
 #include "cmd/log_entry.hpp"
 #include "cmd/print.hpp"
+#include "common/base/log_priority.hpp"
 
 namespace flux::cmd {
 
@@ -81,7 +82,6 @@ int run_dmesg(const Args &args, Session &flux)
 
 int run_logger(const Args &args, Session &flux)
 {
-    constexpr int facility_user = 1;
     int severity = parse_severity(args.value("severity", "notice"));
     if (severity < 0)
         throw UsageError(
@@ -95,7 +95,7 @@ int run_logger(const Args &args, Session &flux)
     ::gmtime_r(&whole, &parts);
     char time[64];
     ::strftime(time, sizeof(time), "%FT%T", &parts);
-    std::string line = fmt::format("<{}>1 {}.{:06}Z {} {} {} - - {}", facility_user << 3 | severity, time,
+    std::string line = fmt::format("<{}>1 {}.{:06}Z {} {} {} - - {}", log_priority(severity), time,
                                    int((now - double(whole)) * 1e6), flux.attribute("rank"), application,
                                    ::getpid(), args.joined(0));
     flux.handle().notify("log.append", Payload::raw(line));

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "common/base/log_priority.hpp"
+
 namespace flux::cmd {
 
 namespace {
@@ -30,7 +32,7 @@ LogEntry LogEntry::parse(std::string_view line)
         entry.text = line;
         return entry;
     }
-    entry.severity = std::atoi(std::string(line.substr(1, close - 1)).c_str()) & 7;
+    entry.severity = severity_of_priority(std::atoi(std::string(line.substr(1, close - 1)).c_str()));
     std::string_view rest = line.substr(close + 1);
     next_word(rest); // version
     entry.time = next_word(rest);

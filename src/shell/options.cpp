@@ -119,7 +119,7 @@ void parse_taskmap(const Json &value, Options &options)
 constexpr std::string_view supported[] {"verbose",      "nosetpgrp",    "oom",    "rlimit",  "exit-timeout",
                                         "exit-on-error", "signal",       "cpu-affinity", "gpu-affinity",
                                         "output",       "input",        "taskmap", "pmi",     "pmi-simple",
-                                        "per-resource"};
+                                        "per-resource", "mpi"};
 constexpr std::string_view not_here[] {"initrc",     "userrc",  "stop-tasks-in-exec", "pty",
                                        "stage-in",   "hwloc",   "sysmon",             "coprocess",
                                        "coprocess-kill-timeout", "rexec-shutdown-timeout", "rexec"};

@@ -140,7 +140,7 @@ TEST(Options, are_kept_in_the_order_given)
 
 TEST(LogEntry, is_read_from_its_wire_form)
 {
-    auto entry = LogEntry::parse("<12>1 2026-11-23T00:30:47.5Z 3 broker 77 - - two words");
+    auto entry = LogEntry::parse("<32>1 2026-11-23T00:30:47.5Z 3 broker 77 - - two words");
     EXPECT_EQ(entry.line(), "2026-11-23T00:30:47.5Z broker.warning[3]: two words");
     EXPECT_DOUBLE_EQ(entry.seconds(), 1795393847.5);
     EXPECT_EQ(LogEntry::parse("no entry").line(), "no entry");
