@@ -42,6 +42,11 @@ Shell::Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job)
 
 Shell::~Shell()
 {
+    remove_tmpdir();
+}
+
+void Shell::remove_tmpdir()
+{
     if (::rmdir(job_.tmpdir.c_str()) < 0 && (errno == ENOTEMPTY || errno == EEXIST)) {
         std::error_code ignored;
         std::filesystem::remove_all(job_.tmpdir, ignored);
@@ -308,6 +313,7 @@ void Shell::finish()
         return;
     exit_timer_.cancel();
     warning_timer_.cancel();
+    remove_tmpdir(); // the job is over with this message
     channel_.send(shell_channel::Finish {status_});
     channel_.flush();
     loop_.stop();

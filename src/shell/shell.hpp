@@ -45,6 +45,7 @@ private:
     void fatal(const std::string &note, int wait_status);
     void note_status(int wait_status);
     void finish();
+    void remove_tmpdir();
     Process *process_of(uint32_t task);
 
     Loop &loop_;

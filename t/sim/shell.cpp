@@ -189,8 +189,9 @@ void SimShell::end_task(uint32_t task, int wait_status)
 
 void SimShell::finish()
 {
+    on_end(); // its tasks are gone: with this message the job is over here
     say(sc::Finish {status_});
-    later(between_lines.draw(random()), [this] { exit(wait_status_of_exit(exit_code_of(status_))); });
+    later(Duration::zero(), [this] { exit(wait_status_of_exit(exit_code_of(status_))); });
 }
 
 void SimShell::say(const sc::FromShell &message)

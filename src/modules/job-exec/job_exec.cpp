@@ -155,10 +155,23 @@ void JobExec::respond(Run &run, std::string_view type, Json data)
         run.request->respond(Json {{"id", run.id.value()}, {"type", type}, {"data", std::move(data)}});
 }
 
-void JobExec::exec_event(const Run &run, std::string_view name, Json context)
+void JobExec::exec_event(Run &run, std::string_view name, Json context)
 {
-    writer_.append(run.id.kvs_path("guest.exec.eventlog"),
-                   Event {wall_time(), std::string(name), std::move(context)}.encode());
+    auto line = Event {wall_time(), std::string(name), std::move(context)}.encode();
+    if (run.holding)
+        run.held_events += line;
+    else
+        writer_.append(run.id.kvs_path("guest.exec.eventlog"), line);
+}
+
+void JobExec::write_held(Run &run)
+{
+    if (!std::exchange(run.holding, false))
+        return;
+    if (!run.held_events.empty())
+        writer_.append(run.id.kvs_path("guest.exec.eventlog"), std::exchange(run.held_events, {}));
+    if (!run.held_output.empty())
+        writer_.append(run.id.kvs_path("guest.output"), std::exchange(run.held_output, {}));
 }
 
 Task<> JobExec::start_job(Request request)
@@ -193,6 +206,7 @@ Task<> JobExec::start_job(Request request)
             co_await run_shells(run);
         exec_event(*run, "complete", Json {{"status", run->status}});
         exec_event(*run, "done");
+        write_held(*run);
         respond(*run, "finish", Json {{"status", run->status}});
     }
     respond(*run, "release", Json {{"ranks", "all"}, {"final", true}});
@@ -216,6 +230,8 @@ void JobExec::abandon(const std::shared_ptr<Run> &run)
 Task<> JobExec::run_mock(std::shared_ptr<Run> run, double duration)
 {
     respond(*run, "start", Json::object());
+    if (duration > short_mock)
+        write_held(*run);
     bool over = false;
     Timer end(loop(), seconds(duration), [&] {
         over = true;
@@ -232,8 +248,7 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
     uint64_t ntasks = 1;
     if (auto jobspec = Jobspec::parse(run->jobspec))
         ntasks = jobspec->ntasks().value_or(1);
-    writer_.append(run->id.kvs_path("guest.output"),
-                   run->output.begin(wall_time(), uint32_t(std::min<uint64_t>(ntasks, Idset::max_id))));
+    run->held_output = run->output.begin(wall_time(), uint32_t(std::min<uint64_t>(ntasks, Idset::max_id)));
     handle().notify("kvs.namespace-create",
                     Json {{"namespace", namespace_of(run->id)}, {"owner", run->userid}, {"flags", 0}});
     obey(Json {{"id", run->id.value()},
@@ -246,6 +261,7 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
                              {"R", run->R.to_json()}}}});
     while (!run->ended)
         co_await run->changed.wait();
+    write_held(*run);
     if (auto rest = run->output.end(wall_time()); !rest.empty())
         writer_.append(run->id.kvs_path("guest.output"), rest);
     try {

@@ -37,6 +37,7 @@ public:
 
 private:
     static constexpr double default_exit_timeout = 30;           // seconds; flux-shell-options(7)
+    static constexpr double short_mock = 0.1; // seconds: shorter mock jobs are written when they end
     static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
     static constexpr size_t max_shell_line = 128u << 20;         // bytes
     static constexpr uint64_t default_input_limit = 10'000'000; // bytes; flux-shell-options(7)
@@ -59,6 +60,9 @@ private:
         uint64_t input_bytes = 0;
         bool input_begun = false;
         OutputLog output;
+        // What is written with the first thing that a shell says: a commit less for every job.
+        bool holding = true;
+        std::string held_events, held_output;
         std::optional<Idset> critical; // only the loss of one of these ends the job
         Condition changed;
         Timer limit, kill, exit_timer;
@@ -73,7 +77,9 @@ private:
         std::unique_ptr<Process> shell;
         std::string partial;       // of a line from its channel
         std::vector<int> task_pids; // process groups that would be left if the shell were killed
-        bool finished = false;     // it said so
+        bool heard = false;        // it has said something
+        bool finished = false;     // it said so: it exits by itself
+        bool exited = false;
         std::string service;       // registered here, when this is the leader
         explicit Local(Part part) : part(std::move(part)) {}
     };
@@ -89,7 +95,8 @@ private:
     void hear_stdin(Run &run, const Json &message);
     void hear_loss(Run &run, const Loss &loss);
     void start_exit_timer(Run &run, const Json &context);
-    void exec_event(const Run &run, std::string_view name, Json context = {});
+    void exec_event(Run &run, std::string_view name, Json context = {});
+    void write_held(Run &run);
     void raise_exception(Run &run, int severity, std::string_view type, std::string_view note);
     void to_shells(const Run &run, Json message);
     void respond(Run &run, std::string_view type, Json data);

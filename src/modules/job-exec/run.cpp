@@ -24,6 +24,8 @@ void JobExec::hear(Run &run, News news)
 {
     if (!news.started.empty() && !run.stopping)
         respond(run, "start", Json::object());
+    if (!news.said.empty())
+        write_held(run);
     for (const auto &message : news.said)
         try {
             hear_shell(run, message);

@@ -80,6 +80,8 @@ void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
         services_[local.service] = id;
         handle().notify("service.add", Json {{"service", local.service}}, {.nodeid = rank()});
     }
+    if (rank() == *ranks.first())
+        return; // the leader has started when it says something: then that is written with the start event
     News news;
     news.started.add(rank());
     tell(id, std::move(news));
@@ -115,12 +117,15 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message)
 {
     auto type = message["type"].string_view();
     News news;
-    if (type == "finish") {
+    if (!std::exchange(local.heard, true))
+        news.started.add(rank());
+    if (type == "finish") { // its tasks have ended, and it exits with the status of the worst
+        auto status = message.get<int>("status");
         local.finished = true;
-        news.status = message.get<int>("status");
+        news.ended.add(rank());
+        news.status = std::max(status, wait_status_of_exit(exit_code_of(status)));
     } else if (type == "tasks") {
         local.task_pids = message.get<std::vector<int>>("pids");
-        return;
     } else if (type == "pmi-exchange") {
         auto &exchange = news.exchanges[message.get<uint64_t>("seq")];
         exchange.ranks.add(rank());
@@ -139,6 +144,7 @@ void JobExec::shell_exited(JobId id, int status)
         return;
     }
     auto &local = found->second;
+    local.exited = true;
     News news;
     news.ended.add(rank());
     news.status = status;
@@ -158,12 +164,14 @@ void JobExec::release_shell(JobId id, Local &local)
         services_.erase(local.service);
         handle().notify("service.remove", Json {{"service", local.service}}, {.nodeid = rank()});
     }
-    if (!local.shell || local.part.has_ended(Idset {rank()})) {
-        if (local.shell) // called from its own callback, maybe: it goes away from the top of the loop
-            post([shell = std::move(local.shell)] {});
+    if (!local.shell)
+        return;
+    if (local.exited) { // called from its own callback, maybe: it goes away from the top of the loop
+        post([shell = std::move(local.shell)] {});
         return;
     }
-    local.shell->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");
+    if (!local.finished)
+        local.shell->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");
     dying_[id] = std::move(local.shell);
 }
 

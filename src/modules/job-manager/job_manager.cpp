@@ -432,6 +432,7 @@ Task<Json> JobManager::drain(Request)
 {
     while (!active_.empty())
         co_await changed_.wait();
+    co_await writer_.flush(); // whoever asks may look into the KVS next
     co_return Json();
 }
 
@@ -439,6 +440,7 @@ Task<Json> JobManager::idle(Request)
 {
     while (running_ > 0)
         co_await changed_.wait();
+    co_await writer_.flush();
     co_return Json {{"pending", active_.size()}};
 }
 
