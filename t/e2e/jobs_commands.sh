@@ -79,6 +79,7 @@ expect "a jobspec from elsewhere" 0 "$(flux submit --dry-run true | flux job sub
 flux queue drain
 expect "the taskmap of two nodes" "[[0,2,1,1]]" "$(flux job taskmap "$(flux submit -N2 -n2 true)")"
 expect "and its tasks by node" "1" "$(flux job taskmap --taskids=1 "$(flux job last)")"
+flux queue drain
 before=$(flux job stats | grep -o '"inactive":[0-9]*' | cut -d: -f2)
 flux job purge -f --num-limit=$((before - 2)) >/dev/null
 expect "purged" $((before - 2)) "$(flux job stats | grep -o '"inactive":[0-9]*' | cut -d: -f2)"
