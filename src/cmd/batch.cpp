@@ -25,11 +25,34 @@ struct Script {
     std::vector<std::string> arguments;
 };
 
+// A word as /bin/sh reads it back.
+std::string quoted(const std::string &word)
+{
+    constexpr const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+    if (!word.empty() && word.find_first_not_of(plain) == word.npos)
+        return word;
+    std::string out = "'";
+    for (char c : word)
+        out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + "'";
+}
+
+// One argument is a line for the shell; several are a command and its words.
+std::string wrapped(const std::vector<std::string> &words)
+{
+    if (words.size() == 1)
+        return words[0];
+    std::string line;
+    for (auto &word : words)
+        line += (line.empty() ? "" : " ") + quoted(word);
+    return line;
+}
+
 Script read_script(const Args &args)
 {
     Script out;
     if (args.has("wrap")) {
-        std::string body = args.size() ? fmt::format("{}", fmt::join(args.positional(), " ")) : read_stdin();
+        std::string body = args.size() ? wrapped(args.positional()) : read_stdin();
         out.content = "#!/bin/sh\n" + body + (body.ends_with('\n') ? "" : "\n");
         out.name = args.size() ? std::filesystem::path(args[0]).filename().string() : "batch";
         return out;

@@ -34,4 +34,6 @@ text=$(printf '#!/bin/sh\ntrue\n# flux: -n1\n' | flux batch -n1 2>&1 || printf '
 expect_match "a directive that comes too late" "line 4" "$(printf '#!/bin/sh\n# flux: -n1\ntrue\n# flux: -N1\n' | flux batch 2>&1)"
 expect_match "a directive with an option that is not there" "in a directive.*--nodse" \
     "$(printf '#!/bin/sh\n# flux: --nodse=1\ntrue\n' | flux batch 2>&1)"
+id=$(flux batch -n1 --output=kvs --wrap sh -c 'echo one; echo "two  words"')
+expect "wrapped words stay words" "one two  words" "$(flux job attach "$id" | tr '\n' ' ' | sed 's/ $//')"
 finish
