@@ -41,8 +41,8 @@ using Node = std::variant<Value, ValueRef, std::shared_ptr<Directory>, DirRef, S
 // their own, found by the hash of their names, so that a change costs a few small blobs however large the
 // directory is. A bucket that outgrows the limit is an hdir in turn, at the next level: it looks at the next
 // bits of the hash.
-constexpr size_t max_dir_entries = 256;
-constexpr unsigned hdir_bits = 6;
+constexpr size_t max_dir_entries = 64;
+constexpr unsigned hdir_bits = 4;
 constexpr size_t hdir_size = size_t(1) << hdir_bits;
 constexpr unsigned hdir_max_level =
     64 / hdir_bits - 1; // below it the hash has no more bits: a dir of any size
