@@ -1,5 +1,8 @@
 #include "fuzz/decoders.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "common/job/eventlog.hpp"
 #include "common/job/jobspec.hpp"
 #include "common/job/resource_set.hpp"
@@ -185,7 +188,17 @@ void dependency(std::string_view text)
 
 std::span<const Decoder> decoders()
 {
-    static const Decoder all[] = {
+    static const std::vector<Decoder> all = [] {
+        auto out = text_decoders();
+        std::ranges::move(wire_decoders(), std::back_inserter(out));
+        return out;
+    }();
+    return all;
+}
+
+std::vector<Decoder> text_decoders()
+{
+    return {
         {"idset", idset, {"1-3,5-6,42", "[0-7]", "0", "16777215", ""}},
         {"hostlist", hostlist, {"foo[0-4]-eth2,bar", "a[005,4,11-13]", "n08,n09,n10", "[00-2]", "vm,vm"}},
         {"job_id",
@@ -222,7 +235,6 @@ std::span<const Decoder> decoders()
          {R"({"ver":1,"type":"dir","data":{"b":{"ver":1,"type":"val","data":"NDIyCg=="},"s":{"ver":1,"type":"symlink","data":{"target":"a"}},"d":{"ver":1,"type":"dirref","data":["sha1-c0a9faf907dda6216fd73bf81d0b3b21a1a8cb91"]}}})"}},
         {"dependency", dependency, {"afterok:f123", "string:foo?type=out&scope=user"}},
     };
-    return all;
 }
 
 } // namespace flux::fuzz

@@ -21,5 +21,7 @@ struct Decoder {
 };
 
 std::span<const Decoder> decoders();
+std::vector<Decoder> text_decoders(); // of the formats that people and commands write: decoders.cpp
+std::vector<Decoder> wire_decoders(); // of what arrives on sockets, links and channels
 
 } // namespace flux::fuzz
