@@ -110,6 +110,25 @@ SIM_WORKLOAD(crash, 1, 12)
     world.shutdown();
 }
 
+// Only the root is killed; the others notice, end, and come back with it.
+SIM_WORKLOAD(root_loss, 1, 20)
+{
+    World world(run);
+    Ledger ledger {world};
+    world.boot();
+    for (size_t losses = 1 + world.random().below(4); losses > 0; losses--) {
+        live_a_while(world, ledger);
+        world.kill(0);
+        ledger.over = true;
+        world.run_for(seconds(world.random().unit()));
+        heal(world);
+        world.finish_clients(patience);
+        world.run("check keys", check_keys(ledger, world.connect(0)), patience);
+    }
+    finish_and_check(world, ledger);
+    world.shutdown();
+}
+
 // Orderly ends: pending jobs wait for the next life.
 SIM_WORKLOAD(restart, 1, 12)
 {
