@@ -89,6 +89,7 @@ BrokerSetup Node::setup(const std::string &uuid)
     attributes.set("hostlist", world_.hosts(), Attributes::immutable);
     attributes.set("broker.uuid", uuid, Attributes::immutable);
     attributes.set("hostname", world_.host(rank_), Attributes::immutable);
+    attributes.set("resource.R", world_.resources(), Attributes::immutable);
     attributes.set("instance-level", "0", Attributes::immutable);
     attributes.set("broker.boot-method", "simulation", Attributes::immutable);
     attributes.set("version", "simulated", Attributes::immutable);

@@ -41,13 +41,10 @@ World::World(Run &run, Setup setup)
 {
     if (setup_.modules.empty())
         setup_.modules = default_modules();
-    if (!setup_.config["resource"]) {
-        ResourceSet R;
-        for (uint32_t rank = 0; rank < size(); rank++)
-            R.add_node(rank, host(rank), Idset::iota(setup_.cores));
-        setup_.config = setup_.config.copy();
-        setup_.config.set("resource", Json {{"R", R.to_json()}});
-    }
+    ResourceSet R;
+    for (uint32_t rank = 0; rank < size(); rank++)
+        R.add_node(rank, host(rank), Idset::iota(setup_.cores));
+    resources_ = R.encode();
     gate_ = std::make_unique<Gate>(loop_);
     if (run.print_messages)
         trace_.set_printer(print_message);

@@ -49,6 +49,7 @@ public:
     CoreLedger &cores() { return cores_; }
     const Trace &trace() const { return trace_; }
     std::string hosts() const;
+    const std::string &resources() const { return resources_; } // R of the instance
     std::string host(uint32_t rank) const { return fmt::format("node{}", rank); }
 
     // --- brokers
@@ -86,6 +87,7 @@ private:
 
     Run &run_;
     Setup setup_;
+    std::string resources_;
     SimClock clock_;
     SimLoop loop_ {clock_};
     Random random_;

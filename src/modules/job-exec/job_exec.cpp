@@ -83,7 +83,15 @@ Limits Limits::from(const Json &config)
 }
 
 JobExec::JobExec(Context &context)
-    : Module(context), topology_(tree_of(context)), limits_(Limits::from(context.config())), writer_(handle()),
+    : Module(context), topology_(tree_of(context)), limits_(Limits::from(context.config())),
+      writer_(handle(), KvsWriter::OnFailure::retry,
+              [this](const Error *error) {
+                  if (error)
+                      log(LogLevel::err, "output and events of jobs cannot be stored: {}; trying until they can",
+                          error->text());
+                  else
+                      log(LogLevel::err, "output and events of jobs are stored again");
+              }),
       changed_(loop())
 {
     serve("link", role::owner, &JobExec::link);

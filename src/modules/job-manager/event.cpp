@@ -241,6 +241,8 @@ Expected<void> Job::apply(const Event &event)
 
 JobAction Job::next_action() const
 {
+    if (submitting)
+        return JobAction::none;
     switch (state) {
     case JobState::depend:
         return dependencies.empty() ? JobAction::post_depend : JobAction::none;

@@ -67,6 +67,7 @@ struct Job {
     uint64_t ticket = 0;        // of the commit that has the last line given to the store
     bool dirty = false;         // unwritten is on the list for the end of this turn
     bool recovered = false;     // had resources when the instance started: never launched again
+    bool submitting = false; // its submission is not durable yet: until then it goes nowhere
     bool alloc_pending = false;
     bool alloc_cancelling = false;
     bool start_pending = false; // sent to the execution service, no final release yet

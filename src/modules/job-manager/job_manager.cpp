@@ -6,7 +6,16 @@
 
 namespace flux {
 
-JobManager::JobManager(Context &context) : Module(context), writer_(handle()), changed_(loop())
+JobManager::JobManager(Context &context)
+    : Module(context), writer_(handle(), KvsWriter::OnFailure::retry,
+                               [this](const Error *error) {
+                                   if (error)
+                                       log(LogLevel::err, "job events cannot be stored: {}; trying until they can",
+                                           error->text());
+                                   else
+                                       log(LogLevel::err, "job events are stored again");
+                               }),
+      submissions_(handle()), changed_(loop())
 {
     serve("submit", role::owner, &JobManager::submit);
     serve("list", role::any, &JobManager::list);
@@ -78,7 +87,7 @@ Task<> JobManager::stop()
 {
     for (auto &[id, job] : active_)
         flush(*job);
-    co_await writer_.flush();
+    co_await writer_.close();
 }
 
 Json JobManager::stats() const
@@ -120,7 +129,7 @@ void JobManager::post(Job &job, std::string_view name, Json context)
     if (auto applied = job.apply(event); !applied)
         throw applied.error();
     event.encode_to(job.unwritten);
-    if (!listeners_.empty()) {
+    if (!listeners_.empty() || job.submitting) { // who listens when it is stored wants it whole
         if (!job.unpublished)
             job.unpublished = Json::array();
         job.unpublished.append(event.to_json());
@@ -134,6 +143,8 @@ void JobManager::post(Job &job, std::string_view name, Json context)
 
 KvsWriter::Ticket JobManager::flush(Job &job)
 {
+    if (job.submitting)
+        return job.ticket;
     job.dirty = false;
     if (!job.unwritten.empty()) {
         job.ticket = writer_.append(job.id.kvs_path("eventlog"), job.unwritten);

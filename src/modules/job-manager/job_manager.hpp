@@ -51,6 +51,8 @@ private:
 
     // submission: submit.cpp
     Task<Json> submit(Request request);
+    Task<> settle(std::vector<JobId> ids, KvsWriter::Ticket ticket);
+    void discard(Job &job);
     std::optional<std::string> admit(const Json &item);
     std::vector<Dependency> check_dependencies(const Job &job) const;
     void add_dependencies(Job &job, const std::vector<Dependency> &dependencies, bool announce);
@@ -139,7 +141,9 @@ private:
     void retire(Job &job);
     void raise_exception(Job &job, std::string_view type, int severity, std::string_view note, uint32_t userid);
 
+    // Events are the record of what happened; a submission that cannot be stored did not.
     KvsWriter writer_;
+    KvsWriter submissions_;
     QueueConfig config_;
     Condition changed_; // a job became inactive, or stopped running
     std::unordered_map<JobId, std::unique_ptr<Job>> active_;

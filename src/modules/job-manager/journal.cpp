@@ -84,6 +84,8 @@ void JobManager::events_journal(Request request)
     listener->allow = listener->request.json()["allow"];
     listener->deny = listener->request.json()["deny"];
     for (const auto &[id, job] : active_) {
+        if (job->submitting) // is published once it is stored
+            continue;
         flush(*job); // what it has not published yet is in its history
         if (Json past = history(*listener, *job))
             listener->later.push_back(past);

@@ -4,6 +4,9 @@
 //
 //     auto written = writer.append(job.kvs_path("eventlog"), line);
 //     co_await writer.wait(written);     // durable now, or throws what the commit failed with
+//
+// What is the record of something that has happened must not be lost when the store cannot write for a while (a full
+// disk): such a writer tries again until it can, and later ones wait behind it. What is only asked for is refused.
 #pragma once
 #include <deque>
 #include <map>
@@ -62,7 +65,13 @@ private:
 class KvsWriter {
 public:
     using Ticket = uint64_t;
-    explicit KvsWriter(Handle &handle) : handle_(handle), changed_(handle.loop()) {}
+    enum class OnFailure { refuse, retry };
+    // `trouble` is told when a commit is tried again, with why, and when that came to its end, with nullptr.
+    using Trouble = std::function<void(const Error *)>;
+    explicit KvsWriter(Handle &handle, OnFailure on_failure = OnFailure::refuse, Trouble trouble = {})
+        : handle_(handle), changed_(handle.loop()), on_failure_(on_failure), trouble_(std::move(trouble))
+    {
+    }
 
     Ticket append(const std::string &key, std::string_view text) { return batch_.append(key, text), kick(); }
     Ticket put(const std::string &key, std::string_view text) { return batch_.put(key, text), kick(); }
@@ -79,10 +88,18 @@ public:
             throw failed->second;
     }
     Task<> flush() { return wait(batch_.empty() && !running_ ? done_ : next_ - (batch_.empty() ? 1 : 0)); }
+    // The last flush: what cannot be written soon is given up.
+    Task<> close()
+    {
+        giving_up_ = true;
+        co_await flush();
+    }
     uint64_t commits() const { return done_; }
 
 private:
     static constexpr size_t remembered_failures = 64;
+    static constexpr Duration first_pause = std::chrono::milliseconds(50); // before a commit is tried again
+    static constexpr Duration longest_pause = std::chrono::seconds(1);
 
     Ticket kick()
     {
@@ -99,10 +116,17 @@ private:
             Ticket ticket = next_++;
             // (gcc 12: no initializer list inside a co_await expression)
             Json args {{"namespace", "primary"}, {"flags", 0}, {"ops", batch_.take()}};
-            try {
-                co_await handle_.rpc("kvs.commit", args);
-            } catch (const Error &error) {
-                failures_.emplace(ticket, error);
+            auto failure = co_await commit(args);
+            for (auto pause = first_pause; failure && worth_retrying(*failure); pause = std::min(2 * pause, longest_pause)) {
+                if (!std::exchange(in_trouble_, true) && trouble_)
+                    trouble_(&*failure);
+                co_await sleep_for(handle_.loop(), pause);
+                failure = co_await commit(args);
+            }
+            if (!failure && std::exchange(in_trouble_, false) && trouble_)
+                trouble_(nullptr);
+            if (failure) {
+                failures_.emplace(ticket, *failure);
                 if (failures_.size() > remembered_failures)
                     failures_.erase(failures_.begin());
             }
@@ -112,9 +136,30 @@ private:
         running_ = false;
     }
 
+    Task<std::optional<Error>> commit(Json args)
+    {
+        std::optional<Error> failure;
+        try {
+            co_await handle_.rpc("kvs.commit", args);
+        } catch (const Error &error) {
+            failure = error;
+        }
+        co_return failure;
+    }
+    // Nothing of a commit that failed like this is in the store.
+    bool worth_retrying(const Error &error) const
+    {
+        return on_failure_ == OnFailure::retry && !giving_up_ &&
+               (error.errnum() == ENOSPC || error.errnum() == EIO || error.errnum() == ENOSYS);
+    }
+
     Handle &handle_;
     CommitBatch batch_;
     Condition changed_;
+    OnFailure on_failure_;
+    Trouble trouble_;
+    bool in_trouble_ = false;
+    bool giving_up_ = false;
     std::map<Ticket, Error> failures_;
     Ticket next_ = 1; // of what is in batch_
     Ticket done_ = 0;

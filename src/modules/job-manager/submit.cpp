@@ -7,6 +7,7 @@ Task<Json> JobManager::submit(Request request)
 {
     Json errors = Json::array();
     KvsWriter::Ticket ticket = 0;
+    std::vector<JobId> admitted;
     Json jobs = request.get<Json>("jobs");
     for (auto item : jobs.elements()) {
         JobId id(item.get<uint64_t>("id"));
@@ -14,13 +15,49 @@ Task<Json> JobManager::submit(Request request)
             errors.append(Json::array().append(id.value()).append(*refused));
             continue;
         }
-        Job *job = find(id);
-        if (job)
-            ticket = std::max(ticket, flush(*job));
+        ticket = std::max(ticket, find(id)->ticket);
+        admitted.push_back(id);
     }
-    if (ticket)
-        co_await writer_.wait(ticket);
+    if (ticket) {
+        spawn(settle(std::move(admitted), ticket)); // also when nobody waits for the answer any more
+        co_await submissions_.wait(ticket);
+    }
     co_return errors.empty() ? Json::object() : Json {{"errors", errors}};
+}
+
+// Jobs begin their life when their submission is durable; one that cannot be stored never was.
+Task<> JobManager::settle(std::vector<JobId> ids, KvsWriter::Ticket ticket)
+{
+    bool stored = true;
+    try {
+        co_await submissions_.wait(ticket);
+    } catch (const Error &error) {
+        stored = false;
+        log(LogLevel::err, "{} jobs could not be stored and are refused: {}", ids.size(), error.text());
+    }
+    for (auto id : ids) {
+        Job *job = find(id);
+        if (!job)
+            continue;
+        if (!stored) {
+            discard(*job);
+            continue;
+        }
+        job->submitting = false;
+        job->ticket = 0; // that was the other writer's
+        flush(*job);
+        advance(*job);
+    }
+}
+
+void JobManager::discard(Job &job)
+{
+    auto id = job.id;
+    waitable_ -= job.waitable();
+    leave_singletons(job);
+    begin_timers_.erase(id);
+    active_.erase(id);
+    changed_.notify_all();
 }
 
 // Makes the job, or says why not.
@@ -48,8 +85,9 @@ std::optional<std::string> JobManager::admit(const Json &item)
     }
     Job &added = *(active_[id] = std::move(job));
     max_jobid_ = std::max(max_jobid_, id.value());
-    writer_.put(id.kvs_path("J"), item.get<std::string>("J"));
-    writer_.put(id.kvs_path("jobspec"), added.jobspec.dump());
+    added.submitting = true;
+    submissions_.put(id.kvs_path("J"), item.get<std::string>("J"));
+    submissions_.put(id.kvs_path("jobspec"), added.jobspec.dump());
     post(added, "submit",
          Json {{"userid", added.userid},
                {"urgency", item.get<int>("urgency")},
@@ -58,7 +96,8 @@ std::optional<std::string> JobManager::admit(const Json &item)
     waitable_ += added.waitable();
     post(added, "validate");
     add_dependencies(added, dependencies, true);
-    advance(added);
+    added.ticket = submissions_.append(id.kvs_path("eventlog"), added.unwritten);
+    added.eventlog += std::exchange(added.unwritten, {});
     return std::nullopt;
 }
 
