@@ -86,7 +86,9 @@ void SimShell::handle(sc::ToShell message)
         if (result->seq != barrier_)
             return world_.violated(fmt::format("job {}: exchange {} was answered in exchange {}",
                                                job_->start.id, result->seq, barrier_));
-        for (uint32_t node = 0; node < job_->start.nnodes; node++)
+        // Those that are left meet without the ones that have ended.
+        bool maimed = world_.maimed.contains(job_->start.id.value());
+        for (uint32_t node = 0; node < job_->start.nnodes && !maimed; node++)
             if (!result->pairs.contains(pmi_key(barrier_, node)))
                 world_.violated(fmt::format("job {}: exchange {} lacks the pairs of node {}", job_->start.id,
                                             barrier_, node));
@@ -207,6 +209,8 @@ void SimShell::on_signal(int signum)
 
 void SimShell::on_end()
 {
+    if (job_)
+        world_.maimed.insert(job_->start.id.value());
     if (std::exchange(holds_cores_, false))
         world_.cores.release(job_->start.rank, job_->node().cores(), job_->start.id.value());
 }

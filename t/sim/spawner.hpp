@@ -28,6 +28,7 @@ struct ProcessWorld {
     Physics physics;
     CoreLedger &cores;
     std::function<void(std::string)> violated;
+    std::set<uint64_t> maimed; // jobs that a shell of has ended
     int next_pid = 1000;
     uint64_t started = 0;
     size_t running = 0;

@@ -200,7 +200,10 @@ Task<> JobExec::start_job(Request request)
     } forget {*this, run};
     runs_[run->id] = run;
     if (request.find<bool>("reattach").value_or(false)) {
-        // Shells never outlive their broker, so there is nothing to go back to.
+        // Shells never outlive their broker, so there is nothing to go back to. Those of a conversation that was cut
+        // off are being ended.
+        while (jobs_.contains(run->id))
+            co_await changed_.wait();
         raise_exception(*run, 0, "exec", "the job was running when the instance stopped: its tasks are lost");
     } else {
         exec_event(*run, "init");

@@ -259,6 +259,8 @@ JobAction Job::next_action() const
             return alloc_cancelling ? JobAction::none : JobAction::cancel_alloc;
         if (start_pending && !released)
             return fatal && !stop_sent ? JobAction::stop : JobAction::none;
+        if (recovered && has_resources && !released) // whoever launched it says when nothing is left of it
+            return start_pending ? JobAction::none : JobAction::start;
         if (prologs || epilogs)
             return JobAction::none;
         return has_resources ? JobAction::free : JobAction::clean;

@@ -184,7 +184,8 @@ Task<> JobManager::run_job(JobId id)
     job = find(id);
     if (!job)
         co_return;
-    if (job->state != JobState::run || !problem.empty()) { // an exception came first: there is nothing to stop
+    bool in_time = job->state == JobState::run || job->recovered;
+    if (!in_time || !problem.empty()) { // an exception came first: there is nothing to stop
         job->start_pending = false;
         if (job->state == JobState::run)
             raise_exception(*job, "exec", 0, "the allocation cannot be stored: " + problem, Job::userid_none);
@@ -219,6 +220,7 @@ Task<> JobManager::run_job(JobId id)
         co_return;
     job->start_pending = false;
     if (!job->released) { // the execution service is gone or broken; what it ran is gone with it
+        job->recovered = false;
         log(LogLevel::err, "{}: the execution service failed: {}", id, problem);
         post(*job, "exception",
              Json {{"type", "exec"}, {"severity", 0}, {"note", "the execution service failed: " + problem}});
