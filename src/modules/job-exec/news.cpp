@@ -98,12 +98,22 @@ Expected<News> News::from_json(const Json &json)
 
 Part::Part(const Topology &topology, Idset here) : ranks_(std::move(here))
 {
+    Idset nowhere;
     for (uint32_t rank : ranks_) {
         if (rank == topology.rank())
             here_ = true;
-        else if (auto child = topology.child_toward(rank))
+        else if (auto child = rank < topology.size() ? topology.child_toward(rank) : std::nullopt)
             children_[*child].add(rank);
+        else
+            nowhere.add(rank);
     }
+    if (nowhere.empty())
+        return;
+    News news; // resources that no broker has: nobody would ever tell of them
+    news.ended = nowhere;
+    news.losses.push_back({nowhere, fmt::format("there is no broker of rank {} in this instance, which has {}",
+                                                nowhere.format(), topology.size())});
+    add(std::move(news));
 }
 
 void Part::add(News news)

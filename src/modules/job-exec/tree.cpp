@@ -107,6 +107,8 @@ void JobExec::obey(const Json &order)
         }
         if (local.part.is_here())
             launch(id, local, order["job"]);
+        if (!(local.part.running() == local.part.ranks()))
+            tell(id, {}); // of ranks that there are not
         return;
     }
     auto found = jobs_.find(id);

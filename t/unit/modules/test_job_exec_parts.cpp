@@ -118,6 +118,16 @@ TEST(JobExecPart, a_lost_child_takes_with_it_what_is_behind_it_and_has_not_ended
     EXPECT_TRUE(part.take().empty());
 }
 
+TEST(JobExecPart, ranks_that_no_broker_has_are_lost_at_once)
+{
+    Part part(Topology(0, 3, 2), ids("0,5-6"));
+    auto news = part.take();
+    ASSERT_EQ(news.losses.size(), 1u);
+    EXPECT_EQ(news.losses[0].note, "there is no broker of rank 5-6 in this instance, which has 3");
+    part.add(ended("0"));
+    EXPECT_EQ(part.take().ended.format(), "0,5-6");
+}
+
 TEST(JobExecNews, survives_the_way_through_json_and_refuses_nonsense)
 {
     News news = started("1-3");
