@@ -347,8 +347,9 @@ TEST(Matcher, RestoresWhatItWrote)
         EXPECT_EQ(matcher.restore(2, *picks, 0, 10, false).error().errnum(), EBUSY);
         ASSERT_TRUE(matcher.cancel(1));
         ASSERT_TRUE(matcher.restore(2, *picks, 0, 10, false));
-        if (!shorthand)
+        if (!shorthand) {
             EXPECT_EQ(emit(matcher.graph(), matcher.find(2)->allocation, 0, 10, MatchFormat::simple), before);
+        }
         EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0)); // the other two nodes
         EXPECT_FALSE(matcher.match(MatchOp::allocate, 4, request, 0));
     }
@@ -609,12 +610,14 @@ TEST(Matcher, AgreesWithAModelThatCounts)
                 expected = {allowed.begin(), allowed.begin() + job.nodes};
             else if (std::string_view(name) != "compact")
                 expected = {allowed.end() - job.nodes, allowed.end()};
-            if (!expected.empty())
+            if (!expected.empty()) {
                 ASSERT_EQ(job.node_ids, expected) << name;
+            }
             for (const auto &[id, other] : model.jobs) // nobody has what another has at the same time
-                if (other.start < job.end && job.start < other.end)
+                if (other.start < job.end && job.start < other.end) {
                     for (auto core : job.core_ids)
                         ASSERT_TRUE(std::ranges::find(other.core_ids, core) == other.core_ids.end());
+                }
             model.jobs[next_id++] = job;
         }
         while (!model.jobs.empty()) {

@@ -59,8 +59,9 @@ std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, int64_t procs,
         }
         for (const auto &decision : decisions)
             if (decision.kind == QueueDecision::Kind::start) {
-                if (promised.contains(decision.id))
+                if (promised.contains(decision.id)) {
                     EXPECT_LE(now, promised[decision.id]);
+                }
                 starts[size_t(decision.id)] = now;
                 ends.emplace(now + jobs[size_t(decision.id)].run, decision.id);
             } else {
@@ -94,8 +95,9 @@ TEST(QueuePolicy, KeepsItsPromises)
             QueueOptions options {.policy = policy, .queue_depth = 1000, .reservation_depth = 3};
             auto starts = starts_of(jobs, procs, options, random);
             EXPECT_EQ(std::ranges::count(starts, -1), 0);
-            if (policy == Policy::fcfs)
+            if (policy == Policy::fcfs) {
                 ASSERT_EQ(starts, replay(jobs, {.policy = ReplayPolicy::fcfs, .procs = procs}).starts);
+            }
         }
     }
 }
