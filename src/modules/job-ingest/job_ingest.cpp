@@ -125,8 +125,10 @@ private:
         try {
             co_await rpc("feasibility.check", args);
         } catch (const Error &error) {
-            if (error.errnum() != ENOSYS)
+            if (error.errnum() == EOVERFLOW) // the scheduler's way of saying never
                 throw Error(EINVAL, "{}", error.text());
+            if (error.errnum() != ENOSYS)
+                throw;
         }
     }
 
