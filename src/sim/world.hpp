@@ -20,6 +20,8 @@ namespace flux::sim {
 
 using namespace std::chrono_literals;
 
+extern const char *const default_modules; // the text of etc/flux/modules
+
 struct Setup {
     uint32_t fanout = 2;
     uint32_t cores = 4;  // per node

@@ -1,7 +1,5 @@
 #include "sim/world.hpp"
 
-#include <fstream>
-
 #include "common/job/resource_set.hpp"
 
 namespace flux::sim {
@@ -23,14 +21,6 @@ void print_message(Duration when, uint64_t where, const Message &message)
                printable ? payload : "(bytes)");
 }
 
-std::vector<ModuleSpec> default_modules()
-{
-    std::ifstream in(FLUX_SIM_MODULE_LIST);
-    std::string text((std::istreambuf_iterator<char>(in)), {});
-    FLUX_ASSERT(!text.empty());
-    return parse_module_list(text, FLUX_SIM_MODULE_LIST);
-}
-
 } // namespace
 
 World::World(Run &run, Setup setup)
@@ -40,7 +30,7 @@ World::World(Run &run, Setup setup)
                                                                  }}
 {
     if (setup_.modules.empty())
-        setup_.modules = default_modules();
+        setup_.modules = parse_module_list(default_modules, "etc/flux/modules");
     ResourceSet R;
     for (uint32_t rank = 0; rank < size(); rank++)
         R.add_node(rank, host(rank), Idset::iota(setup_.cores));
