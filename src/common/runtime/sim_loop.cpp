@@ -33,11 +33,17 @@ bool SimLoop::step(Duration deadline)
     }
     if (timers_.empty() || timers_.begin()->first.first > deadline)
         return false;
-    auto timer = timers_.extract(timers_.begin());
-    deadlines_.erase(timer.key().second);
-    sim_clock_.advance_to(timer.key().first);
-    steps_++;
-    timer.mapped()();
+    // As a real loop does: every timer that is due by now, before what they set going.
+    sim_clock_.advance_to(timers_.begin()->first.first);
+    for (TimerId set_before = next_timer_; !timers_.empty() && !stopping_;) {
+        auto [due, id] = timers_.begin()->first;
+        if (due > now() || id >= set_before)
+            break;
+        auto timer = timers_.extract(timers_.begin());
+        deadlines_.erase(id);
+        steps_++;
+        timer.mapped()();
+    }
     return true;
 }
 

@@ -1,5 +1,6 @@
 // SimLoop: the loop in virtual time. Nothing waits: when nothing is ready, the clock jumps to the next timer. One seed,
-// one order of events: timers due at the same instant fire in the order in which they were set.
+// one order of events: timers due at the same instant fire in the order in which they were set, all of them before what
+// they set going.
 #pragma once
 #include <map>
 

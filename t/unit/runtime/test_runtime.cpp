@@ -58,6 +58,27 @@ TEST(Task, VirtualTimeJumpsToTheNextTimer)
     EXPECT_EQ(gate.size(), 0u);
 }
 
+TEST(SimLoop, TimersOfOneInstantFireBeforeWhatTheySetGoing)
+{
+    SimClock clock;
+    SimLoop loop(clock);
+    std::string log;
+    auto timer = [&](std::string name, Duration when) {
+        loop.after(when, [&, name] {
+            log += name + " ";
+            loop.post([&, name] { log += name + "-after "; });
+            loop.after(Duration::zero(), [&, name] { log += name + "-later "; });
+        });
+    };
+    timer("a", std::chrono::seconds(1));
+    timer("c", std::chrono::seconds(2));
+    timer("b", std::chrono::seconds(1));
+    loop.run_until_time(std::chrono::seconds(1));
+    EXPECT_EQ(log, "a b a-after b-after a-later b-later ");
+    loop.run();
+    EXPECT_EQ(log, "a b a-after b-after a-later b-later c c-after c-later ");
+}
+
 TEST(Gate, ClosingUnwindsWhatIsSuspendedAndStartsNothingNew)
 {
     SimClock clock;
