@@ -5,6 +5,7 @@
 // to the job manager, which writes it with the alloc event.
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <fstream>
 #include <sstream>
 
@@ -77,7 +78,9 @@ private:
             for (const auto *job : old.first(old.size())) {
                 if (machine_ && machine_->matcher().find(job->id))
                     (void)machine_->matcher().cancel(job->id); // a reservation
-                fresh[std::min(fresh.size() - 1, pending_.at(JobId(uint64_t(job->id))).queue)].insert(*job);
+                size_t &queue = pending_.at(JobId(uint64_t(job->id))).queue;
+                queue = std::min(fresh.size() - 1, queue);
+                fresh[queue].insert(*job);
             }
         queues_ = std::move(fresh);
     }
@@ -186,6 +189,7 @@ private:
             pending_.insert_or_assign(
                 id, Pending {std::move(request), queue, std::move(wanted), jobspec.duration()});
             queues_[queue].insert(std::move(job));
+            untold_.push_back(id);
             plan_soon();
         } catch (const Error &error) {
             request.respond(Json {{"id", id.value()}, {"type", 2}, {"note", error.text()}});
@@ -234,6 +238,7 @@ private:
         case QueueDecision::Kind::estimate:
             job.estimate = decision.estimate;
             job.estimate_told = false;
+            untold_.push_back(found->first);
             return;
         case QueueDecision::Kind::deny:
             job.request.respond(Json {{"id", decision.id}, {"type", 2}, {"note", decision.text}});
@@ -290,25 +295,23 @@ private:
         telling_ = false;
         auto now = graph::Time(std::floor(wall_time()));
         std::map<std::string, std::string> known; // jobs that ask for the same wait for the same
-        size_t told = 0;
-        bool more = false;
         for (auto &queue : queues_) {
             size_t place = 0;
-            for (const auto *job : queue.first(queue.size())) {
+            for (const auto *job : queue.first(told_in_order)) {
+                bool looked_at = place++ == 0 || queue.options().policy != QueueOptions::Policy::fcfs;
                 Pending &pending = pending_.at(JobId(uint64_t(job->id)));
-                bool in_front = place++ < told_in_order;
-                if (!in_front && !pending.reason.empty() && pending.estimate_told)
-                    continue;
-                if (told >= told_at_once) {
-                    more = true;
-                    break;
-                }
-                bool looked_at =
-                    in_front && (place == 1 || queue.options().policy != QueueOptions::Policy::fcfs);
-                told += tell(*job, pending, looked_at ? reason_of(*job, pending, now, known) : behind_others);
+                tell(*job, pending, looked_at ? reason_of(*job, pending, now, known) : behind_others);
             }
         }
-        if (more)
+        // Those behind them hear that once, and what is expected of them when that changes.
+        for (size_t told = 0; !untold_.empty() && told < told_at_once; untold_.pop_front()) {
+            auto found = pending_.find(untold_.front());
+            if (found == pending_.end() || (!found->second.reason.empty() && found->second.estimate_told))
+                continue;
+            auto *job = queues_[found->second.queue].find(int64_t(found->first.value()));
+            told += tell(*job, found->second, behind_others);
+        }
+        if (!untold_.empty())
             tell_later();
     }
     std::string reason_of(const graph::QueuedJob &job, const Pending &pending, graph::Time now,
@@ -408,6 +411,7 @@ private:
     std::unique_ptr<Machine> machine_;
     std::vector<JobQueue> queues_;
     std::unordered_map<JobId, Pending> pending_;
+    std::deque<JobId> untold_; // there is something that they were not told
     size_t turn_ = 0;
     bool planning_ = false;
     bool telling_ = false;
