@@ -92,11 +92,17 @@ Inventory fake_inventory(const Json &fake)
 {
     for (auto [key, value] : fake.members()) {
         constexpr std::string_view known[] = {"nnodes", "cores-per-node", "gpus-per-node", "host-prefix",
-                                              "hwloc-xml-path"};
+                                              "hwloc-xml-path", "R"};
         if (key == "amend-r")
             throw Error(ENOTSUP, "fake-resources.amend-r calls Python: use resource.scheduling to amend R");
         if (std::find(std::begin(known), std::end(known), key) == std::end(known))
             throw Error(EINVAL, "fake-resources: unknown key \"{}\"", key);
+    }
+    if (Json given = fake["R"]) { // any machine, and not so many equal nodes
+        auto R = ResourceSet::from_json(given);
+        if (!R)
+            throw Error(EINVAL, "fake-resources.R: {}", R.error().text());
+        return {std::move(*R), "kvs", true};
     }
     auto nnodes = fake.get<uint32_t>("nnodes");
     if (nnodes == 0 || nnodes > max_fake_nodes)

@@ -96,6 +96,18 @@ TEST(Inventory, fake_nodes_have_names_of_their_own)
     EXPECT_EQ(given->R.find(999)->hostname(), "fake999");
 }
 
+TEST(Inventory, fake_nodes_can_be_any_machines)
+{
+    ResourceSet machine;
+    machine.add_node(0, "big", ids("0-7"), ids("0"));
+    machine.add_node(7, "small", ids("2-3"));
+    Json fake {{"fake-resources", Json {{"R", machine.to_json()}}}};
+    auto given = given_inventory({fake, {}, {}});
+    ASSERT_TRUE(given && given->fake);
+    EXPECT_EQ(given->R.summary(), machine.summary());
+    EXPECT_THROW(given_inventory({config(R"({"fake-resources": {"R": {"version": 2}}})"), {}, {}}), Error);
+}
+
 TEST(Inventory, targets_are_ranks_or_hosts_of_the_instance)
 {
     auto R = given_inventory({config(R"({"fake-resources": {"nnodes": 4}})"), {}, {}})->R;
