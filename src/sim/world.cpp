@@ -1,5 +1,7 @@
 #include "sim/world.hpp"
 
+#include <ranges>
+
 #include "common/job/resource_set.hpp"
 
 namespace flux::sim {
@@ -19,6 +21,14 @@ void print_message(Duration when, uint64_t where, const Message &message)
     fmt::print("{:.6f} {:x} {} {}{} {}\n", to_seconds(when), where, kind, message.topic,
                message.is_response() && message.errnum ? fmt::format(" errno {}", message.errnum) : "",
                printable ? payload : "(bytes)");
+}
+
+std::string last_complaint(Broker &broker)
+{
+    for (const auto &line : std::views::reverse(broker.logger().ring().lines()))
+        if (auto parts = LogRing::parse(line); parts && parts->severity <= int(LogLevel::err))
+            return fmt::format("{}: {}", parts->application, parts->text);
+    return "its log has no error";
 }
 
 } // namespace
@@ -74,8 +84,8 @@ void World::boot()
         return;
     for (auto &[rank, node] : nodes_)
         if (node->broker().state() != "run")
-            violated(fmt::format("broker {} is in state {} {} s after its start", rank,
-                                 node->broker().state(), to_seconds(boot_limit)));
+            violated(fmt::format("broker {} is in state {} and does not come up: {}", rank,
+                                 node->broker().state(), last_complaint(node->broker())));
     throw Stuck();
 }
 
