@@ -12,6 +12,7 @@
 #include "common/graph/graph_replay.hpp"
 #include "common/graph/replay.hpp"
 #include "common/graph/swf.hpp"
+#include "sim/instance_replay.hpp"
 
 namespace flux::cmd {
 
@@ -92,9 +93,7 @@ int64_t cores_of(const graph::Graph &machine)
     return cores;
 }
 
-// Through the queue policies and the matcher of the sched module.
-graph::ReplayResult replay_on_graph(const Args &args, const graph::Trace &trace, graph::Graph machine,
-                                    size_t depth)
+graph::QueueOptions queue_options(const Args &args, size_t depth)
 {
     graph::QueueOptions queue;
     queue.policy = graph::QueueOptions::parse_policy(args.value("policy", "easy")).value();
@@ -106,18 +105,45 @@ graph::ReplayResult replay_on_graph(const Args &args, const graph::Trace &trace,
             throw UsageError(fmt::format("--queue-depth={}: expected a positive number", value));
         queue.queue_depth = size_t(value);
     }
+    return queue;
+}
+
+graph::Policy match_policy(const Args &args)
+{
     auto policy = graph::Policy::parse(args.value("match-policy", "low"));
     if (!policy)
         throw UsageError(policy.error().text());
-    graph::Matcher matcher(std::move(machine), {.policy = *policy});
-    return graph::replay_on_graph(trace.jobs, matcher, queue);
+    return *policy;
+}
+
+// Through the queue policies and the matcher of the sched module.
+graph::ReplayResult replay_on_graph(const Args &args, const graph::Trace &trace, graph::Graph machine,
+                                    size_t depth)
+{
+    graph::Matcher matcher(std::move(machine), {.policy = match_policy(args)});
+    return graph::replay_on_graph(trace.jobs, matcher, queue_options(args, depth));
+}
+
+// Through a whole instance with that module.
+graph::ReplayResult replay_on_instance(const Args &args, const graph::Trace &trace,
+                                       const std::optional<graph::Graph> &machine, int64_t procs,
+                                       size_t depth)
+{
+    auto resources = machine ? sim::resources_of(*machine) : sim::flat_resources(procs);
+    if (!resources)
+        throw Error(resources.error().errnum(), "--machine={}: {}", args.value("machine"),
+                    resources.error().text());
+    match_policy(args); // says what is wrong with it
+    return sim::replay_on_instance(trace.jobs, {.machine = std::move(*resources),
+                                                .queue = queue_options(args, depth),
+                                                .match_policy = args.value("match-policy", "low")});
 }
 
 int run_simulate(const Args &args, Session &)
 {
     std::string engine = args.value("engine", "library");
-    if (engine != "library" && engine != "graph")
-        throw UsageError(fmt::format("--engine={}: expected library or graph", engine));
+    if (engine != "library" && engine != "graph" && engine != "instance")
+        throw UsageError(fmt::format("--engine={}: expected library, graph or instance", engine));
     auto policy = graph::parse_replay_policy(args.value("policy", "easy"));
     if (!policy)
         throw UsageError(
@@ -149,10 +175,14 @@ int run_simulate(const Args &args, Session &)
             throw UsageError(fmt::format("--depth={}: expected a positive number", depth));
         options.depth = size_t(depth);
     }
-    auto result = engine == "library"
-                      ? graph::replay(trace.jobs, options)
-                      : replay_on_graph(args, trace, machine ? std::move(*machine) : flat_machine(procs),
-                                        options.depth);
+    graph::ReplayResult result;
+    if (engine == "library")
+        result = graph::replay(trace.jobs, options);
+    else if (engine == "graph")
+        result =
+            replay_on_graph(args, trace, machine ? std::move(*machine) : flat_machine(procs), options.depth);
+    else
+        result = replay_on_instance(args, trace, machine, procs, options.depth);
     auto summary = graph::summarize(trace.jobs, result, procs);
     if (args.has("csv"))
         write_file(args.value("csv"), csv_of(trace, result));
@@ -184,14 +214,15 @@ const Command simulate_command {
     .args = "TRACE.swf[.gz]",
     .summary = "replay a workload trace under a queue policy",
     .options = {{"--engine=ENGINE",
-                 "library (default): a flat pool of processors; graph: what schedules an instance's jobs"},
+                 "library (default): a flat pool of processors; graph: what schedules an instance's jobs; "
+                 "instance: a whole instance in virtual time"},
                 {"--policy=POLICY", "fcfs, easy (default), hybrid or conservative"},
                 {"--procs=N", "the machine's processors; the trace's header says them otherwise"},
                 {"--machine=FILE", "a machine; its cores are the processors"},
                 {"--format=FORMAT", "of --machine: rv1exec (default), jgf, grug, hwloc"},
                 {"--depth=N", "hybrid: how many waiting jobs get a reservation (64)"},
-                {"--match-policy=POLICY", "graph: which cores are taken (low)"},
-                {"--queue-depth=N", "graph: how many waiting jobs a pass looks at"},
+                {"--match-policy=POLICY", "graph, instance: which cores are taken (low)"},
+                {"--queue-depth=N", "graph, instance: how many waiting jobs a pass looks at"},
                 {"--csv=FILE", "write one line per job"},
                 {"--plot=FILE", "draw utilisation and queue length over time (SVG)"}},
     .min_args = 1,

@@ -8,7 +8,6 @@ namespace flux::sim {
 namespace {
 
 constexpr uint32_t owner = 1000; // user id of the instance
-constexpr Delay socket_delay {std::chrono::microseconds(5), std::chrono::microseconds(60)};
 
 uint64_t place_of_client(uint32_t rank, uint64_t connection, bool up)
 {
@@ -119,12 +118,12 @@ uint64_t Node::accept(Client &client)
     connection.client = &client;
     connection.id = RouteId(random_.uuid());
     connection.up = std::make_unique<Pipe>(world_.physics(), place_of_client(rank_, number, true),
-                                           socket_delay, [this, &connection](Message message) {
+                                           world_.setup().socket_delay, [this, &connection](Message message) {
                                                message.credentials = {owner, role::owner | role::local};
                                                broker_->router().receive(connection.id, std::move(message));
                                            });
     connection.down = std::make_unique<Pipe>(world_.physics(), place_of_client(rank_, number, false),
-                                             socket_delay, [&connection](Message message) {
+                                             world_.setup().socket_delay, [&connection](Message message) {
                                                  if (connection.client)
                                                      connection.client->handle().receive(std::move(message));
                                              });

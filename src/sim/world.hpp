@@ -26,6 +26,7 @@ struct Setup {
     uint32_t fanout = 2;
     uint32_t cores = 4;  // per node
     bool durable = true; // rank 0 has a statedir
+    Delay socket_delay {std::chrono::microseconds(5), std::chrono::microseconds(60)};
     Json config = Json::object();
     std::vector<ModuleSpec> modules; // empty: those of etc/flux/modules
 };

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The offline tools: resource-query with a command file, its options and mistakes; flux simulate.
+# The offline tool: resource-query with a command file, its options and mistakes.
 cd "$(dirname "$0")/.." || exit 1
 export PATH=$FLUX_BUILD_BIN:$PATH
 failures=0
@@ -104,17 +104,6 @@ expect "statistics of the load" "INFO: Vertex Count: 100 INFO: Edge Count: 99 IN
 query -o "$tmp/tiny.dot" </dev/null
 expect "the graph as dot" 1 "$(grep -c 'label="core35"' "$tmp/tiny.dot" | sed 's/2/1/')"
 expect "flux finds it" 0 "$(flux resource-query -L data/graph/tiny.graphml -d </dev/null >/dev/null 2>&1; echo $?)"
-
-flux simulate --policy easy --csv "$tmp/jobs.csv" --plot "$tmp/plot.svg" data/traces/lublin_256.swf.gz >"$tmp/report"
-expect "a trace is replayed" "97156 s 590.05" "$(sed -n 's/^mean wait: *//p; s/^average bounded slowdown: *//p' "$tmp/report" | xargs)"
-expect "with one line a job" 10001 "$(wc -l <"$tmp/jobs.csv")"
-expect "and a picture" "</svg>" "$(tail -1 "$tmp/plot.svg")"
-for engine in library graph; do
-    flux simulate --engine=$engine --policy fcfs data/traces/lublin_256.swf.gz | grep -E '^(mean|median|average|makespan)' >"$tmp/$engine"
-done
-expect "the graph starts jobs in order as the flat pool does" "$(cat "$tmp/library")" "$(cat "$tmp/graph")"
-expect "a recipe says how many processors there are" 72 \
-    "$(flux simulate --machine data/graph/tiny.graphml --format grug data/traces/lublin_256.swf.gz | sed -n 's/^processors: *//p')"
 
 # The tour of the README: three jobs use up the power of the first rack, the fourth goes to the second.
 cd .. || exit 1
