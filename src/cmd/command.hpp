@@ -8,9 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "common/base/error.hpp"
+#include "common/base/format.hpp"
 #include "common/client/session.hpp"
 #include "common/types/job_id.hpp"
 

@@ -4,8 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 
-#include <fmt/format.h>
-
+#include "common/base/format.hpp"
 #include "common/base/log_priority.hpp"
 
 namespace flux::cmd {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
+#include "common/base/format.hpp"
 
 namespace flux::cmd {
 

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <fmt/format.h>
+
+#include "common/base/format.hpp"
 
 namespace flux::cmd {
 

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include <fmt/format.h>
+#include "common/base/format.hpp"
 
 namespace flux {
 

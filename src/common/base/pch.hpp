@@ -27,4 +27,4 @@
 #include <variant>
 #include <vector>
 
-#include <fmt/format.h>
+#include "common/base/format.hpp"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <sys/wait.h>
 
-#include <fmt/format.h>
+#include "common/base/format.hpp"
 
 namespace flux {
 

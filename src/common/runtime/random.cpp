@@ -2,9 +2,8 @@
 
 #include <sys/random.h>
 
-#include <fmt/format.h>
-
 #include "common/base/error.hpp"
+#include "common/base/format.hpp"
 
 namespace flux {
 

@@ -6,9 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include <fmt/format.h>
-
 #include "common/base/error.hpp"
+#include "common/base/format.hpp"
 
 namespace flux {
 
