@@ -30,6 +30,6 @@ build_tree() {
     rm -f "$dir.log"
     cmake --build "$dir" --target "$target" --parallel "$(nproc)" | awk '
         /^\[ *[0-9]+%\]/ { percent = substr($0, 2, 3) + 0; if (percent >= shown + 10) { shown = percent - percent % 10; printf "    %d%%\n", shown; fflush() } next }
-        /error:|Error|FAILED/ { print; fflush() } # gcc 12 has warnings of its own about std::string'
+        /error:|Error|FAILED/ { print; fflush() }'
     [ "${PIPESTATUS[0]}" -eq 0 ]
 }
