@@ -17,7 +17,8 @@ Json::Json(std::initializer_list<Member> members) : value_(json_object())
 {
     for (const auto &member : members)
         if (member.value)
-            json_object_setn_nocheck(value_, member.key.data(), member.key.size(), member.value.raw());
+            json_object_setn_new_nocheck(value_, member.key.data(), member.key.size(),
+                                         retain(member.value.raw()));
 }
 
 Expected<Json> Json::parse(std::string_view text)
@@ -92,7 +93,7 @@ Json &Json::set(std::string_view key, Json value)
     if (!value_)
         value_ = json_object();
     FLUX_ASSERT(is_object());
-    if (json_object_setn(value_, key.data(), key.size(), value.raw()) < 0)
+    if (json_object_setn_new(value_, key.data(), key.size(), retain(value.raw())) < 0)
         throw Error(EINVAL, "an object key of {} bytes is not valid UTF-8", key.size());
     return *this;
 }
@@ -102,7 +103,7 @@ Json &Json::append(Json value)
     if (!value_)
         value_ = json_array();
     FLUX_ASSERT(is_array());
-    json_array_append(value_, value.raw());
+    json_array_append_new(value_, retain(value.raw()));
     return *this;
 }
 
@@ -131,8 +132,10 @@ namespace json_detail {
 
 void wrong_type(const Json &found, const char *expected)
 {
-    throw Error(EPROTO, "expected {} {}, found {}", std::string_view("aeiou").contains(*expected) ? "an" : "a", expected,
-                found.is_object() || found.is_array() || !found ? std::string(found.type_name()) : found.dump());
+    throw Error(EPROTO, "expected {} {}, found {}",
+                std::string_view("aeiou").contains(*expected) ? "an" : "a", expected,
+                found.is_object() || found.is_array() || !found ? std::string(found.type_name())
+                                                                : found.dump());
 }
 
 void out_of_range(const Json &found)

@@ -39,14 +39,14 @@ public:
     Json(const char *text) : Json(std::string_view(text)) {}
     Json(std::initializer_list<Member> members); // an object; members whose value is absent are left out
 
-    Json(const Json &other) noexcept : value_(json_incref(other.value_)) {}
+    Json(const Json &other) noexcept : value_(retain(other.value_)) {}
     Json(Json &&other) noexcept : value_(std::exchange(other.value_, nullptr)) {}
     Json &operator=(Json other) noexcept
     {
         std::swap(value_, other.value_);
         return *this;
     }
-    ~Json() { json_decref(value_); }
+    ~Json() { release(value_); }
 
     // The same without an initializer list, which gcc 12 cannot compile inside a statement that has a co_await:
     // co_await rpc("kvs.lookup", Json::make("key", key, "flags", 1))
@@ -75,7 +75,7 @@ public:
         out.value_ = value;
         return out;
     }
-    static Json borrow(json_t *value) noexcept { return steal(json_incref(value)); }
+    static Json borrow(json_t *value) noexcept { return steal(retain(value)); }
 
     // Nesting deeper than jansson's JSON_PARSER_MAX_DEPTH (2048), duplicate keys and trailing bytes are refused (EPROTO).
     static Expected<Json> parse(std::string_view text);
@@ -156,6 +156,21 @@ public:
     Elements elements() const;
 
 private:
+    // json_incref and json_decref for values that threads share: they look at the count without an atomic read, and
+    // free without acquiring what the others did before they let go. null, true and false are not counted.
+    static constexpr size_t not_counted = size_t(-1);
+    static json_t *retain(json_t *value) noexcept
+    {
+        if (value && __atomic_load_n(&value->refcount, __ATOMIC_RELAXED) != not_counted)
+            __atomic_add_fetch(&value->refcount, 1, __ATOMIC_RELAXED);
+        return value;
+    }
+    static void release(json_t *value) noexcept
+    {
+        if (value && __atomic_load_n(&value->refcount, __ATOMIC_RELAXED) != not_counted &&
+            __atomic_sub_fetch(&value->refcount, 1, __ATOMIC_ACQ_REL) == 0)
+            json_delete(value);
+    }
     void set_pairs() noexcept {}
     template <class Value, class... Rest>
     void set_pairs(std::string_view key, Value &&value, Rest &&...rest)
