@@ -28,7 +28,7 @@ flux run -n2 -o exit-on-error sh -c '[ $FLUX_TASK_RANK = 0 ] && exit 7; sleep 10
 expect "exit-on-error ends the others at once" 7 "$?"
 text=$(flux run -n2 -o exit-timeout=0.1s sh -c '[ $FLUX_TASK_RANK = 0 ] || sleep 100' 2>&1)
 expect_match "exit-timeout after a while" "exit-timeout=0.1s|exit-timeout=100ms" "$text"
-text=$(flux run -t 0.3s -o signal.signum=10 -o signal.timeleft=0.2s sh -c 'trap "echo warned; exit 0" USR1; sleep 100 & wait' 2>&1)
+text=$(flux run -t 60s -o signal.signum=10 -o signal.timeleft=59.8s sh -c 'trap "echo warned; exit 0" USR1; sleep 100 & wait' 2>&1)
 expect "a warning signal before the time limit" warned "$text"
 id=$(flux submit -t 0.1s sleep 100)
 flux job wait-event "$id" clean >/dev/null
