@@ -20,7 +20,8 @@ void Kvs::commit(Request request)
     }
 }
 
-// "nprocs" requests of one name make one transaction, answered together.
+// "nprocs" requests of one name make one transaction, answered together. What a client that is gone has
+// brought goes with it, so that its name can be used anew.
 void Kvs::fence(Request request)
 {
     try {
@@ -49,6 +50,22 @@ void Kvs::fence(Request request)
         enqueue(space, std::move(transaction));
     } catch (const Error &error) {
         request.fail(error);
+    }
+}
+
+void Kvs::leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag)
+{
+    for (auto at = fences_.begin(); at != fences_.end();) {
+        auto &[requests, ops, flags] = at->second.transaction;
+        for (size_t i = requests.size(); i-- > 0;) {
+            if (!(requests[i].sender() == sender) ||
+                (matchtag && requests[i].message().matchtag != *matchtag))
+                continue;
+            requests[i].fail(Error(ECANCELED, "fence {}: its sender has left", at->first));
+            requests.erase(requests.begin() + long(i));
+            ops.erase(ops.begin() + long(i));
+        }
+        at = requests.empty() ? fences_.erase(at) : std::next(at);
     }
 }
 

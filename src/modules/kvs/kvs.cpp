@@ -18,6 +18,8 @@ Kvs::Kvs(Context &context) : Module(context)
     }
     serve("commit", role::any, &Kvs::commit);
     serve("fence", role::any, &Kvs::fence);
+    handle().on_disconnect([this](const RouteId &sender) { leave_fences(sender, std::nullopt); });
+    handle().on_cancel([this](const RouteId &sender, uint32_t matchtag) { leave_fences(sender, matchtag); });
     serve("namespace-create", role::owner, &Kvs::namespace_create);
     serve("namespace-remove", role::owner, &Kvs::namespace_remove);
     serve("namespace-list", role::any, &Kvs::namespace_list);

@@ -160,6 +160,7 @@ private:
     // commit.cpp: rank 0
     void commit(Request request);
     void fence(Request request);
+    void leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag);
     void enqueue(const std::shared_ptr<Namespace> &space, Transaction transaction);
     Task<> run_commits(std::shared_ptr<Namespace> space);
     Task<> commit_batch(std::shared_ptr<Namespace> space, std::vector<Transaction> transactions);
@@ -185,6 +186,7 @@ private:
     // replica.cpp: other ranks
     void relay_requests();
     Task<> relay(Request request);
+    Task<> relay_fence(Request request);
     Task<> relay_stream(Request request);
     Task<std::shared_ptr<Namespace>> make_replica(std::string name);
     Task<bool> refresh(std::shared_ptr<Namespace> space);

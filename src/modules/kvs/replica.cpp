@@ -5,21 +5,42 @@ namespace flux::kvs {
 
 void Kvs::relay_requests()
 {
-    for (auto method : {"commit", "fence", "namespace-create", "namespace-remove", "namespace-list"})
+    for (auto method : {"commit", "namespace-create", "namespace-remove", "namespace-list"})
         serve(method, role::any, &Kvs::relay);
+    serve("fence", role::any, &Kvs::relay_fence);
     serve_topic("kvs-watch.lookup", role::any, &Kvs::relay_stream);
 }
 
+namespace {
+
 // The request goes on with the credentials of the one who made it.
-Task<> Kvs::relay(Request request)
+Message copy_of(const Request &request)
 {
     Message copy = Message::request(request.message().topic, request.message().payload);
     copy.credentials = request.credentials();
+    return copy;
+}
+
+} // namespace
+
+Task<> Kvs::relay(Request request)
+{
     RpcOptions to_root {.nodeid = 0};
-    Message answer = co_await Rpc(handle(), std::move(copy), to_root);
+    Message answer = co_await Rpc(handle(), copy_of(request), to_root);
     if (answer.payload && answer.json().contains("rootseq"))
         adopt(request.find<std::string>("namespace").value_or(primary), answer.json());
     request.respond(answer.payload);
+}
+
+// Rank 0 is told when the one who waits for the others has gone.
+Task<> Kvs::relay_fence(Request request)
+{
+    Stream fence(handle(), copy_of(request), {.nodeid = 0}, "kvs.cancel");
+    auto answer = co_await fence.next();
+    if (!answer)
+        throw Error(EPROTO, "{} ended without an answer", request.message().topic);
+    adopt(request.find<std::string>("namespace").value_or(primary), answer->json());
+    request.respond(answer->payload);
 }
 
 Task<> Kvs::relay_stream(Request request)

@@ -280,6 +280,36 @@ TEST(KvsRanks, a_symlink_leads_to_a_namespace_that_the_rank_has_not_seen)
     run.run(a_link_into_another_namespace(run));
 }
 
+Task<> a_fence_that_one_leaves(Instance &run)
+{
+    for (uint32_t rank : {0, 6}) {
+        Json part {{"name", "f"}, {"nprocs", 2}, {"ops", kvs::Txn().put("left", "x").ops()}};
+        auto left = std::make_unique<Stream>(run.client(rank), Message::request("kvs.fence", part),
+                                             RpcOptions {}, "kvs.cancel");
+        co_await sleep_for(run.loop, a_while);
+        left.reset();
+        co_await sleep_for(run.loop, a_while);
+    }
+    std::vector<int64_t> versions;
+    Gate gate(run.loop);
+    gate.spawn(enter(run.client(3), "stays.3", 2, &versions));
+    co_await sleep_for(run.loop, a_while);
+    EXPECT_TRUE(versions.empty());
+    co_await enter(run.client(0), "stays.0", 2, &versions);
+    co_await sleep_for(run.loop, a_while);
+    EXPECT_EQ(versions, std::vector<int64_t>(2, 1));
+    EXPECT_EQ(co_await kvs::get(run.client(5), "stays.3"), "x");
+    Json key {{"namespace", "primary"}, {"key", "left"}, {"flags", 0}};
+    co_await expect_errnum(run.client(0), "kvs.lookup", key, ENOENT);
+}
+
+TEST(KvsRanks, what_a_client_that_leaves_a_fence_brought_goes_with_it)
+{
+    Instance run;
+    run.boot("state", 7);
+    run.run(a_fence_that_one_leaves(run));
+}
+
 TEST(KvsRanks, a_guest_reaches_only_its_own_namespace)
 {
     Instance run;
