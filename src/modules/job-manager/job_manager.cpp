@@ -168,6 +168,16 @@ void JobManager::schedule_flush()
     });
 }
 
+// Returns when everything that was posted to the job so far is in the store.
+Task<> JobManager::durable(JobId id)
+{
+    if (Job *job = find(id); job && job->submitting)
+        co_await submissions_.wait(job->ticket);
+    if (Job *job = find(id))
+        flush(*job);
+    co_await writer_.flush();
+}
+
 // Does what the job needs until it waits for somebody else. May retire the job: it is gone then.
 void JobManager::advance(Job &job)
 {
@@ -304,7 +314,7 @@ Json JobManager::getattr(Request &request)
     return out;
 }
 
-Json JobManager::raise(Request &request)
+Task<Json> JobManager::raise(Request request)
 {
     auto severity = request.get<int>("severity");
     auto type = request.get<std::string>("type");
@@ -313,12 +323,14 @@ Json JobManager::raise(Request &request)
         throw Error(EPROTO, "severity {} is not in the range 0-7", severity);
     if (type.empty() || type.find_first_of(" \t\n") != type.npos)
         throw Error(EPROTO, "an exception type is one word, \"{}\" is not", type);
+    JobId id = job.id;
     raise_exception(job, type, severity, request.find<std::string>("note").value_or(""),
                     request.credentials().userid);
-    return {};
+    co_await durable(id);
+    co_return Json();
 }
 
-Json JobManager::raiseall(Request &request)
+Task<Json> JobManager::raiseall(Request request)
 {
     auto severity = request.get<int>("severity");
     auto type = request.get<std::string>("type");
@@ -335,7 +347,10 @@ Json JobManager::raiseall(Request &request)
             if (Job *job = find(id))
                 raise_exception(*job, type, severity, request.find<std::string>("note").value_or(""),
                                 request.credentials().userid);
-    return Json {{"count", matches.size()}, {"errors", 0}};
+    if (!dry_run)
+        for (auto id : matches)
+            co_await durable(id);
+    co_return Json::make("count", matches.size(), "errors", 0);
 }
 
 Task<Json> JobManager::kill(Request request)
@@ -368,7 +383,7 @@ Json JobManager::killall(Request &request)
     return Json {{"count", count}, {"errors", 0}};
 }
 
-Json JobManager::urgency(Request &request)
+Task<Json> JobManager::urgency(Request request)
 {
     Job &job = need(request);
     auto value = request.get<int64_t>("urgency");
@@ -378,13 +393,15 @@ Json JobManager::urgency(Request &request)
         throw Error(EINVAL, "urgency cannot be changed once resources are allocated");
     int old = job.urgency;
     if (old != value) {
+        JobId id = job.id;
         post(job, "urgency", Json {{"urgency", value}, {"userid", request.credentials().userid}});
         advance(job);
+        co_await durable(id);
     }
-    return Json {{"old_urgency", old}};
+    co_return Json::make("old_urgency", old);
 }
 
-Json JobManager::memo(Request &request)
+Task<Json> JobManager::memo(Request request)
 {
     Job &job = need(request);
     Json changes = request.get<Json>("memo");
@@ -393,9 +410,12 @@ Json JobManager::memo(Request &request)
     if (request.find<bool>("volatile").value_or(false)) {
         job.annotations = merge_annotations(job.annotations, Json {{"user", changes}});
         publish_annotations(job);
-    } else
+    } else {
+        JobId id = job.id;
         post(job, "memo", changes);
-    return {};
+        co_await durable(id);
+    }
+    co_return Json();
 }
 
 // Kept until the job has ended; each ended job answers one request.
@@ -405,7 +425,7 @@ void JobManager::wait(Request request)
     JobId id(uint64_t(std::max<int64_t>(request.find<int64_t>("id").value_or(0), 0)));
     auto zombie = id.value() ? zombies_.find(id) : zombies_.begin();
     if (zombie != zombies_.end()) {
-        request.respond(zombie->second);
+        spawn(answer_wait(std::move(request), zombie->second));
         zombies_.erase(zombie);
         return;
     }
@@ -422,6 +442,13 @@ void JobManager::wait(Request request)
     waiters_of_[id].push_back(std::prev(waiters_.end()));
 }
 
+// The job has ended for whoever is told so when its last event is in the store.
+Task<> JobManager::answer_wait(Request request, Json answer)
+{
+    co_await writer_.flush();
+    request.respond(answer);
+}
+
 void JobManager::answer_waiters(const Job &job, const Json &answer)
 {
     for (JobId key : {job.id, JobId(0)}) {
@@ -432,7 +459,7 @@ void JobManager::answer_waiters(const Job &job, const Json &answer)
         found->second.erase(found->second.begin());
         if (found->second.empty())
             waiters_of_.erase(found);
-        waiter->request.respond(answer);
+        spawn(answer_wait(std::move(waiter->request), answer));
         waiters_.erase(waiter);
         return;
     }

@@ -66,16 +66,17 @@ private:
     Json list(Request &request);
     Json getinfo(Request &request);
     Json getattr(Request &request);
-    Json raise(Request &request);
-    Json raiseall(Request &request);
+    Task<Json> raise(Request request);
+    Task<Json> raiseall(Request request);
     Task<Json> kill(Request request);
     Json killall(Request &request);
-    Json urgency(Request &request);
-    Json memo(Request &request);
+    Task<Json> urgency(Request request);
+    Task<Json> memo(Request request);
     Task<Json> update(Request request);
     Task<> update_expiration(JobId id, double duration);
     void wait(Request request);
     void answer_waiters(const Job &job, const Json &answer);
+    Task<> answer_wait(Request request, Json answer);
     Task<Json> drain(Request request);
     Task<Json> idle(Request request);
 
@@ -137,6 +138,7 @@ private:
     void post(Job &job, std::string_view name, Json context = {});
     KvsWriter::Ticket flush(Job &job);
     void schedule_flush();
+    Task<> durable(JobId id);
     void advance(Job &job);
     void retire(Job &job);
     void raise_exception(Job &job, std::string_view type, int severity, std::string_view note, uint32_t userid);

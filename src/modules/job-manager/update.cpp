@@ -71,6 +71,7 @@ Task<Json> JobManager::update(Request request)
     }
     if (running_duration)
         co_await update_expiration(id, *running_duration);
+    co_await durable(id);
     co_return Json();
 }
 

@@ -1,4 +1,5 @@
-// The instance ends, in order or by a crash of the machine with the store, and starts again from its statedir.
+// The instance ends, in order or by a crash of the machine with the store, and starts again from its
+// statedir.
 #include "common/kvs/lookup.hpp"
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
@@ -14,8 +15,26 @@ struct Ledger {
     World &world;
     std::set<JobId> jobs;                 // acknowledged
     std::map<std::string, uint64_t> keys; // key -> the value acknowledged last
+    std::map<JobId, uint64_t> memos;      // acknowledged, on a job
+    uint64_t next_memo = 1;
     bool over = false;
 };
+
+// A note on a job, as long as it is active.
+Task<> leave_memo(Ledger &ledger, ClientPtr client, JobId id)
+{
+    auto number = ledger.next_memo++;
+    Json memo {{"mark", number}};
+    Json request {{"id", id.value()}, {"memo", memo}};
+    try {
+        co_await client->handle().rpc("job-manager.memo", request);
+    } catch (const Error &error) {
+        if (is_transient(error))
+            throw;
+        co_return; // it has ended
+    }
+    ledger.memos[id] = number;
+}
 
 Task<> job_client(Ledger &ledger, uint32_t rank)
 {
@@ -25,6 +44,8 @@ Task<> job_client(Ledger &ledger, uint32_t rank)
         while (!ledger.over) {
             auto id = co_await submit(client, random_plan(world));
             world.expect(ledger.jobs.insert(id).second, "job id {} was given twice", id);
+            if (world.random().chance(0.2))
+                co_await leave_memo(ledger, client, id);
             co_await world.sleep(seconds(world.random().unit() * 0.2));
         }
     } catch (const Error &error) {
@@ -60,13 +81,25 @@ Task<> check_keys(Ledger &ledger, ClientPtr client)
         auto text = co_await kvs::try_get(client->handle(), key);
         uint64_t value = text ? std::stoull(*text) : 0;
         ledger.world.expect(value == acknowledged || value == acknowledged + 1,
-                            "{} was acknowledged as {} and is {} after the restart", key, acknowledged, value);
+                            "{} was acknowledged as {} and is {} after the restart", key, acknowledged,
+                            value);
         std::string expected;
         for (uint64_t n = 1; n <= value; n++)
             expected += fmt::format("{}\n", n);
         auto log = co_await kvs::try_get(client->handle(), "log." + key);
-        ledger.world.expect(log.value_or("") == expected, "log.{} does not tell how {} became {}", key, key, value);
+        ledger.world.expect(log.value_or("") == expected, "log.{} does not tell how {} became {}", key, key,
+                            value);
         acknowledged = value;
+    }
+}
+
+Task<> check_memos(Ledger &ledger, ClientPtr client)
+{
+    for (auto [id, number] : ledger.memos) {
+        bool found = false;
+        for (const auto &event : co_await follow_job(client, id))
+            found = found || (event.name == "memo" && event.context.value<uint64_t>("mark", 0) == number);
+        ledger.world.expect(found, "memo {} of job {} was acknowledged and is lost", number, id);
     }
 }
 
@@ -84,10 +117,15 @@ void live_a_while(World &world, Ledger &ledger)
 void finish_and_check(World &world, Ledger &ledger)
 {
     auto client = world.connect(0);
-    world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
-              patience);
+    world.run(
+        "drain",
+        [](ClientPtr client) -> Task<> {
+            co_await client->handle().rpc("job-manager.drain");
+        }(client),
+        patience);
     world.run("check jobs", check_jobs(world, client, ledger.jobs), patience);
     world.run("check keys", check_keys(ledger, client), patience);
+    world.run("check memos", check_memos(ledger, client), patience);
 }
 
 } // namespace
