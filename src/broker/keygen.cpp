@@ -1,5 +1,5 @@
-// flux-keygen: a CURVE certificate for the brokers of a system instance (flux-keygen(1)). A program of its own, so that
-// `flux` need not link ZeroMQ.
+// flux-keygen: a CURVE certificate for the brokers of a system instance (flux-keygen(1)). A program of its
+// own, so that `flux` need not link ZeroMQ.
 #include <unistd.h>
 
 #include <ctime>
@@ -59,5 +59,5 @@ const cmd::Command keygen {
 
 int main(int argc, char **argv)
 {
-    return flux::cmd::run_program(flux::keygen, {argv + 1, argv + argc});
+    return flux::cmd::run_program(flux::keygen, "keygen", {argv + 1, argv + argc});
 }

@@ -16,6 +16,7 @@ namespace flux::cmd {
 
 namespace {
 
+constexpr std::string_view exec_prefix = "exec.";              // of an event of guest.exec.eventlog
 constexpr size_t stdin_chunk = 64u << 10;                      // bytes of one message to the shell
 constexpr Duration interrupt_window = std::chrono::seconds(2); // for the second key after ^C
 
@@ -33,7 +34,7 @@ public:
         if (options_.forward_signals)
             watch_signals();
         gate_.spawn(follow_main());
-        while (!detached_ && !(over_ && (wait_seen_ || background_ == 0)))
+        while (!detached_ && !wait_seen_ && !(over_ && background_ == 0))
             co_await changed_.wait();
         status_.clear();
         if (failure_)
@@ -49,7 +50,7 @@ private:
         try {
             co_await follow_log(handle_, id_, "eventlog", [&](const Event &event) {
                 on_event(event);
-                wait_seen_ = !options_.wait_event.empty() && event.name == options_.wait_event;
+                look_for(event.name);
                 return !wait_seen_ && !(options_.wait_event.empty() && event.name == "finish");
             });
         } catch (const Error &error) {
@@ -73,10 +74,18 @@ private:
             warn("{}: job.exception {}{}{}", id_text(id_),
                  context_text(Event {0, "", without_note(event.context)}), note.empty() ? "" : " ", note);
         }
-        if (event.name == "start" && options_.with_output)
+        if (event.name == "start" && (options_.with_output || options_.wait_event.starts_with(exec_prefix)))
             start(follow_exec());
         if (event.name == "finish")
             stdin_watch_.reset();
+    }
+
+    void look_for(std::string_view event)
+    {
+        if (wait_seen_ || options_.wait_event.empty() || event != options_.wait_event)
+            return;
+        wait_seen_ = true;
+        changed_.notify_all();
     }
 
     void make_way()
@@ -121,13 +130,14 @@ private:
         co_await follow_log(handle_, id_, "guest.exec.eventlog", [this](const Event &event) {
             if (options_.show_exec)
                 std::fputs(view_.line(event).c_str(), stderr);
-            if (event.name == "shell.init") {
+            look_for(std::string(exec_prefix) + event.name);
+            if (event.name == "shell.init" && options_.with_output) {
                 leader_ = event.context.value<uint32_t>("leader-rank", 0);
                 service_ = event.context.value<std::string>("service", "");
                 start(follow_output());
                 start_stdin();
             }
-            return true;
+            return !wait_seen_ || options_.with_output;
         });
     }
 

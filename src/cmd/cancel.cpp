@@ -12,13 +12,13 @@ namespace {
 
 int cancel_each(const Args &args, Session &flux)
 {
+    std::vector<JobId> ids;
+    for (size_t i = 0; i < args.size(); i++)
+        ids.push_back(args.job_id(i)); // all are understood before the first is canceled
     if (args.has("dry-run")) {
         warn("flux-cancel: Would cancel {} job{}", args.size(), args.size() == 1 ? "" : "s");
         return 0;
     }
-    std::vector<JobId> ids;
-    for (size_t i = 0; i < args.size(); i++)
-        ids.push_back(args.job_id(i)); // all are understood before the first is canceled
     int status = 0;
     for (size_t i = 0; i < args.size(); i++) {
         Json request {{"id", ids[i].value()}, {"type", "cancel"}, {"severity", 0}};
@@ -67,7 +67,7 @@ int cancel_selected(const Args &args, Session &flux)
             warn("flux-cancel: Matched 0 jobs");
     } else if (args.has("dry-run")) {
         warn("flux-cancel: Would cancel {} job{}", count, plural);
-    } else if (!args.has("quiet") || errors) {
+    } else {
         warn("flux-cancel: Canceled {} job{} ({} error{})", count, plural, errors, errors == 1 ? "" : "s");
     }
     return errors ? 1 : 0;

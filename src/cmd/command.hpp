@@ -49,6 +49,8 @@ public:
     std::vector<std::string> from(size_t index) const; // the positional arguments from this one
     std::string joined(size_t index) const;            // the same, separated by blanks
     JobId job_id(size_t index) const;                  // EINVAL
+    // How many of the positional arguments come before "--"; all, if there is none.
+    size_t before_dashes() const { return before_dashes_; }
 
     // Each option that was given, by name, with its value, in the order of the command line.
     const std::vector<std::pair<std::string, std::string>> &in_order() const { return in_order_; }
@@ -56,6 +58,7 @@ public:
     std::map<std::string, std::vector<std::string>, std::less<>> options_;
     std::vector<std::pair<std::string, std::string>> in_order_;
     std::vector<std::string> positional_;
+    size_t before_dashes_ = 0;
 };
 
 struct Command {
@@ -70,6 +73,7 @@ struct Command {
     bool runs_program = false; // options end at the first positional argument: the rest is somebody else's
     int (*run)(const Args &args, Session &flux) = nullptr; // the exit status
     std::vector<const Command *> subcommands {};
+    int usage_status = 1; // the exit status when the command line is wrong
 };
 
 // What is wrong with a command line. The driver adds how to get help about the command, which run_command
@@ -111,6 +115,6 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string> &
 int run_command(const Command &command, const std::string &full_name, std::vector<std::string> arguments,
                 Session &flux);
 // The whole of a program flux-NAME that is one command: its exit status, with mistakes told on stderr.
-int run_program(const Command &command, const std::vector<std::string> &arguments);
+int run_program(const Command &command, const std::string &called, const std::vector<std::string> &arguments);
 
 } // namespace flux::cmd

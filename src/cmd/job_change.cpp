@@ -91,7 +91,7 @@ std::pair<std::vector<JobId>, std::string> ids_and_message(const Args &args)
 {
     std::vector<JobId> ids;
     size_t at = 0;
-    for (; at < args.size() && args[at] != "--"; at++) {
+    for (; at < args.before_dashes(); at++) {
         auto id = JobId::parse(args[at]);
         if (!id && at == 0)
             throw id.error();
@@ -99,7 +99,6 @@ std::pair<std::vector<JobId>, std::string> ids_and_message(const Args &args)
             break;
         ids.push_back(*id);
     }
-    at += at < args.size() && args[at] == "--";
     std::string message = args.joined(at);
     if (!message.empty() && args.has("message"))
         throw UsageError("the message is given twice: with --message and after the job ids");

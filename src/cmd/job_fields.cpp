@@ -293,7 +293,10 @@ FieldValue exception_field(const Json &job, std::string_view which)
 const FormatFields &job_fields()
 {
     static const FormatFields fields = [] {
-        FormatFields out {.thing = "jobs", .headers = {}, .open = {"annotations.", "sched.", "user."}};
+        FormatFields out {.thing = "jobs",
+                          .headers = {},
+                          .open = {"annotations.", "sched.", "user."},
+                          .ordered_as = {{"id", "id.dec"}}};
         for (const auto &field : table())
             out.headers.emplace_back(field.name, field.header);
         return out;

@@ -77,12 +77,12 @@ int run_wait(const Args &args, Session &flux)
     if (args.has("all") && args.size() > 0)
         throw UsageError("give either job ids or --all, not both");
     std::vector<JobId> ids;
-    for (size_t i = 0; i < args.size(); i++)
-        ids.push_back(args.job_id(i));
-    if (ids.empty())
-        ids.push_back(any_job);
     int status = 0;
     try {
+        for (size_t i = 0; i < args.size(); i++)
+            ids.push_back(args.job_id(i));
+        if (ids.empty())
+            ids.push_back(any_job);
         do {
             for (JobId id : ids)
                 status |= wait_one(args, flux, id);

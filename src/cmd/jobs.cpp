@@ -72,8 +72,10 @@ int64_t show_statistics(const Args &args, Session &flux)
     Json states = stats["job_states"];
     int64_t pending = count(states, "depend") + count(states, "priority") + count(states, "sched");
     int64_t running = count(states, "run") + count(states, "cleanup");
-    print("{} running, {} completed, {} failed, {} pending, {} inactive purged\n", running, count(stats, "successful"),
-          count(stats, "failed") + count(stats, "canceled") + count(stats, "timeout"), pending, count(stats, "inactive_purged"));
+    print("{} running, {} completed, {} failed, {} pending, {} inactive purged\n", running,
+          count(stats, "successful"),
+          count(stats, "failed") + count(stats, "canceled") + count(stats, "timeout"), pending,
+          count(stats, "inactive_purged"));
     return pending + running;
 }
 
@@ -93,6 +95,11 @@ std::vector<std::string> attributes_of(const Listing &listing)
     if (listing.args.has("json"))
         return {"all"};
     return job_attributes(listing.format.fields());
+}
+
+bool recurses(const Args &args)
+{
+    return args.has("recursive") || args.has("recurse-all");
 }
 
 bool can_look_inside(const Listing &listing, const Json &job)
@@ -116,7 +123,7 @@ void list_instance(Listing listing, Session &flux, const std::string &path, int6
         };
     write_out(render_jobs(listing.format, found, listing.now, listing.view));
     listing.view.header = false;
-    if (listing.args.has("recursive") || listing.args.has("recurse-all"))
+    if (recurses(listing.args))
         list_below(listing, found, path, level);
 }
 
@@ -144,10 +151,14 @@ Json jobs_as_json(const Listing &listing, Session &flux, int64_t level)
     Json out = Json::array();
     for (const auto &job : listed(listing.args, flux, attributes_of(listing), listing.now)) {
         Json shown = job_for_json(job, listing.now);
-        bool deeper = listing.args.has("recursive") && (listing.max_level < 0 || level < listing.max_level);
+        bool deeper = recurses(listing.args) && (listing.max_level < 0 || level < listing.max_level);
         if (deeper && can_look_inside(listing, job)) {
-            Session inner(local_uri(job.at("annotations", "user", "uri").as<std::string>()));
-            shown.set("jobs", jobs_as_json(listing, inner, level + 1));
+            try {
+                Session inner(local_uri(job.at("annotations", "user", "uri").as<std::string>()));
+                shown.set("jobs", jobs_as_json(listing, inner, level + 1));
+            } catch (const Error &error) {
+                warn("flux-jobs: {}: {}", id_text(JobId(job.get<uint64_t>("id"))), error.what());
+            }
         }
         out.append(shown);
     }

@@ -4,20 +4,11 @@
 #include <vector>
 
 #include "cmd/command.hpp"
+#include "common/kvs/flags.hpp"
 
 namespace flux::cmd::kvs_client {
 
-namespace lookup_flag { // of kvs.lookup and kvs-watch.lookup
-constexpr int readdir = 1;
-constexpr int readlink = 2;
-constexpr int watch = 4;
-constexpr int waitcreate = 8;
-constexpr int treeobj = 16;
-constexpr int append = 32; // also of a commit's operation
-constexpr int full = 64;
-constexpr int uniq = 128;
-constexpr int stream = 256;
-} // namespace lookup_flag
+namespace flag = ::flux::kvs::flag; // of kvs.lookup, kvs-watch.lookup and the operations of kvs.commit
 
 namespace commit_flag {
 constexpr int no_merge = 1;

@@ -16,15 +16,14 @@ int run_append(const Args &args, Session &flux)
     Event event {.timestamp = args.number("timestamp", flux.loop().clock().wall_time()), .name = args[1]};
     if (args.size() > 2)
         event.context = Json::parse_or_throw(args.joined(2));
-    commit(flux, namespace_of(args), {{args[0], treeobj::make_val(event.encode()), lookup_flag::append}});
+    commit(flux, namespace_of(args), {{args[0], treeobj::make_val(event.encode()), flag::append}});
     return 0;
 }
 
 // Calls fn with each event, until it returns false or the log ends.
 Task<> follow(Handle &handle, const Args &args, int flags, std::function<bool(const Event &)> fn)
 {
-    Json request =
-        lookup_request(args[0], namespace_of(args), flags | lookup_flag::watch | lookup_flag::append);
+    Json request = lookup_request(args[0], namespace_of(args), flags | flag::watch | flag::watch_append);
     auto stream = handle.stream("kvs-watch.lookup", request, {}, "kvs-watch.cancel");
     while (auto answer = co_await stream.next())
         for (const auto &event :
@@ -41,7 +40,7 @@ Task<std::string> fetch(Handle &handle, const Args &args, int flags)
                                 "kvs-watch.cancel");
     while (auto answer = co_await stream.next()) {
         text += value_of(answer->json().get<Json>("val"), args[0]);
-        if (!(flags & lookup_flag::stream))
+        if (!(flags & flag::stream))
             break;
     }
     co_return text;
@@ -51,8 +50,7 @@ int run_get(const Args &args, Session &flux)
 {
     EventView view = event_view(args);
     int64_t left = args.integer("count", -1);
-    int flags = (args.has("waitcreate") ? lookup_flag::waitcreate : 0) |
-                (args.has("stream") ? lookup_flag::stream : 0);
+    int flags = (args.has("waitcreate") ? flag::waitcreate : 0) | (args.has("stream") ? flag::stream : 0);
     if (args.has("watch")) {
         flux.run(follow(flux.handle(), args, flags, [&](const Event &event) {
             write_out(view.line(event));
@@ -78,13 +76,13 @@ int run_wait_event(const Args &args, Session &flux)
         alarm = Timer(flux.loop(), seconds(timeout), [&] {
             flux.handle().fail_all(Error(ETIMEDOUT, "no {} event within {} seconds", args[1], timeout));
         });
-    flux.run(follow(flux.handle(), args, args.has("waitcreate") ? lookup_flag::waitcreate : 0,
-                    [&](const Event &event) {
-                        found = event.name == args[1];
-                        if ((found && !args.has("quiet")) || args.has("verbose"))
-                            write_out(view.line(event));
-                        return !found;
-                    }));
+    flux.run(
+        follow(flux.handle(), args, args.has("waitcreate") ? flag::waitcreate : 0, [&](const Event &event) {
+            found = event.name == args[1];
+            if ((found && !args.has("quiet")) || args.has("verbose"))
+                write_out(view.line(event));
+            return !found;
+        }));
     if (!found)
         throw Error(ENOENT, "{}: the log ended without a {} event", args[0], args[1]);
     return 0;

@@ -33,25 +33,25 @@ int get_flags(const Args &args)
 {
     int flags = 0;
     if (args.has("treeobj"))
-        flags |= lookup_flag::treeobj;
+        flags |= flag::treeobj;
     if (args.has("watch"))
-        flags |= lookup_flag::watch;
+        flags |= flag::watch;
     if (args.has("waitcreate"))
-        flags |= lookup_flag::waitcreate;
+        flags |= flag::waitcreate;
     if (args.has("uniq"))
-        flags |= lookup_flag::uniq;
+        flags |= flag::watch_uniq;
     if (args.has("append"))
-        flags |= lookup_flag::append;
+        flags |= flag::watch_append;
     if (args.has("full"))
-        flags |= lookup_flag::full;
+        flags |= flag::watch_full;
     if (args.has("stream"))
-        flags |= lookup_flag::stream;
+        flags |= flag::stream;
     return flags;
 }
 
 Task<> watch_key(Handle &handle, const Args &args, std::string key, int flags)
 {
-    bool many = flags & (lookup_flag::watch | lookup_flag::stream);
+    bool many = flags & (flag::watch | flag::stream);
     auto stream = handle.stream("kvs-watch.lookup", lookup_request(key, namespace_of(args), flags), {},
                                 "kvs-watch.cancel");
     int64_t count = args.integer("count", 0);
@@ -67,7 +67,7 @@ Task<> watch_key(Handle &handle, const Args &args, std::string key, int flags)
 int run_get(const Args &args, Session &flux)
 {
     int flags = get_flags(args);
-    constexpr int needs_watcher = lookup_flag::watch | lookup_flag::waitcreate | lookup_flag::stream;
+    constexpr int needs_watcher = flag::watch | flag::waitcreate | flag::stream;
     Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
     for (const auto &key : args.positional()) {
         if (flags & needs_watcher)
@@ -108,7 +108,7 @@ size_t width_of(const Args &args)
 void show_dir(const Args &args, Session &flux, const std::string &key, const Json &root, size_t width)
 {
     std::string name_space = namespace_of(args);
-    Json dir = lookup(flux, key, name_space, lookup_flag::readdir, root);
+    Json dir = lookup(flux, key, name_space, flag::readdir, root);
     for (auto [name, object] : treeobj::entries(dir).members()) {
         std::string child = child_key(key, name);
         if (treeobj::is_dir(object) || treeobj::is_dirref(object)) {
@@ -123,7 +123,8 @@ void show_dir(const Args &args, Session &flux, const std::string &key, const Jso
         } else if (args.has("directory")) {
             print("{}\n", child);
         } else {
-            print("{}\n", shortened(child + " = " + value_of(lookup(flux, child, name_space, 0, root), child), width));
+            print("{}\n", shortened(child + " = " + value_of(lookup(flux, child, name_space, 0, root), child),
+                                    width));
         }
     }
 }
@@ -162,7 +163,7 @@ void show_columns(const std::vector<std::string> &names, size_t width)
 
 void list_dir(const Args &args, Session &flux, const std::string &key, bool with_title)
 {
-    Json dir = lookup(flux, key, namespace_of(args), lookup_flag::readdir);
+    Json dir = lookup(flux, key, namespace_of(args), flag::readdir);
     std::vector<std::string> names;
     std::vector<std::string> below;
     for (auto [name, object] : treeobj::entries(dir).members()) {
@@ -193,7 +194,7 @@ int run_ls(const Args &args, Session &flux)
         keys = {"."};
     std::vector<std::string> directories;
     for (const auto &key : keys) {
-        Json object = lookup(flux, key, namespace_of(args), lookup_flag::treeobj);
+        Json object = lookup(flux, key, namespace_of(args), flag::treeobj);
         if (!args.has("directory") && (treeobj::is_dir(object) || treeobj::is_dirref(object)))
             directories.push_back(key);
         else
@@ -211,7 +212,7 @@ int run_readlink(const Args &args, Session &flux)
 {
     Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
     for (const auto &key : args.positional()) {
-        Json object = lookup(flux, key, namespace_of(args), lookup_flag::readlink, root);
+        Json object = lookup(flux, key, namespace_of(args), flag::readlink, root);
         auto link = value_or_throw(treeobj::decode_symlink(object));
         if (args.has("namespace-only"))
             print("{}\n", link.namespace_name);

@@ -27,7 +27,7 @@ int run_put(const Args &args, Session &flux)
     std::vector<Operation> operations;
     for (const auto &assignment : args.positional()) {
         auto [key, value] = split_assignment(assignment);
-        operations.push_back({key, put_object(args, value), args.has("append") ? lookup_flag::append : 0});
+        operations.push_back({key, put_object(args, value), args.has("append") ? flag::append : 0});
     }
     int flags =
         (args.has("no-merge") ? commit_flag::no_merge : 0) | (args.has("sync") ? commit_flag::sync : 0);
@@ -40,7 +40,7 @@ void check_unlink(const Args &args, Session &flux, const std::string &key, const
 {
     if (args.has("recursive") || !(treeobj::is_dir(object) || treeobj::is_dirref(object)))
         return;
-    Json dir = lookup(flux, key, namespace_of(args), lookup_flag::readdir);
+    Json dir = lookup(flux, key, namespace_of(args), flag::readdir);
     if (!treeobj::entries(dir).empty())
         throw Error(ENOTEMPTY, "{}: this directory is not empty; use -R to remove it", key);
 }
@@ -50,7 +50,7 @@ int run_unlink(const Args &args, Session &flux)
     std::vector<Operation> operations;
     for (const auto &key : args.positional()) {
         try {
-            check_unlink(args, flux, key, lookup(flux, key, namespace_of(args), lookup_flag::treeobj));
+            check_unlink(args, flux, key, lookup(flux, key, namespace_of(args), flag::treeobj));
         } catch (const Error &error) {
             if (error.errnum() != ENOENT || !args.has("force"))
                 throw;
@@ -82,7 +82,7 @@ int copy(const Args &args, Session &flux, bool remove_source)
     std::string here = namespace_of(args);
     std::string from = args.value("src-namespace", here);
     std::string to = args.value("dst-namespace", here);
-    Json object = lookup(flux, args[0], from, lookup_flag::treeobj);
+    Json object = lookup(flux, args[0], from, flag::treeobj);
     if (remove_source && from == to) { // both or neither
         commit(flux, to, {{args[1], object}, {args[0], nullptr}});
         return 0;

@@ -96,25 +96,6 @@ int run_external(const Front &front)
     exec_program(program, argv);
 }
 
-int run_builtin(const Command &command, const Front &front)
-{
-    std::string name = "flux " + front.command;
-    std::string prefix = "flux-" + front.command;
-    try {
-        Session flux;
-        int status = run_command(command, name, front.arguments, flux);
-        if (std::fflush(stdout) != 0 && errno != EPIPE)
-            throw Error(errno, "cannot write the output: {}", errno_text(errno));
-        return status;
-    } catch (const UsageError &error) {
-        fmt::print(stderr, "{}: ERROR: {}\nTry {} --help.\n", prefix, error.what(),
-                   error.command().empty() ? name : error.command());
-    } catch (const Error &error) {
-        fmt::print(stderr, "{}: ERROR: {}\n", prefix, error.what());
-    }
-    return 1;
-}
-
 int run_front(const std::vector<std::string> &arguments)
 {
     Front front = parse_front(arguments);
@@ -132,7 +113,7 @@ int run_front(const std::vector<std::string> &arguments)
     if (front.parent || front.root)
         climb(front.root);
     if (const auto *command = find_command(front.command))
-        return run_builtin(*command, front);
+        return run_program(*command, front.command, front.arguments);
     return run_external(front);
 }
 

@@ -106,9 +106,11 @@ Args parse_options(const Command &command, const std::string &full_name,
         refuse_unknown(command, word);
         out.positional_.push_back(word);
     }
-    if (ours < arguments.size() && arguments[ours] == "--")
-        ours++;
-    out.positional_.insert(out.positional_.end(), arguments.begin() + long(ours), arguments.end());
+    bool dashes = ours < arguments.size() && arguments[ours] == "--";
+    out.before_dashes_ = out.positional_.size();
+    out.positional_.insert(out.positional_.end(), arguments.begin() + long(ours + dashes), arguments.end());
+    if (!dashes)
+        out.before_dashes_ = out.positional_.size();
 
     out.options_["help"] = app.get_option("--help")->results();
     for (const auto &option : command.options)

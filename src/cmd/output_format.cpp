@@ -30,7 +30,8 @@ std::string local(double seconds, const char *format)
     return std::string(text, ::strftime(text, sizeof(text), format, &parts));
 }
 
-// "0.453s", "12.35s", "1.025m", "2h": milliseconds while they matter, so that columns of short jobs stay comparable.
+// "0.453s", "12.35s", "1.025m", "2h": milliseconds while they matter, so that columns of short jobs stay
+// comparable.
 std::string short_duration(double seconds)
 {
     constexpr double millisecond = 0.001, still_short = 10;
@@ -153,6 +154,14 @@ bool operator<(const FieldValue &a, const FieldValue &b)
     if (kind(a) != kind(b))
         return kind(a) < kind(b);
     return kind(a) == 1 ? a.number() < b.number() : a.text() < b.text();
+}
+
+std::string_view FormatFields::order_of(std::string_view field) const
+{
+    for (const auto &[prefix, other] : ordered_as)
+        if (field == prefix || (field.starts_with(prefix) && field[prefix.size()] == '.'))
+            return other;
+    return field;
 }
 
 const std::string_view *FormatFields::header_of(std::string_view field) const
@@ -429,7 +438,7 @@ std::vector<size_t> OutputFormat::order(size_t rows, const GetField &get) const
     for (auto key = sort_.rbegin(); key != sort_.rend(); ++key) { // stable: the first key last
         std::vector<FieldValue> values;
         for (size_t row = 0; row < rows; row++)
-            values.push_back(get(row, key->first));
+            values.push_back(get(row, known_->order_of(key->first)));
         std::stable_sort(out.begin(), out.end(), [&](size_t a, size_t b) {
             return key->second ? values[b] < values[a] : values[a] < values[b];
         });

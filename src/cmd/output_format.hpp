@@ -41,6 +41,10 @@ struct FormatFields {
     std::string_view thing;                                             // for messages: "jobs"
     std::vector<std::pair<std::string_view, std::string_view>> headers; // field name -> column header
     std::vector<std::string_view> open {}; // "annotations.": any name that begins with it is a field too
+    // Fields whose text does not sort as they should, and what is compared instead: {"id", "id.dec"} holds
+    // for id.f58 too.
+    std::vector<std::pair<std::string_view, std::string_view>> ordered_as {};
+    std::string_view order_of(std::string_view field) const;
     const std::string_view *header_of(std::string_view field) const;
     bool knows(std::string_view field) const;
 };

@@ -13,6 +13,7 @@ namespace flux::cmd {
 namespace {
 
 constexpr int nothing_matched = 1;
+constexpr int usage_mistake = 2; // exit status
 
 // "NAME" (a regular expression), "name:NAME", "ID1..ID2"; all that are given must match.
 class Expression {
@@ -98,16 +99,18 @@ int run_pkill(const Args &args, Session &flux)
     if (found.empty())
         return nothing_matched;
     int status = 0;
+    size_t canceled = 0;
     for (const auto &job : found) {
         JobId id(job.get<uint64_t>("id"));
         try {
             flux.rpc("job-manager.raise", Json {{"id", id.value()}, {"type", "cancel"}, {"severity", 0}});
+            canceled++;
         } catch (const Error &error) {
             warn("flux-pkill: {}: {}", id_text(id), error.what());
             status = 1;
         }
     }
-    warn("flux-pkill: canceled {} job{}", found.size(), found.size() == 1 ? "" : "s");
+    warn("flux-pkill: canceled {} job{}", canceled, canceled == 1 ? "" : "s");
     if (args.has("wait"))
         for (const auto &job : found)
             flux.run(wait_for_end(flux.handle(), JobId(job.get<uint64_t>("id"))));
@@ -139,6 +142,7 @@ const Command pgrep {
                      {"-n,--no-header", "no header"}}),
     .min_args = 1,
     .run = run_pgrep,
+    .usage_status = usage_mistake,
 };
 
 const Command pkill {
@@ -148,6 +152,7 @@ const Command pkill {
     .options = with({{"-w,--wait", "until they have ended"}}),
     .min_args = 1,
     .run = run_pkill,
+    .usage_status = usage_mistake,
 };
 
 } // namespace flux::cmd

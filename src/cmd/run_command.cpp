@@ -60,17 +60,33 @@ int run_command(const Command &command, const std::string &full_name, std::vecto
     }
 }
 
-int run_program(const Command &command, const std::vector<std::string> &arguments)
+namespace {
+
+// What a command printed is lost when it cannot be written, also when a large piece of it could not be
+// earlier.
+void finish_output()
 {
-    auto prefix = fmt::format("flux-{}", command.name), name = fmt::format("flux {}", command.name);
+    errno = 0;
+    bool failed = std::fflush(stdout) != 0;
+    failed = failed || std::ferror(stdout);
+    if (failed && errno != EPIPE)
+        throw Error(errno ? errno : EIO, "cannot write the output: {}", errno_text(errno ? errno : EIO));
+}
+
+} // namespace
+
+int run_program(const Command &command, const std::string &called, const std::vector<std::string> &arguments)
+{
+    auto prefix = "flux-" + called, name = "flux " + called;
     try {
-        Session none;
-        int status = run_command(command, name, arguments, none);
-        if (std::fflush(stdout) != 0 && errno != EPIPE)
-            throw Error(errno, "cannot write the output: {}", errno_text(errno));
+        Session flux;
+        int status = run_command(command, name, arguments, flux);
+        finish_output();
         return status;
     } catch (const UsageError &error) {
-        fmt::print(stderr, "{}: ERROR: {}\nTry {} --help.\n", prefix, error.what(), name);
+        fmt::print(stderr, "{}: ERROR: {}\nTry {} --help.\n", prefix, error.what(),
+                   error.command().empty() ? name : error.command());
+        return command.usage_status;
     } catch (const std::exception &error) {
         fmt::print(stderr, "{}: ERROR: {}\n", prefix, error.what());
     }

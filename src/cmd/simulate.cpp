@@ -236,5 +236,5 @@ const Command simulate_command {
 
 int main(int argc, char **argv)
 {
-    return flux::cmd::run_program(flux::cmd::simulate_command, {argv + 1, argv + argc});
+    return flux::cmd::run_program(flux::cmd::simulate_command, "simulate", {argv + 1, argv + argc});
 }

@@ -137,10 +137,11 @@ public:
 private:
     Task<> one(const Copy &copy)
     {
-        Log log(copy);
+        std::optional<Log> log;
         JobId id;
         std::optional<Error> refused;
         try {
+            log.emplace(copy);
             id = co_await submit_job(flux_.handle(), copy.submission);
         } catch (const Error &error) {
             refused = error;
@@ -151,11 +152,11 @@ private:
             failed(*refused);
             co_return;
         }
-        show_id(id, log);
+        show_id(id, *log);
         if (progress_)
             progress_->submitted();
         if (waits_) {
-            co_await wait_for(id, log);
+            co_await wait_for(id, *log);
         } else if (progress_) {
             progress_->ended(false, false); // without --wait it shows how many are submitted
         }

@@ -24,6 +24,10 @@ expect "since when" "" "$(flux jobs -ano '{name}' --since=now -f failed)"
 expect "counted" 1 "$(flux jobs -a -c 1 -no '{id}' 2>/dev/null | wc -l)"
 expect "pgrep by name" "$failed_id" "$(flux pgrep -a '^b')"
 expect "pgrep by range" "$done_id" "$(flux pgrep -a "$done_id..$done_id")"
+flux pgrep 2>/dev/null
+expect "pgrep without a word" 2 "$?"
+flux job wait no-id 2>/dev/null
+expect "who waits for what is no job" 2 "$?"
 flux pgrep nothing-of-that-name
 expect "pgrep without a match" 1 "$?"
 

@@ -51,6 +51,27 @@ waiter=$!
 flux kvs put later=came
 wait "$waiter"
 expect "who waits for a key gets it" came "$(cat "$FLUX_STORY_DIR/later")"
+
+flux kvs eventlog append diary one
+flux kvs eventlog append diary two
+flux kvs eventlog get -u -w -c 3 diary >"$FLUX_STORY_DIR/events" &
+watcher=$!
+eventually "who watches a log has what is there" grep -q two "$FLUX_STORY_DIR/events"
+flux kvs eventlog append diary three
+wait "$watcher"
+expect "and each event once" "one two three" "$(grep -o '"name":"[a-z]*"' "$FLUX_STORY_DIR/events" | cut -d'"' -f4 | xargs)"
+flux kvs put growing=1
+flux kvs get -w -A -c 2 growing >"$FLUX_STORY_DIR/growing" &
+watcher=$!
+eventually "the watcher of appends has the value" grep -q 1 "$FLUX_STORY_DIR/growing"
+flux kvs put --append growing=2
+wait "$watcher"
+expect "then only what is appended" "1 2" "$(xargs <"$FLUX_STORY_DIR/growing")"
+expect "a large value comes in parts" 3000000 \
+    "$(head -c 3000000 /dev/zero | tr '\0' z | flux kvs put --raw big=- && flux kvs get -S --raw big | wc -c)"
+flux kvs get --raw big >/dev/full 2>/dev/null
+expect "output that is lost is a failure" 1 "$?"
+
 flux kvs put counter=0
 on_rank 1 flux kvs get -W -w -c 3 counter >"$FLUX_STORY_DIR/counts" &
 watcher=$!
@@ -71,8 +92,8 @@ flux kvs namespace remove mine other
 flux kvs namespace create primary 2>/dev/null
 expect "a name that is taken" 1 "$?"
 
-flux kvs eventlog append log one '{"a":1}'
-flux kvs eventlog append log two
+flux kvs eventlog append diary one '{"a":1}'
+flux kvs eventlog append diary two
 expect "events" "one a=1 two" "$(flux kvs eventlog get log | cut -d' ' -f2- | xargs)"
 expect "in their own form" '"name":"one"' "$(flux kvs eventlog get -u log | head -1 | grep -o '"name":"one"')"
 expect "one that is waited for" two "$(flux kvs eventlog wait-event log two | cut -d' ' -f2)"

@@ -211,6 +211,9 @@ int run(const Options &options)
             for (auto seed = options.first_seed; seed <= options.last_seed; seed++)
                 cases.push_back({workload, seed, options.brokers});
     }
+    if (cases.empty())
+        throw Error(EINVAL,
+                    "there is nothing to run: the range of --seeds, or the file of --cases, is empty");
     for (int signum : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
         signal(signum, died);
     size_t passed = 0, failed = 0;

@@ -113,6 +113,8 @@ private:
     template <class Combine>
     void combine(const ResourceSet &other, Combine combine);
     bool much_smaller(const ResourceSet &other) const;
+    template <class Keep>
+    ResourceSet filtered(Keep keep) const;
     void restrict_properties();
     void renumber(const std::vector<uint32_t> &new_ranks);
     void read_execution(const Json &execution);

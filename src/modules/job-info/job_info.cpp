@@ -1,6 +1,7 @@
 // job-info (every rank): what the KVS knows of a job, for its owner: keys (RFC 41 lookup) and event logs as
 // they grow.
 #include "common/job/eventlog.hpp"
+#include "common/kvs/flags.hpp"
 #include "common/kvs/treeobj.hpp"
 #include "common/module/module.hpp"
 #include "common/types/idset.hpp"
@@ -12,9 +13,6 @@ namespace {
 constexpr int json_decode = 1; // flags of lookup
 constexpr int current = 2;
 constexpr int waitcreate = 1; // flag of eventlog-watch
-constexpr int kvs_waitcreate = 8;
-constexpr int kvs_watch = 4;
-constexpr int kvs_watch_append = 256;
 
 std::string_view last_event(std::string_view path)
 {
@@ -120,7 +118,9 @@ private:
         co_await check_owner(request.credentials(), id);
         Json value = Json::parse_or_throw(co_await read(id.kvs_path(key)));
         Counted watching(watchers_);
-        Json args {{"key", id.kvs_path("eventlog")}, {"namespace", "primary"}, {"flags", kvs_watch | kvs_watch_append}};
+        Json args {{"key", id.kvs_path("eventlog")},
+                   {"namespace", "primary"},
+                   {"flags", kvs::flag::watch | kvs::flag::watch_append}};
         auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
         bool first = true;
         while (auto message = co_await stream.next()) { // whole lines: events are appended as such
@@ -150,14 +150,16 @@ private:
         if (guest)
             co_await read(id.kvs_path("eventlog"));
         bool create = guest || (flags & waitcreate);
-        int kvs_flags = kvs_watch | kvs_watch_append | (create ? kvs_waitcreate : 0);
+        int kvs_flags = kvs::flag::watch | kvs::flag::watch_append | (create ? kvs::flag::waitcreate : 0);
         Counted watching(watchers_);
         Json args {{"key", id.kvs_path(path)}, {"namespace", "primary"}, {"flags", kvs_flags}};
-        auto stream = std::make_shared<Stream>(handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel"));
+        auto stream =
+            std::make_shared<Stream>(handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel"));
         if (create && !co_await exists(id.kvs_path(path)))
             spawn(give_up_when_inactive(id, path, stream));
         std::string partial;
-        int64_t open_streams = INT64_MAX; // of guest.output: how many have not ended; unknown before its header
+        int64_t open_streams =
+            INT64_MAX; // of guest.output: how many have not ended; unknown before its header
         while (auto message = co_await stream->next()) {
             partial += value_or_throw(treeobj::decode_val(message->json()["val"]));
             size_t begin = 0;
@@ -184,7 +186,9 @@ private:
     // A log that an ended job does not have will never be.
     Task<> give_up_when_inactive(JobId id, std::string path, std::weak_ptr<Stream> watch)
     {
-        Json args {{"key", id.kvs_path("eventlog")}, {"namespace", "primary"}, {"flags", kvs_watch | kvs_watch_append}};
+        Json args {{"key", id.kvs_path("eventlog")},
+                   {"namespace", "primary"},
+                   {"flags", kvs::flag::watch | kvs::flag::watch_append}};
         auto stream = handle().stream("kvs-watch.lookup", args, {}, "kvs-watch.cancel");
         bool over = false;
         while (!over && !watch.expired()) {

@@ -127,10 +127,12 @@ Task<Json> Resource::sched_status(Request)
         if (error.errnum() != ENOSYS) // no scheduler: nothing is allocated
             throw;
     }
-    auto schedulable = inventory_.R.without(excluded_);
-    co_return Json {{"all", schedulable.to_json()},
-                    {"down", schedulable.without(usable()).to_json()},
-                    {"allocated", allocated}};
+    Idset now = usable();
+    if (!shown_.all || shown_.excluded != excluded_ || shown_.usable != now) {
+        auto schedulable = inventory_.R.without(excluded_);
+        shown_ = {excluded_, now, schedulable.to_json(), schedulable.without(now).to_json()};
+    }
+    co_return Json {{"all", shown_.all}, {"down", shown_.down}, {"allocated", allocated}};
 }
 
 // For tests: answered when so many nodes are up.

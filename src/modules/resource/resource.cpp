@@ -167,6 +167,7 @@ Task<> Resource::take_stock()
 void Resource::set_inventory(Inventory inventory)
 {
     inventory_ = std::move(inventory);
+    shown_ = {};
     excluded_ = excluded_ranks(context().config(), inventory_.R);
     have_inventory_ = true;
     // Nodes cannot be both excluded and drained.
@@ -220,6 +221,7 @@ Json Resource::expiration_update(Request &request)
 {
     auto expiration = request.get<double>("expiration");
     inventory_.R.set_expiration(expiration);
+    shown_ = {};
     post({wall_time(), "resource-update", Json {{"expiration", expiration}}}, true);
     tell_scheduler(Json {{"expiration", expiration}});
     return {};

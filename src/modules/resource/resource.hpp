@@ -77,6 +77,11 @@ private:
     bool acquiring_ = false;
     bool muted_ = false;
     Idset told_; // what the scheduler believes to be up
+    // The parts of the last sched-status that depend on the inventory, and what they were made from.
+    struct Shown {
+        Idset excluded, usable;
+        Json all, down;
+    } shown_;
 
     Journal journal_;
     Condition journal_grew_;

@@ -137,6 +137,7 @@ private:
     {
         if (!job["R"])
             return;
+        shown_.allocated = {};
         auto id = job.get<uint64_t>("id");
         auto R = ResourceSet::from_json(job["R"]);
         if (R && job["free"])
@@ -156,11 +157,14 @@ private:
             machine_->set_up(ranks("down"), false);
             if (auto gone = ranks("shrink"); !gone.empty()) {
                 machine_->shrink(gone);
+                shown_ = {};
                 for (auto &queue : queues_)
                     queue.machine_changed();
             }
-            if (Json expiration = json["expiration"]; expiration.is_number())
+            if (Json expiration = json["expiration"]; expiration.is_number()) {
                 machine_->set_expiration(expiration.as<double>());
+                shown_ = {};
+            }
             if (!ranks("down").empty())
                 spawn(learn_reasons());
             replan();
@@ -255,6 +259,7 @@ private:
         double now = wall_time();
         double limit = machine_->all().expiration();
         R.set_starttime(now);
+        shown_.allocated = {};
         R.set_expiration(job.duration > 0
                              ? (limit > 0 ? std::min(limit, now + job.duration) : now + job.duration)
                              : limit);
@@ -354,6 +359,7 @@ private:
     void free(Request request)
     {
         auto id = int64_t(request.get<uint64_t>("id"));
+        shown_.allocated = {};
         if (request.find<bool>("final").value_or(false))
             machine_->free(id);
         else
@@ -383,10 +389,15 @@ private:
     {
         if (!machine_)
             throw Error(EAGAIN, "the scheduler does not know the resources yet");
-        const auto &all = machine_->all();
-        return Json {{"all", all.to_json()},
-                     {"down", all.without(machine_->up()).to_json()},
-                     {"allocated", machine_->allocated().to_json()}};
+        if (!shown_.all || shown_.up != machine_->up()) {
+            const auto &all = machine_->all();
+            shown_.up = machine_->up();
+            shown_.all = all.to_json();
+            shown_.down = all.without(machine_->up()).to_json();
+        }
+        if (!shown_.allocated)
+            shown_.allocated = machine_->allocated().to_json();
+        return Json {{"all", shown_.all}, {"down", shown_.down}, {"allocated", shown_.allocated}};
     }
     Json feasibility(Request &request)
     {
@@ -406,9 +417,17 @@ private:
         return {};
     }
 
+    // The last resource-status, as far as it still holds; `all` and `down` are made from these ranks that are
+    // up.
+    struct Shown {
+        Idset up;
+        Json all, down, allocated;
+    };
+
     SchedConfig config_;
     std::unique_ptr<Stream> acquire_;
     std::unique_ptr<Machine> machine_;
+    Shown shown_;
     std::vector<JobQueue> queues_;
     std::unordered_map<JobId, Pending> pending_;
     std::deque<JobId> untold_; // there is something that they were not told
