@@ -24,6 +24,8 @@ expect "since when" "" "$(flux jobs -ano '{name}' --since=now -f failed)"
 expect "counted" 1 "$(flux jobs -a -c 1 -no '{id}' 2>/dev/null | wc -l)"
 expect "pgrep by name" "$failed_id" "$(flux pgrep -a '^b')"
 expect "pgrep by range" "$done_id" "$(flux pgrep -a "$done_id..$done_id")"
+expect "built-in plugins" .history "$(flux jobtap list -a | grep history)"
+expect "of which one can be asked" builtin "$(flux jobtap query .history | grep -o builtin)"
 flux pgrep 2>/dev/null
 expect "pgrep without a word" 2 "$?"
 flux job wait no-id 2>/dev/null

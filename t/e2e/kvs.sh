@@ -92,8 +92,8 @@ flux kvs namespace remove mine other
 flux kvs namespace create primary 2>/dev/null
 expect "a name that is taken" 1 "$?"
 
-flux kvs eventlog append diary one '{"a":1}'
-flux kvs eventlog append diary two
+flux kvs eventlog append log one '{"a":1}'
+flux kvs eventlog append log two
 expect "events" "one a=1 two" "$(flux kvs eventlog get log | cut -d' ' -f2- | xargs)"
 expect "in their own form" '"name":"one"' "$(flux kvs eventlog get -u log | head -1 | grep -o '"name":"one"')"
 expect "one that is waited for" two "$(flux kvs eventlog wait-event log two | cut -d' ' -f2)"

@@ -107,9 +107,8 @@ expect "flux finds it" 0 "$(flux resource-query -L data/graph/tiny.graphml -d </
 
 # The tour of the README: three jobs use up the power of the first rack, the fourth goes to the second.
 cd .. || exit 1
-job=doc/examples/gpu-job.yaml
-printf 'multi-match allocate %s %s %s %s\nmatch allocate %s\n' $job $job $job $job doc/examples/power-job.yaml >"$tmp/tour"
-resource-query -d -L doc/examples/cluster.graphml -S C+PA -P compact --divisible=memory,power --why <"$tmp/tour" >"$tmp/out"
+resource-query -d -L doc/examples/cluster.graphml -S C+PA -P compact --divisible=memory,power --why \
+    < <(sed '/^match allocate_orelse/,$ d' doc/examples/scheduler-tour) >"$tmp/out"
 expect "power is shared by a rack's nodes" "node0 node1 node2 node4" "$(grep -oE 'node[0-9]+' "$tmp/out" | xargs)"
 expect "cores, gpu and memory share a socket" 8 "$(grep -cE 'memory[01]\[12:x\]' "$tmp/out")"
 expect "the reason is the power" "INFO: WHY: needs 2500 W of power: 2000 free, 4000 allocated (next free 3600)" "$(grep WHY "$tmp/out")"

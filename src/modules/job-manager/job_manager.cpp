@@ -33,6 +33,8 @@ JobManager::JobManager(Context &context)
     serve("idle", role::owner, &JobManager::idle);
     serve("history.get", role::any, &JobManager::history_get);
     serve("alloc-query", role::any, &JobManager::alloc_query);
+    serve("jobtap", role::owner, &JobManager::jobtap);
+    serve("jobtap-query", role::owner, &JobManager::jobtap_query);
     serve("purge", role::owner, &JobManager::purge);
     serve("purge-id", role::owner, &JobManager::purge_id);
     serve("events-journal", role::owner, &JobManager::events_journal);

@@ -84,6 +84,10 @@ private:
     Json history_get(Request &request);
     Json alloc_query(Request &request);
 
+    // plugins.cpp
+    Json jobtap(Request &request);
+    Json jobtap_query(Request &request);
+
     // purge.cpp
     Task<Json> purge(Request request);
     Task<Json> purge_id(Request request);
