@@ -78,6 +78,8 @@ Task<JobId> submit(ClientPtr client, JobPlan plan)
         request.nnodes = plan.nnodes;
     auto builder = value_or_throw(JobspecBuilder::for_tasks(request));
     builder.duration(plan.duration).cwd("/tmp").environment(Json::object());
+    if (!plan.queue.empty())
+        builder.queue(plan.queue);
     if (plan.mock_duration)
         builder.attribute("system.exec.test.run_duration", fmt::format("{:.6f}s", *plan.mock_duration));
     Json args {{"J", sign_none(owner, builder.json().dump())},

@@ -19,6 +19,7 @@ struct JobPlan {
     double duration = 0; // time limit in seconds; 0: none
     int urgency = 16;
     bool waitable = false;
+    std::string queue; // empty: none is named
 };
 
 // Mostly small, now and then wide, long, failing, deaf or held; all end by themselves, when held ones are

@@ -47,7 +47,14 @@ public:
         Json queues = Json::object();
         for (size_t i = 0; i < queues_.size(); i++)
             queues.set(config_.queues[i].name, queue_stats(queues_[i]));
-        return Json {{"pending", pending_.size()}, {"allocations", allocations_}, {"queues", queues}};
+        size_t allocated = 0, reserved = 0; // jobs
+        if (machine_)
+            for (const auto &[id, use] : machine_->matcher().jobs())
+                ++(use.reserved ? reserved : allocated);
+        return Json {{"pending", pending_.size()},
+                     {"allocations", allocations_},
+                     {"matched", Json {{"allocated", allocated}, {"reserved", reserved}}},
+                     {"queues", queues}};
     }
 
 private:
