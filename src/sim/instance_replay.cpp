@@ -7,6 +7,7 @@
 #include "common/job/jobspec_builder.hpp"
 #include "common/job/sign.hpp"
 #include "common/types/job_id.hpp"
+#include "sim/forget.hpp"
 #include "sim/world.hpp"
 
 namespace flux::sim {
@@ -17,7 +18,8 @@ constexpr size_t max_machine_vertices = 200'000;
 constexpr uint32_t owner = 1000;
 constexpr int urgency = 16;
 constexpr Duration longest_replay = std::chrono::hours(24 * 365 * 200); // virtual
-constexpr size_t kept_jobs = 1000; // inactive ones; others are purged, that memory stays in bounds
+constexpr size_t kept_jobs = 1000;           // inactive ones; others are purged, that memory stays in bounds
+constexpr size_t least_forgotten = 64 << 20; // bytes
 constexpr const char *modules = R"(content
 kvs
 resource
@@ -84,9 +86,14 @@ public:
             client_ = world_->connect(0);
             world_->spawn("journal", follow_journal());
             submit_all();
-            if (!world_->run_until([&] { return ended_ == jobs_.size() || !world_->sound(); },
-                                   longest_replay))
-                throw Error(EPROTO, "{} of {} jobs never ended", jobs_.size() - ended_, jobs_.size());
+            while (ended_ < jobs_.size() && world_->sound()) {
+                auto pause = [&] {
+                    return ended_ == jobs_.size() || !world_->sound() || much_stored();
+                };
+                if (!world_->run_until(pause, longest_replay))
+                    throw Error(EPROTO, "{} of {} jobs never ended", jobs_.size() - ended_, jobs_.size());
+                finish_instant(world_->loop().now());
+            }
             world_->run("statistics", count_passes(), std::chrono::seconds(1));
             client_.reset();
         } catch (const Stuck &) {
@@ -105,10 +112,18 @@ private:
         begin_ = std::chrono::ceil<std::chrono::seconds>(world_->loop().now());
         for (size_t next = 0; next < jobs_.size() && world_->sound();) {
             int64_t now = jobs_[next].submit;
-            world_->loop().run_until_time(begin_ + std::chrono::seconds(now - jobs_[0].submit));
+            finish_instant(begin_ + std::chrono::seconds(now - jobs_[0].submit));
             for (; next < jobs_.size() && jobs_[next].submit == now; next++)
                 world_->spawn("submit", submit(next));
         }
+    }
+    bool much_stored() { return world_->stores().bytes() > forget_above_; }
+    // Then nothing is under way.
+    void finish_instant(Duration when)
+    {
+        world_->loop().run_until_time(when);
+        if (much_stored())
+            world_->run("forgetting", forget(), std::chrono::seconds(1));
     }
     Task<> submit(size_t job)
     {
@@ -160,6 +175,11 @@ private:
         Json args {{"num_limit", kept_jobs}, {"batch", kept_jobs}, {"force", true}};
         co_await client_->handle().rpc("job-manager.purge", args);
     }
+    Task<> forget()
+    {
+        auto left = co_await forget_unreachable(client_->handle(), world_->stores());
+        forget_above_ = 2 * left + least_forgotten;
+    }
     Task<> count_passes()
     {
         auto stats = co_await client_->handle().rpc("sched.stats-get");
@@ -203,6 +223,7 @@ private:
     std::unordered_map<uint64_t, size_t> job_of_; // active ones
     size_t ended_ = 0;
     size_t purged_ = 0;
+    size_t forget_above_ = least_forgotten; // bytes in the content store
     ClientPtr client_;
 };
 

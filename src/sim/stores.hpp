@@ -19,6 +19,12 @@ public:
     std::unique_ptr<Store> open(std::string directory, bool durable) override;
     // The machine dies; whoever has a store open must be gone.
     void crash() { disks_.crash(); }
+    size_t bytes() const { return disks_.bytes(); } // of blobs
+    size_t keep_only(const std::unordered_set<std::string> &digests)
+    {
+        disks_.keep_only(digests);
+        return bytes();
+    }
 
 private:
     class SimStore;

@@ -22,8 +22,11 @@ public:
         co_await sleep_for(loop_, delay_);
         if (disk_->full)
             throw Error(ENOSPC, "the content store is full: make room");
-        for (auto &blob : blobs)
-            disk_->blobs.insert_or_assign(std::move(blob.digest), std::move(blob.bytes));
+        for (auto &blob : blobs) {
+            auto [at, fresh] = disk_->blobs.try_emplace(std::move(blob.digest), std::move(blob.bytes));
+            if (fresh) // else it is there: a digest is that of its bytes
+                disk_->bytes += at->second.size();
+        }
         for (auto &checkpoint : checkpoints)
             disk_->checkpoints.insert_or_assign(std::move(checkpoint.key), std::move(checkpoint.value));
     }
@@ -54,6 +57,26 @@ void MemoryStoreFactory::set_full(bool full)
 {
     for (auto &[directory, disk] : disks_)
         disk->full = full;
+}
+
+size_t MemoryStoreFactory::bytes() const
+{
+    size_t bytes = 0;
+    for (const auto &[directory, disk] : disks_)
+        bytes += disk->bytes;
+    return bytes;
+}
+
+void MemoryStoreFactory::keep_only(const std::unordered_set<std::string> &digests)
+{
+    for (auto &[directory, disk] : disks_)
+        for (auto at = disk->blobs.begin(); at != disk->blobs.end();) {
+            auto blob = at++;
+            if (digests.contains(blob->first))
+                continue;
+            disk->bytes -= blob->second.size();
+            disk->blobs.erase(blob);
+        }
 }
 
 void MemoryStoreFactory::crash()

@@ -1,6 +1,7 @@
 // The store of a simulation: what commit() returned for is there again after crash(), nothing else is.
 #pragma once
 #include <map>
+#include <unordered_set>
 
 #include "common/runtime/loop.hpp"
 #include "common/runtime/store.hpp"
@@ -16,11 +17,15 @@ public:
     void crash();
     // Whether there is room on the disks that are open.
     void set_full(bool full);
+    size_t bytes() const; // of the blobs on all disks
+    // Other blobs are gone.
+    void keep_only(const std::unordered_set<std::string> &digests);
 
     struct Disk {
         bool durable = false;
         bool full = false; // commits fail
         std::map<std::string, std::string> blobs;
+        size_t bytes = 0; // of them
         std::map<std::string, Json> checkpoints;
     };
 
