@@ -186,7 +186,7 @@ int run(Options options)
     auto layout = find_layout();
     auto &attributes = options.attributes;
     bool shared_rundir = attributes.get("rundir").has_value();
-    OwnDirectory rundir(attributes, "rundir", attributes.get("rundir").value_or(temporary_directory()));
+    OwnDirectory rundir(attributes, "rundir", attributes.get("rundir"));
 
     Json config = Json::object();
     if (!options.config_path.empty()) {

@@ -11,14 +11,13 @@ are_down() { [ "$(nodes_down)" -ge "$1" ]; }
 # A request that is under way to a rank that dies is answered.
 leaf=$(pid_of 3)
 kill -STOP "$leaf"
-flux ping -c 1 -r 3 broker >/tmp/faults.$$ 2>&1 &
+flux ping -c 1 -r 3 broker >"$FLUX_STORY_DIR/ping" 2>&1 &
 ping=$!
 job=$(flux submit -N7 -n7 sleep 600)
 kill -KILL "$leaf"
 wait "$ping"
 expect "a request to a broker that dies fails" 1 "$?"
-expect_match "and says why" "(No route to host|lost|unreachable|cannot be reached)" "$(cat /tmp/faults.$$)"
-rm -f /tmp/faults.$$
+expect_match "and says why" "(No route to host|lost|unreachable|cannot be reached)" "$(cat "$FLUX_STORY_DIR/ping")"
 eventually "the leaf is down" are_down 1
 expect_match "the tree says so" "3 .*: lost" "$(flux overlay status)"
 expect_match "a job that ran there, or was to, has ended" "exception" \

@@ -32,11 +32,10 @@ run_instance '
     rm '"$state"'/filler
     flux kvs put after=2 || exit 5
     flux run true || exit 6
-' >/tmp/full.$$ 2>&1
+' >"$FLUX_STORY_DIR/full" 2>&1
 expect "the instance went on" 0 "$?"
-text=$(cat /tmp/full.$$)
+text=$(cat "$FLUX_STORY_DIR/full")
 [ -n "${FLUX_STORY_VERBOSE:-}" ] && echo "$text"
-rm -f /tmp/full.$$
 expect_match "the one who asked is told what is full" "content store .* full: make room" "$text"
 expect_match "so is the log, once" "said 1 times" "$text"
 expect "what was acknowledged before and after is there after a restart" "1 2" \

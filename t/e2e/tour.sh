@@ -2,7 +2,9 @@
 # The commands around an instance: each explains itself, says what it is about, starts quickly.
 . "$(dirname "$0")/story.sh"
 
-for command in $(flux help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/\1/p'); do
+commands=$(flux help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/\1/p')
+expect_match "flux help lists some" "submit.*resource" "$(xargs <<<"$commands")"
+for command in $commands; do
     expect_match "flux $command --help" "^Usage: flux $command" "$(flux "$command" --help)"
     expect_match "flux help $command" "^flux-$command\(1\)" "$(flux help "$command")"
 done

@@ -17,16 +17,15 @@ expect "what one leaf writes another reads" 42 "$(on_rank 3 flux kvs get a.b)"
 
 # A subscriber at each leaf hears an event that another leaf publishes, in the order of publication.
 for rank in 3 4 6; do
-    on_rank $rank flux event sub -c 2 story >/tmp/story.$$.$rank &
+    on_rank $rank flux event sub -c 2 story >"$FLUX_STORY_DIR/heard.$rank" &
     pids="${pids:-} $!"
 done
-heard() { for rank in 3 4 6; do on_rank $rank flux module stats --type=int broker >/dev/null 2>&1; [ -s /tmp/story.$$.$rank ] || return 1; done; }
+heard() { for rank in 3 4 6; do on_rank $rank flux module stats --type=int broker >/dev/null 2>&1; [ -s "$FLUX_STORY_DIR/heard.$rank" ] || return 1; done; }
 # Subscriptions are made some time after the commands start: publish until all have heard, then the last.
 until heard; do on_rank 5 flux event pub story.one; done
 on_rank 5 flux event pub story.two
 wait $pids
-expect "every leaf heard two events" 6 "$(cat /tmp/story.$$.* | wc -l)"
-rm -f /tmp/story.$$.*
+expect "every leaf heard two events" 6 "$(cat "$FLUX_STORY_DIR"/heard.* | wc -l)"
 
 expect "a job's tasks run where its resources are" "0 1 2 3 4 5 6" \
     "$(flux run -N7 -n7 flux getattr rank | sort | xargs)"
