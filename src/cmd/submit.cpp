@@ -59,21 +59,38 @@ Copy make_copy(Args args, const std::string &id, bool set_variable)
     return copy;
 }
 
-std::vector<Copy> copies(const Args &args)
-{
-    if (args.has("cc") && args.has("bcc"))
-        throw UsageError("--cc and --bcc exclude each other");
-    std::string option = args.has("cc") ? "cc" : args.has("bcc") ? "bcc" : "";
-    if (option.empty())
-        return {Copy {make_submission(args), args.value("log"), args.value("log-stderr")}};
-    auto ids = value_or_throw(Idset::parse(args.value(option)));
-    if (ids.empty())
-        throw UsageError(fmt::format("--{}: the set of ids is empty", option));
-    std::vector<Copy> out;
-    for (uint32_t id : ids)
-        out.push_back(make_copy(args, fmt::format("{}", id), option == "cc"));
-    return out;
-}
+// All copies, made one after the other: not all of their jobspecs need be in memory.
+class Copies {
+public:
+    explicit Copies(const Args &args) : args_(args)
+    {
+        if (args.has("cc") && args.has("bcc"))
+            throw UsageError("--cc and --bcc exclude each other");
+        option_ = args.has("cc") ? "cc" : args.has("bcc") ? "bcc" : "";
+        if (option_.empty())
+            return;
+        auto ids = value_or_throw(Idset::parse(args.value(option_)));
+        if (ids.empty())
+            throw UsageError(fmt::format("--{}: the set of ids is empty", option_));
+        if (ids.count() > max_copies)
+            throw UsageError(fmt::format("--{}: {} copies are too many: at most {} at once", option_,
+                                         ids.count(), max_copies));
+        ids_.assign(ids.begin(), ids.end());
+    }
+    size_t size() const { return option_.empty() ? 1 : ids_.size(); }
+    Copy make(size_t number) const
+    {
+        if (option_.empty())
+            return Copy {make_submission(args_), args_.value("log"), args_.value("log-stderr")};
+        return make_copy(args_, fmt::format("{}", ids_[number]), option_ == "cc");
+    }
+
+private:
+    static constexpr size_t max_copies = 1'000'000;
+    const Args &args_;
+    std::string option_;
+    std::vector<uint32_t> ids_;
+};
 
 // Where a copy's id and output go: to files of its own with --log, else to the terminal.
 class Log {
@@ -110,8 +127,8 @@ private:
 // Many jobs at once: submits them all, then waits for those that are to be waited for.
 class Bulk {
 public:
-    Bulk(Session &flux, const Args &args, std::vector<Copy> copies)
-        : flux_(flux), args_(args), copies_(std::move(copies)), changed_(flux.handle().loop()),
+    Bulk(Session &flux, const Args &args, const Copies &copies)
+        : flux_(flux), args_(args), copies_(copies), changed_(flux.handle().loop()),
           gate_(flux.handle().loop(), [this](const Error &error) { failed(error); })
     {
         waits_ = args.has("wait") || args.has("watch") || args.has("wait-event");
@@ -122,11 +139,10 @@ public:
     Task<int> run()
     {
         left_ = copies_.size();
-        for (const auto &copy : copies_) {
+        for (size_t number = 0; number < copies_.size(); number++) {
             while (in_flight_ >= max_in_flight)
                 co_await changed_.wait();
-            in_flight_++;
-            gate_.spawn(one(copy));
+            start(number);
         }
         while (left_ > 0)
             co_await changed_.wait();
@@ -135,14 +151,31 @@ public:
     }
 
 private:
-    Task<> one(const Copy &copy)
+    // A mistake in the first is one in the command line.
+    void start(size_t number)
+    {
+        std::optional<Copy> copy;
+        try {
+            copy = copies_.make(number);
+        } catch (const Error &error) {
+            if (number == 0)
+                throw;
+            failed(error);
+            return;
+        }
+        in_flight_++;
+        gate_.spawn(one(std::move(*copy)));
+    }
+
+    Task<> one(Copy copy)
     {
         std::optional<Log> log;
         JobId id;
         std::optional<Error> refused;
         try {
             log.emplace(copy);
-            id = co_await submit_job(flux_.handle(), copy.submission);
+            Submission submission = std::move(copy.submission); // not kept while the job runs
+            id = co_await submit_job(flux_.handle(), submission);
         } catch (const Error &error) {
             refused = error;
         }
@@ -222,7 +255,7 @@ private:
 
     Session &flux_;
     const Args &args_;
-    std::vector<Copy> copies_;
+    const Copies &copies_;
     bool waits_ = false;
     size_t left_ = 0;
     size_t in_flight_ = 0;
@@ -232,35 +265,35 @@ private:
     Gate gate_;
 };
 
-Task<int> submit_all(Session &flux, const Args &args, std::vector<Copy> copies)
+Task<int> submit_all(Session &flux, const Args &args, const Copies &copies)
 {
-    Bulk bulk(flux, args, std::move(copies));
+    Bulk bulk(flux, args, copies);
     co_return co_await bulk.run();
 }
 
-bool show_dry_run(const Args &args, const std::vector<Copy> &copies)
+void show_jobspec(const Submission &submission)
 {
-    if (!args.has("dry-run"))
-        return false;
-    for (const auto &copy : copies)
-        print("{}\n", copy.submission.jobspec.dump());
-    return true;
+    print("{}\n", submission.jobspec.dump());
 }
 
 int run_submit(const Args &args, Session &flux)
 {
-    auto all = copies(args);
-    if (show_dry_run(args, all))
-        return 0;
-    return flux.run(submit_all(flux, args, std::move(all)));
+    Copies copies(args);
+    if (!args.has("dry-run"))
+        return flux.run(submit_all(flux, args, copies));
+    for (size_t number = 0; number < copies.size(); number++)
+        show_jobspec(copies.make(number).submission);
+    return 0;
 }
 
 int run_run(const Args &args, Session &flux)
 {
-    std::vector<Copy> one {Copy {make_submission(args)}};
-    if (show_dry_run(args, one))
+    Submission submission = make_submission(args);
+    if (args.has("dry-run")) {
+        show_jobspec(submission);
         return 0;
-    JobId id = flux.run(submit_job(flux.handle(), one[0].submission));
+    }
+    JobId id = flux.run(submit_job(flux.handle(), submission));
     if (args.has("verbose"))
         warn("jobid: {}", id_text(id));
     AttachOptions options = attach_options(args);
