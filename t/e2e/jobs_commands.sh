@@ -4,6 +4,7 @@ brokers=2
 . "$(dirname "$0")/story.sh"
 
 done_id=$(flux submit --job-name=good true)
+flux job status "$done_id" # jobs are listed by when they ended
 failed_id=$(flux submit --job-name=bad sh -c 'exit 3')
 held_id=$(flux submit --job-name=held --urgency=hold sleep 0)
 flux job status "$done_id" "$failed_id"
