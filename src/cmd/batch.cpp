@@ -1,4 +1,5 @@
 // flux batch and flux alloc: an instance of Flux as a job, with a script or a program as its initial program.
+#include <csignal>
 #include <filesystem>
 
 #include "cmd/attach.hpp"
@@ -245,7 +246,15 @@ int run_alloc(const Args &args, Session &flux)
         warn("jobid: {}", id_text(id));
     if (has_program && !args.has("bg"))
         return attach_to_program(args, flux, id);
+    // Who no longer waits for the instance would neither use nor end it.
+    std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals;
+    for (int signum : {SIGINT, SIGTERM, SIGHUP})
+        signals.push_back(flux.loop().watch_signal(signum, [&](int) {
+            flux.handle().notify("job-manager.raise",
+                                 Json {{"id", id.value()}, {"type", "cancel"}, {"severity", 0}});
+        }));
     std::string uri = local_uri(flux.run(wait_for_uri(flux.handle(), id)));
+    signals.clear();
     if (args.has("bg")) {
         print("{}\n", id_text(id));
         return 0;

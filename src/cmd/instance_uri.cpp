@@ -66,7 +66,8 @@ int run_in_instance(const std::string &uri, std::vector<std::string> command)
     pid_t pid = -1;
     if (int errnum = ::posix_spawnp(&pid, argv[0], nullptr, nullptr, argv.data(), environ))
         throw Error(errnum, "cannot run {}: {}", command[0], errno_text(errnum));
-    ::signal(SIGINT, SIG_IGN); // the program's own business
+    ::signal(SIGINT, SIG_IGN); // the program's own business, as is a terminal that goes away
+    ::signal(SIGHUP, SIG_IGN);
     ::signal(SIGQUIT, SIG_IGN);
     int status = 0;
     while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {

@@ -177,7 +177,13 @@ int run_status(const Args &args, Session &flux)
 void collect_errors(Session &flux, uint32_t rank, const Json &topology, Duration timeout,
                     std::map<std::string, Idset> &errors)
 {
-    Json health = flux.rpc("overlay.health", {}, {.nodeid = rank, .timeout = timeout});
+    Json health;
+    try {
+        health = flux.rpc("overlay.health", {}, {.nodeid = rank, .timeout = timeout});
+    } catch (const Error &error) {
+        errors[error.text()].add(rank);
+        return;
+    }
     auto below = [](auto &self, const Json &subtree, Idset &out) -> void {
         for (auto child : subtree["children"].elements()) {
             out.add(child.get<uint32_t>("rank"));

@@ -36,4 +36,14 @@ expect_match "a directive with an option that is not there" "in a directive.*--n
     "$(printf '#!/bin/sh\n# flux: --nodse=1\ntrue\n' | flux batch 2>&1)"
 id=$(flux batch -n1 --output=kvs --wrap sh -c 'echo one; echo "two  words"')
 expect "wrapped words stay words" "one two  words" "$(flux job attach "$id" | tr '\n' ' ' | sed 's/ $//')"
+
+flux queue stop --quiet
+flux alloc -n1 2>/dev/null &
+alloc=$!
+submitted() { flux jobs -no '{name}' | grep -q '^alloc$'; }
+eventually "the allocation is asked for" submitted
+kill -TERM "$alloc"
+wait "$alloc"
+expect "who no longer waits for an allocation has none" CANCELED "$(flux queue drain; flux jobs -a -c1 -no '{result}')"
+flux queue start --quiet
 finish
