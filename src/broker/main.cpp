@@ -139,6 +139,18 @@ LifeCycle::Plan make_plan(const Options &options, const Attributes &attributes, 
     return plan;
 }
 
+// Where modules are looked for, each directory once: the flux command has put this build's into the variable too.
+std::string module_path(const Layout &layout)
+{
+    std::vector<std::string> directories {layout.modules()};
+    const char *more = std::getenv("FLUX_MODULE_PATH");
+    std::istringstream list(more ? more : "");
+    for (std::string directory; std::getline(list, directory, ':');)
+        if (!directory.empty() && std::ranges::find(directories, directory) == directories.end())
+            directories.push_back(directory);
+    return fmt::format("{}", fmt::join(directories, ":"));
+}
+
 void set_outlets(Broker &broker)
 {
     Logger::Outlets outlets;
@@ -226,8 +238,7 @@ int run(Options options)
     setup.topology = booted.topology;
     setup.attributes = attributes;
     setup.config = config;
-    const char *module_path = std::getenv("FLUX_MODULE_PATH");
-    setup.module_path = module_path ? fmt::format("{}:{}", layout.modules(), module_path) : layout.modules();
+    setup.module_path = module_path(layout);
     setup.owner = getuid();
     auto limits = OverlayLimits::from(attributes, config);
     setup.attributes.get_or_set("tbon.torpid_min", format_duration(to_seconds(limits.torpid_min)));

@@ -95,7 +95,7 @@ double Args::number(std::string_view option, double fallback) const
 
 double Args::duration(std::string_view option, double fallback) const
 {
-    return has(option) ? value_or_throw(parse_duration(value(option))) : fallback;
+    return has(option) ? option_value(option, parse_duration(value(option))) : fallback;
 }
 
 std::vector<std::string> Args::from(size_t index) const

@@ -90,6 +90,15 @@ private:
     std::string command_;
 };
 
+// The value of an option as it was parsed, or a mistake that names the option.
+template <class T>
+T option_value(std::string_view option, Expected<T> parsed)
+{
+    if (!parsed)
+        throw UsageError(fmt::format("--{}: {}", option, parsed.error().text()));
+    return std::move(*parsed);
+}
+
 struct CommandGroup {
     std::string_view title;
     std::vector<const Command *> commands;

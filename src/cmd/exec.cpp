@@ -350,14 +350,14 @@ Idset chosen_indices(const Args &args, size_t size, std::string_view whose, int 
 {
     Idset all = Idset::iota(uint32_t(size));
     std::string wanted = args.value("rank", "all");
-    Idset ranks = wanted == "all" ? all : value_or_throw(Idset::parse(wanted));
+    Idset ranks = wanted == "all" ? all : option_value("rank", Idset::parse(wanted));
     if (Idset missing = ranks - all; !missing.empty()) {
         warn("flux-exec: Error: --rank: {} has no rank {}: it has {}", whose, missing.format(), all.format());
         status = EX_NOHOST;
         ranks &= all;
     }
     if (args.has("exclude"))
-        ranks -= value_or_throw(Idset::parse(args.value("exclude")));
+        ranks -= option_value("exclude", Idset::parse(args.value("exclude")));
     return ranks;
 }
 
@@ -375,7 +375,7 @@ int run_exec(const Args &args, Session &flux)
     int status = 0;
     Idset ranks;
     if (args.has("jobid")) {
-        JobId id = value_or_throw(JobId::parse(args.value("jobid")));
+        JobId id = option_value("jobid", JobId::parse(args.value("jobid")));
         auto of_job = job_ranks(flux, id);
         for (uint32_t index : chosen_indices(args, of_job.size(), "the job", status))
             ranks.add(of_job[index]);

@@ -128,7 +128,7 @@ int run_raiseall(const Args &args, Session &flux)
 {
     uint32_t states = 0;
     for (const auto &name : comma_list({args.value("states", "active")}))
-        states |= value_or_throw(parse_states(name));
+        states |= option_value("states", parse_states(name));
     Json request {{"dry_run", !args.has("force")},
                   {"userid", target_user(args)},
                   {"states", states},
@@ -206,9 +206,9 @@ int run_submit(const Args &args, Session &flux)
                     json.error().text());
     Submission submission {.jobspec = *json};
     if (args.has("urgency"))
-        submission.urgency = value_or_throw(parse_urgency(args.value("urgency")));
+        submission.urgency = option_value("urgency", parse_urgency(args.value("urgency")));
     for (const auto &names : args.all("flags"))
-        submission.flags |= value_or_throw(parse_job_flags(names));
+        submission.flags |= option_value("flags", parse_job_flags(names));
     print("{}\n", id_text(flux.run(submit_job(flux.handle(), submission))));
     return 0;
 }

@@ -74,7 +74,7 @@ int run_list(const Args &args, Session &flux)
     if (args.has("states")) {
         selection.states = 0;
         for (const auto &name : comma_list(args.all("states")))
-            selection.states |= value_or_throw(parse_states(name));
+            selection.states |= option_value("states", parse_states(name));
     }
     for (const auto &job : select_jobs(flux, selection, {"all"}))
         print("{}\n", job.dump());

@@ -199,7 +199,7 @@ private:
         if (auto ranks = Idset::parse(text))
             all_ = all_.subset(*ranks);
         else
-            all_ = all_.subset(all_.ranks_of(value_or_throw(Hostlist::parse(text))));
+            all_ = all_.subset(all_.ranks_of(option_value("include", Hostlist::parse(text))));
     }
 
     Idset ranks_in(const std::string &state) const

@@ -21,7 +21,7 @@ public:
             if (auto ranks = Idset::parse(args.value("include")))
                 ranks_ = *ranks;
             else
-                hosts_ = value_or_throw(Hostlist::parse(args.value("include")));
+                hosts_ = option_value("include", Hostlist::parse(args.value("include")));
         }
         for (const auto &pair : args.all("match-context"))
             if (pair.find('=') == std::string::npos)

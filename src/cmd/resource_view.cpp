@@ -93,7 +93,7 @@ void SchedulerView::keep_targets(const std::string &text)
     if (auto ranks = Idset::parse(text))
         all_ = all_.subset(*ranks);
     else
-        all_ = all_.subset(all_.ranks_of(value_or_throw(Hostlist::parse(text))));
+        all_ = all_.subset(all_.ranks_of(option_value("include", Hostlist::parse(text))));
 }
 
 bool ResourceRow::same_line(const ResourceRow &other) const

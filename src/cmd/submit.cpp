@@ -16,6 +16,7 @@ namespace flux::cmd {
 namespace {
 
 constexpr size_t max_in_flight = 1000; // submissions that have not been answered
+constexpr size_t max_refusals = 100;   // different reasons that are kept, to be counted
 
 AttachOptions attach_options(const Args &args)
 {
@@ -69,7 +70,7 @@ public:
         option_ = args.has("cc") ? "cc" : args.has("bcc") ? "bcc" : "";
         if (option_.empty())
             return;
-        auto ids = value_or_throw(Idset::parse(args.value(option_)));
+        auto ids = option_value(option_, Idset::parse(args.value(option_)));
         if (ids.empty())
             throw UsageError(fmt::format("--{}: the set of ids is empty", option_));
         if (ids.count() > max_copies)
@@ -147,6 +148,10 @@ public:
         while (left_ > 0)
             co_await changed_.wait();
         progress_.reset();
+        for (const auto &[text, more] : refusals_)
+            if (more > 0)
+                warn("flux-submit: ERROR: and {} more jobs{}", more,
+                     refusals_.size() == 1 ? " for the same reason" : ": " + text);
         co_return status_;
     }
 
@@ -242,7 +247,14 @@ private:
             progress_->submitted();
             progress_->ended(false, true);
         }
-        warn("flux-submit: ERROR: {}", error.what());
+        // What is wrong with many copies is said once, and at the end with how many they are.
+        auto known = refusals_.find(error.text());
+        if (known != refusals_.end())
+            known->second++;
+        else
+            warn("flux-submit: ERROR: {}", error.what());
+        if (known == refusals_.end() && refusals_.size() < max_refusals)
+            refusals_.emplace(error.text(), 0);
         status_ = std::max(status_, 1);
         done();
     }
@@ -260,6 +272,7 @@ private:
     size_t left_ = 0;
     size_t in_flight_ = 0;
     int status_ = 0;
+    std::map<std::string, size_t> refusals_; // how often each was met again
     std::unique_ptr<ProgressBar> progress_;
     Condition changed_;
     Gate gate_;

@@ -70,7 +70,7 @@ void set_signal(JobspecBuilder &builder, const std::string &text)
         signal.set("signum", number);
     }
     double left = at == std::string::npos ? default_signal_seconds
-                                          : value_or_throw(parse_duration(text.substr(at + 1)));
+                                          : option_value("signal", parse_duration(text.substr(at + 1)));
     signal.set("timeleft", left);
     builder.shell_option("signal", signal);
 }
@@ -130,7 +130,7 @@ void set_attribute(JobspecBuilder &builder, const std::string &text)
 void set_attributes(JobspecBuilder &builder, const Args &args)
 {
     if (args.has("time-limit"))
-        builder.duration(value_or_throw(parse_time_limit(args.value("time-limit"))));
+        builder.duration(option_value("time-limit", parse_time_limit(args.value("time-limit"))));
     builder.cwd(args.has("cwd") ? std::filesystem::absolute(args.value("cwd")).lexically_normal().string()
                                 : std::filesystem::current_path().string());
     if (args.has("job-name"))
@@ -141,7 +141,7 @@ void set_attributes(JobspecBuilder &builder, const Args &args)
         builder.bank(args.value("bank"));
     if (args.has("requires"))
         builder.constraints(
-            value_or_throw(parse_resource_query(fmt::format("{}", fmt::join(args.all("requires"), " ")))));
+            option_value("requires", parse_resource_query(fmt::format("{}", fmt::join(args.all("requires"), " ")))));
     if (args.has("signal"))
         set_signal(builder, args.value("signal"));
     for (const auto &text : args.all("setopt")) {
@@ -201,9 +201,9 @@ Submission finish(const Args &args, JobspecBuilder &builder)
         add_file(builder, file);
     Submission out {.jobspec = builder.json()};
     if (args.has("urgency"))
-        out.urgency = value_or_throw(parse_urgency(args.value("urgency")));
+        out.urgency = option_value("urgency", parse_urgency(args.value("urgency")));
     for (const auto &names : args.all("flags"))
-        out.flags |= value_or_throw(parse_job_flags(names));
+        out.flags |= option_value("flags", parse_job_flags(names));
     if (args.has("debug"))
         out.flags |= job_flags::debug;
     return out;

@@ -30,12 +30,15 @@ mistake 'ssh://host/path' env FLUX_URI=ssh://host/path flux getattr size
 mistake 'no-such-attribute' flux getattr no-such-attribute
 mistake '"xyz" is not a job id' flux job attach xyz
 mistake 'no job f2' flux jobs f2
-mistake 'idset "1-"' flux exec -r 1- true
-mistake 'idset' flux submit --cc=a-b true
+mistake '--rank: idset "1-"' flux exec -r 1- true
+mistake '--exclude: idset "1-"' flux exec -x 1- true
+mistake '--cc: idset' flux submit --cc=a-b true
+mistake '--flags: unknown job flag "waitble" \(use' flux submit --flags=waitble true
+mistake '--timeout: duration "5x": unknown unit "x" \(use' flux job wait-event -t 5x f1 start
 mistake 'hostlist' flux hostlist 'a[1-'
-mistake 'unknown unit "y"' flux submit -t 1y true
-mistake 'constraint "\("' flux submit --requires='(' true
-mistake 'urgency' flux submit --urgency=99 true
+mistake '--time-limit: duration "1y": unknown unit "y".*bare number is minutes' flux submit -t 1y true
+mistake '--requires: constraint "\("' flux submit --requires='(' true
+mistake '--urgency: ' flux submit --urgency=99 true
 mistake 'is no signal' flux job kill -s NOPE f1
 mistake 'not SCHEME:VALUE' flux submit --dependency=nothing true
 mistake 'is no time: give' flux jobs --since=soon
@@ -64,6 +67,13 @@ mistake 'single queue without a name' flux queue stop nope
 mistake "'soon' is not KEY=VALUE" flux update f1 soon
 mistake 'is not KEY=VALUE' flux kvs put nothing
 mistake 'nope does not exist' flux kvs get nope
+
+mistake 'unknown job id ƒ2' flux job urgency f2 5
+text=$(flux submit --cc=1-1000 -N5 true 2>&1)
+expect "the lines that a thousand refused copies make" 2 "$(wc -l <<<"$text")"
+expect_match "how many copies were refused" 'and 999 more jobs for the same reason' "$text"
+mistake 'module nope was not found: looked in [^:]*/modules(:|$)' flux module load nope
+expect "the places where a module is looked for twice" "" "$(flux module load nope 2>&1 | sed 's/.*looked in //' | tr : '\n' | sort | uniq -d)"
 
 # a jobspec with one thing wrong names the field
 spec=$(flux submit --dry-run true)

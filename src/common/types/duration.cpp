@@ -94,7 +94,7 @@ Expected<double> parse_time_limit(std::string_view text)
 {
     auto seconds = parse_with_default(text, 60);
     if (!seconds)
-        return fail(EINVAL, "time limit: {} (a bare number is minutes)", seconds.error().text());
+        return fail(EINVAL, "{} (a bare number is minutes)", seconds.error().text());
     return std::isinf(*seconds) ? 0 : *seconds;
 }
 

@@ -117,7 +117,7 @@ Job &JobManager::need(const Request &request, int errnum_of_others)
     if (!job) {
         if (inactive_.contains(id))
             throw Error(errnum_of_others, "job is inactive");
-        throw Error(errnum_of_others, "unknown job id");
+        throw Error(errnum_of_others, "unknown job id {}", id.f58());
     }
     if (!request.credentials().is_owner() && request.credentials().userid != job->userid)
         throw Error(EPERM, "guests may only act on their own jobs");
