@@ -97,8 +97,6 @@ private:
     std::FILE *out_;
     int64_t next_id_ = 1;
     std::map<int64_t, Job> jobs_;
-    size_t matched_ = 0;
-    double least_ = 0, most_ = 0, total_ = 0; // seconds
 };
 
 } // namespace flux::cmd

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cmd/resource_query.hpp"
+#include "common/graph/changes.hpp"
 #include "common/graph/find.hpp"
 #include "common/graph/formats/formats.hpp"
 #include "common/graph/readers.hpp"
@@ -168,8 +169,7 @@ bool ResourceQuery::match_one(MatchOp op, const std::string &file)
         complain("match_allocate: ERROR: Jobspec error for {}: {}", next_id_, matched.error().text());
         return false;
     }
-    bool keeps = op == MatchOp::allocate || op == MatchOp::allocate_orelse_reserve ||
-                 op == MatchOp::allocate_with_satisfiability;
+    bool keeps = graph::allocates(op);
     if (!matched) {
         print_unmatched(matched.error(), op, *request);
     } else if (op == MatchOp::satisfiability) {
@@ -177,13 +177,8 @@ bool ResourceQuery::match_one(MatchOp op, const std::string &file)
     } else {
         const char *state = !keeps ? "MATCHED" : matched->use.reserved ? "RESERVED" : "ALLOCATED";
         print_matched(matched->use, state);
-        if (keeps) {
+        if (keeps)
             jobs_[next_id_] = {state, matched->use.start, file, seconds};
-            least_ = matched_ ? std::min(least_, seconds) : seconds;
-            most_ = std::max(most_, seconds);
-            total_ += seconds;
-            matched_++;
-        }
     }
     print_elapse(seconds, matched ? stdout : out_);
     if (keeps)
@@ -258,12 +253,7 @@ void ResourceQuery::attach(const Words &words)
     auto json = read_graph_file(words[1]);
     if (!json)
         return;
-    auto point = graph::attach_point(matcher_.graph(), *json);
-    if (!point)
-        return complain("ERROR: can't attach JGF subgraph {}: {}", words[1], point.error().text());
-    Expected<size_t> added = 0;
-    matcher_.grow(*point, [&](graph::Graph &graph) { added = graph::attach_jgf(graph, *json); });
-    if (!added)
+    if (auto added = graph::add_subgraph(matcher_, *json); !added)
         complain("ERROR: can't attach JGF subgraph {}: {}", words[1], added.error().text());
 }
 
@@ -271,22 +261,11 @@ void ResourceQuery::remove(const Words &words)
 {
     if (words.size() != 3 || (words[2] != "true" && words[2] != "false"))
         return complain("ERROR: malformed command");
-    std::vector<VertexId> targets;
-    if (words[2] == "true" || words[1].starts_with('/')) {
-        if (auto v = matcher_.graph().find_path(words[1]))
-            targets.push_back(*v);
-    } else if (auto ranks = Idset::parse(words[1])) {
-        for (uint32_t rank : *ranks)
-            for (VertexId v : matcher_.graph().of_rank(int(rank)))
-                targets.push_back(v);
-    }
-    if (targets.empty())
-        return complain("ERROR: can't find subgraph {}", words[1]);
-    for (VertexId v : targets) {
-        if (matcher_.graph()[v].parent == graph::no_vertex)
-            return complain("ERROR: {} is a root, which cannot be removed", words[1]);
+    auto targets = graph::removable(matcher_.graph(), words[1]);
+    if (!targets)
+        return complain("ERROR: {}", targets.error().text());
+    for (VertexId v : *targets)
         matcher_.shrink(v);
-    }
 }
 
 void ResourceQuery::find(const Words &words)
@@ -299,7 +278,8 @@ void ResourceQuery::find(const Words &words)
     auto found = graph::find_vertices(matcher_, expression);
     if (!found)
         return complain("ERROR: {}", found.error().text());
-    say("{}", graph::emit(matcher_.graph(), graph::found_as_allocation(matcher_, *found), 0, 0, format_));
+    auto listed = graph::found_as_allocation(matcher_, *found, format_);
+    say("{}", graph::emit(matcher_.graph(), listed, 0, 0, format_));
     say("{}INFO: EXPRESSION=\"{}\"\n{}", frame, expression, frame);
 }
 
@@ -340,11 +320,8 @@ void ResourceQuery::partial_cancel(const Words &words)
                                        : graph::jgf_picks(matcher_.graph(), *json);
     if (!picks)
         return complain("ERROR: partial-cancel: {}", picks.error().text());
-    std::vector<bool> gone(matcher_.graph().size());
-    for (const auto &pick : *picks)
-        gone[pick.vertex] = true;
     size_t before = matcher_.find(*id)->allocation.size();
-    bool all = value_or_throw(matcher_.release(*id, [&](VertexId v) { return bool(gone[v]); }));
+    bool all = value_or_throw(graph::release_picks(matcher_, *id, *picks));
     if (all)
         jobs_[*id].state = "CANCELED";
     if (words.size() == 5)
@@ -355,8 +332,8 @@ void ResourceQuery::set_property(const Words &words)
 {
     if (words.size() != 3)
         return complain("ERROR: malformed command");
-    size_t equal = words[2].find('=');
-    if (equal == std::string::npos || equal == 0 || equal + 1 == words[2].size()) {
+    auto property = graph::parse_property(words[2]);
+    if (!property) {
         say("Incorrect input format. \nPlease use `set-property <resource> PROPERTY=VALUE`.\n");
         return;
     }
@@ -365,7 +342,7 @@ void ResourceQuery::set_property(const Words &words)
         say("Couldn't find path {} in resource graph.\n", words[1]);
         return;
     }
-    matcher_.set_property(*v, words[2].substr(0, equal), words[2].substr(equal + 1));
+    matcher_.set_property(*v, property->first, property->second);
 }
 
 void ResourceQuery::get_property(const Words &words)
@@ -430,10 +407,11 @@ void ResourceQuery::info(const Words &words)
 
 void ResourceQuery::stat(const Words &)
 {
-    say("INFO: Num. of Jobs Matched: {}\n", matched_);
-    say("INFO: Min. Match Time: {:.6f}\n", least_);
-    say("INFO: Max. Match Time: {:.6f}\n", most_);
-    say("INFO: Avg. Match Time: {:.6f}\n", matched_ ? total_ / double(matched_) : 0.0);
+    const auto &times = matcher_.stats().succeeded;
+    say("INFO: Num. of Jobs Matched: {}\n", times.count());
+    say("INFO: Min. Match Time: {:.6f}\n", times.least());
+    say("INFO: Max. Match Time: {:.6f}\n", times.most());
+    say("INFO: Avg. Match Time: {:.6f}\n", times.mean());
 }
 
 void ResourceQuery::cat(const Words &words)

@@ -208,34 +208,39 @@ Json emit_jgf(const Graph &graph, const Allocation &allocation, bool shorthand)
     return out;
 }
 
-std::string emit(const Graph &graph, const Allocation &allocation, Time start, Time end, MatchFormat format)
+Json emit_json(const Graph &graph, const Allocation &allocation, Time start, Time end, MatchFormat format)
 {
-    if (allocation.empty())
-        return {};
-    std::string out;
     switch (format) {
     case MatchFormat::simple:
-        for (const auto &one : allocation)
-            out += line_of(graph, one, false);
-        return out;
     case MatchFormat::pretty_simple:
-        for (const auto &one : parents_first(allocation))
-            out += line_of(graph, one, true);
-        return out;
+        return {};
     case MatchFormat::rlite:
-        return emit_rlite(graph, allocation).dump(dump_flags) + "\n";
+        return emit_rlite(graph, allocation);
     case MatchFormat::rv1_nosched:
-        return emit_r(graph, allocation, start, end).dump(dump_flags) + "\n";
+        return emit_r(graph, allocation, start, end);
     case MatchFormat::rv1:
     case MatchFormat::rv1_shorthand: {
         Json r = emit_r(graph, allocation, start, end);
         r.set("scheduling", emit_jgf(graph, allocation, format == MatchFormat::rv1_shorthand));
-        return r.dump(dump_flags) + "\n";
+        return r;
     }
     case MatchFormat::jgf:
     case MatchFormat::jgf_shorthand:
-        return emit_jgf(graph, allocation, format == MatchFormat::jgf_shorthand).dump(dump_flags) + "\n";
+        return emit_jgf(graph, allocation, format == MatchFormat::jgf_shorthand);
     }
+    return {};
+}
+
+std::string emit(const Graph &graph, const Allocation &allocation, Time start, Time end, MatchFormat format)
+{
+    if (allocation.empty())
+        return {};
+    if (Json json = emit_json(graph, allocation, start, end, format))
+        return json.dump(dump_flags) + "\n";
+    bool pretty = format == MatchFormat::pretty_simple;
+    std::string out;
+    for (const auto &one : pretty ? parents_first(allocation) : allocation)
+        out += line_of(graph, one, pretty);
     return out;
 }
 

@@ -16,6 +16,8 @@ std::optional<MatchFormat> parse_match_format(std::string_view name);
 // With a newline at the end; empty when the allocation is.
 std::string emit(const Graph &graph, const Allocation &allocation, Time start, Time end, MatchFormat format);
 
+// The formats that are JSON: rlite, rv1 and jgf in all their forms; absent for the others.
+Json emit_json(const Graph &graph, const Allocation &allocation, Time start, Time end, MatchFormat format);
 Json emit_rlite(const Graph &graph, const Allocation &allocation);
 Json emit_r(const Graph &graph, const Allocation &allocation, Time start, Time end); // without scheduling
 // With shorthand what is below a vertex that is taken whole is left out.

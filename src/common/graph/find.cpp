@@ -210,12 +210,15 @@ try {
     return std::unexpected(error);
 }
 
-Allocation found_as_allocation(const Matcher &matcher, const std::vector<VertexId> &found)
+Allocation found_as_allocation(const Matcher &matcher, const std::vector<VertexId> &found, MatchFormat format)
 {
     std::vector<Pick> picks;
     for (VertexId v : found)
         picks.push_back({v, matcher.graph()[v].size, true, false});
     Allocation out = make_allocation(matcher.graph(), picks, false);
+    bool all = format == MatchFormat::rlite || format == MatchFormat::rv1_nosched;
+    if (all)
+        return out; // R lists nothing but what is exclusive
     std::unordered_set<VertexId> exclusive;
     for (const auto &[id, use] : matcher.jobs())
         for (const auto &one : use.allocation)

@@ -362,6 +362,7 @@ void Graph::remove(VertexId v)
     if (!vertices_[v].down)
         count_up(v, up_, -1, true);
     count_up(v, total_, -1, false);
+    bool hosts = false;
     std::vector<VertexId> below {v};
     while (!below.empty()) {
         VertexId at = below.back();
@@ -373,18 +374,22 @@ void Graph::remove(VertexId v)
             below.push_back(child);
         vertex.removed = vertex.down = true;
         removed_++;
-        if (is_host(vertex.type))
-            std::erase(hosts_, at);
+        edges_ -= vertex.parent != no_vertex;
+        hosts = hosts || is_host(vertex.type);
         if (vertex.rank >= 0 && by_rank_.contains(vertex.rank)) {
             std::erase(by_rank_[vertex.rank], at);
             if (by_rank_[vertex.rank].empty())
                 by_rank_.erase(vertex.rank);
         }
     }
+    if (hosts)
+        std::erase_if(hosts_, [&](VertexId host) { return vertices_[host].removed; });
     VertexId parent = vertices_[v].parent;
-    if (parent == no_vertex)
+    if (parent == no_vertex) {
+        if (VertexId &root = roots_[vertices_[v].subsystem]; root == v)
+            root = no_vertex;
         return;
-    edges_--;
+    }
     auto first = child_pool_.begin() + vertices_[parent].children;
     auto last = first + vertices_[parent].child_count;
     auto found = std::find(first, last, v);

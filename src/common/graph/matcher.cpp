@@ -25,10 +25,23 @@ std::optional<MatchOp> parse_match_op(std::string_view name)
     return std::nullopt;
 }
 
-Matcher::Matcher(Graph graph, MatcherOptions options)
-    : graph_(std::move(graph)), options_(std::move(options)), schedule_(graph_)
+bool allocates(MatchOp op)
 {
-    divisible_.resize(graph_.type_count());
+    return op == MatchOp::allocate || op == MatchOp::allocate_orelse_reserve ||
+           op == MatchOp::allocate_with_satisfiability;
+}
+
+Matcher::Matcher(Graph graph, MatcherOptions options) : graph_(std::move(graph)), schedule_(graph_)
+{
+    options_.graph_end = options.graph_end;
+    reconfigure(std::move(options));
+}
+
+void Matcher::reconfigure(MatcherOptions options)
+{
+    options.graph_end = options_.graph_end;
+    options_ = std::move(options);
+    divisible_.assign(graph_.type_count(), false);
     for (const auto &name : options_.divisible)
         if (auto type = graph_.find_type(name))
             divisible_[*type] = true;
@@ -123,15 +136,40 @@ void Matcher::keep(JobUse use)
         free_slots_.pop_back();
     }
     commit(use);
+    if (job_of_slot_.size() <= use.slot)
+        job_of_slot_.resize(use.slot + 1);
+    job_of_slot_[use.slot] = use.id;
     jobs_.insert_or_assign(use.id, std::move(use));
+}
+
+// Of a job whose use was withdrawn.
+void Matcher::forget(int64_t id)
+{
+    auto found = jobs_.find(id);
+    free_slots_.push_back(found->second.slot);
+    jobs_.erase(found);
 }
 
 Expected<Match> Matcher::match(MatchOp op, int64_t id, const JobRequest &request, Time now)
 {
     auto begin = std::chrono::steady_clock::now();
     visited_ = iterations_ = 0;
-    bool allocating = op == MatchOp::allocate || op == MatchOp::allocate_orelse_reserve ||
-                      op == MatchOp::allocate_with_satisfiability;
+    auto out = try_match(op, id, request, now);
+    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (out)
+        out->use.overhead = seconds;
+    bool searched = out || out.error().errnum() == EBUSY || out.error().errnum() == ENODEV;
+    if (allocates(op) && searched) {
+        (out ? stats_.succeeded : stats_.failed).add(id, iterations_, seconds);
+        if (out)
+            jobs_[id].overhead = seconds;
+    }
+    return out;
+}
+
+Expected<Match> Matcher::try_match(MatchOp op, int64_t id, const JobRequest &request, Time now)
+{
+    bool allocating = allocates(op);
     if (allocating && jobs_.contains(id))
         return fail(EEXIST, "job {} has resources already", id);
     if (auto ready = prepare(request); !ready)
@@ -166,7 +204,6 @@ Expected<Match> Matcher::match(MatchOp op, int64_t id, const JobRequest &request
     }
     out.matched = true;
     out.use = make_use(id, picks, start, duration, start > now);
-    out.use.overhead = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (allocating) {
         keep(out.use);
         out.use.slot = jobs_[id].slot;
@@ -238,8 +275,7 @@ Expected<void> Matcher::cancel(int64_t id)
     if (found == jobs_.end())
         return fail(ENOENT, "there is no job {}", id);
     withdraw(found->second);
-    free_slots_.push_back(found->second.slot);
-    jobs_.erase(found);
+    forget(id);
     return {};
 }
 
@@ -265,8 +301,7 @@ Expected<bool> Matcher::release(int64_t id, const std::function<bool(VertexId)> 
     auto picks = picks_of(use.allocation, [&](VertexId v) { return !is_gone(v); });
     withdraw(use);
     if (picks.empty()) {
-        free_slots_.push_back(use.slot);
-        jobs_.erase(found);
+        forget(id);
         return true;
     }
     replace(use, picks);
@@ -309,33 +344,46 @@ Expected<void> Matcher::set_end(int64_t id, Time end)
     return {};
 }
 
-// Jobs that have v, or something above it, as a whole.
-std::vector<int64_t> Matcher::jobs_covering(VertexId v) const
+// The jobs that these are the slots of, each once.
+std::vector<int64_t> Matcher::jobs_in(std::vector<JobSlot> slots) const
 {
-    std::vector<JobSlot> slots;
-    for (VertexId at = v; at != no_vertex; at = graph_[at].parent)
-        if (!schedule_.has_parts(at))
-            for (const auto &span : schedule_.users(at))
-                slots.push_back(span.job);
+    std::ranges::sort(slots);
+    auto repeated = std::ranges::unique(slots);
+    slots.erase(repeated.begin(), repeated.end());
     std::vector<int64_t> out;
-    if (!slots.empty())
-        for (const auto &[id, use] : jobs_)
-            if (std::ranges::find(slots, use.slot) != slots.end())
-                out.push_back(id);
+    for (JobSlot slot : slots)
+        out.push_back(job_of_slot_[slot]);
     return out;
 }
 
-void Matcher::grow(VertexId parent, const std::function<void(Graph &)> &build)
+std::vector<int64_t> Matcher::jobs_touching(VertexId v) const
 {
-    // Whole use of something counts with all that is below it, which is about to change.
-    auto covering = parent == no_vertex ? std::vector<int64_t>() : jobs_covering(parent);
-    bool was_leaf = parent != no_vertex && graph_[parent].child_count == 0;
-    if (was_leaf)
-        for (const auto &[id, use] : jobs_)
-            if (std::ranges::find(use.allocation, parent, &Assigned::vertex) != use.allocation.end() &&
-                std::ranges::find(covering, id) == covering.end())
-                covering.push_back(id);
-    for (int64_t id : covering)
+    std::vector<JobSlot> slots;
+    for (VertexId at = graph_[v].parent; at != no_vertex; at = graph_[at].parent)
+        schedule_.collect_jobs(at, true, slots);
+    std::vector<VertexId> below {v};
+    while (!below.empty()) {
+        VertexId at = below.back();
+        below.pop_back();
+        schedule_.collect_jobs(at, false, slots);
+        for (VertexId child : graph_.children(at))
+            below.push_back(child);
+    }
+    return jobs_in(std::move(slots));
+}
+
+void Matcher::grow(const std::vector<VertexId> &parents, const std::function<void(Graph &)> &build)
+{
+    // Whole use of something counts with all that is below it, which is about to change. A leaf that somebody
+    // passed through becomes an inner vertex.
+    std::vector<JobSlot> slots;
+    for (VertexId parent : parents) {
+        for (VertexId at = parent; at != no_vertex; at = graph_[at].parent)
+            schedule_.collect_jobs(at, true, slots);
+        schedule_.collect_jobs(parent, false, slots);
+    }
+    auto changing = jobs_in(std::move(slots));
+    for (int64_t id : changing)
         withdraw(jobs_[id]);
     VertexId from = VertexId(graph_.size());
     size_t columns = graph_.tracked_count();
@@ -350,19 +398,13 @@ void Matcher::grow(VertexId parent, const std::function<void(Graph &)> &build)
             commit(use);
         return;
     }
-    for (int64_t id : covering)
+    for (int64_t id : changing)
         commit(jobs_[id]);
 }
 
 void Matcher::shrink(VertexId v)
 {
-    std::vector<int64_t> losing;
-    for (const auto &[id, use] : jobs_)
-        if (std::ranges::any_of(use.allocation, [&](const Assigned &one) {
-                return graph_.is_ancestor(v, one.vertex) ||
-                       (one.exclusive && graph_.is_ancestor(one.vertex, v));
-            }))
-            losing.push_back(id);
+    auto losing = jobs_touching(v);
     for (int64_t id : losing)
         withdraw(jobs_[id]);
     std::map<int64_t, std::vector<Pick>> left;
@@ -370,12 +412,10 @@ void Matcher::shrink(VertexId v)
         left[id] = picks_of(jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
     graph_.remove(v);
     for (auto &[id, picks] : left) {
-        if (picks.empty()) {
-            free_slots_.push_back(jobs_[id].slot);
-            jobs_.erase(id);
-        } else {
+        if (picks.empty())
+            forget(id);
+        else
             replace(jobs_[id], picks);
-        }
     }
 }
 

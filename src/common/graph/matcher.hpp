@@ -10,6 +10,7 @@
 
 #include "common/graph/allocation.hpp"
 #include "common/graph/graph.hpp"
+#include "common/graph/match_stats.hpp"
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
 #include "common/graph/schedule.hpp"
@@ -25,6 +26,7 @@ enum class MatchOp {
     without_allocating_future,
 };
 std::optional<MatchOp> parse_match_op(std::string_view name);
+bool allocates(MatchOp op); // and does not only look
 
 struct MatcherOptions {
     Policy policy;
@@ -69,21 +71,28 @@ public:
     // Changes of the graph, with the jobs' use kept in step.
     void set_down(VertexId v, bool down, std::string_view reason = {}) { graph_.set_down(v, down, reason); }
     void set_graph_end(Time end) { options_.graph_end = end; }
+    // Other options from the next match on, but for graph_end; what jobs have they keep.
+    void reconfigure(MatcherOptions options);
     void set_property(VertexId v, std::string_view key, std::string_view value)
     {
         graph_.set_property(v, key, value);
     }
     bool remove_property(VertexId v, std::string_view key) { return graph_.remove_property(v, key); }
-    // Runs `build` on the graph, which adds vertices below `parent`.
-    void grow(VertexId parent, const std::function<void(Graph &)> &build);
+    // Runs `build` on the graph, which adds vertices below these.
+    void grow(const std::vector<VertexId> &parents, const std::function<void(Graph &)> &build);
     void shrink(VertexId v); // jobs lose what they had there
+    // The jobs that have v, something below it, or something above it. O(what is below v, and the jobs).
+    std::vector<int64_t> jobs_touching(VertexId v) const;
 
     size_t visited() const { return visited_; } // by the last match
     size_t iterations() const { return iterations_; }
     // Amount of the tracked column that is free (0 for a vertex without children) during the window.
     const Schedule &schedule() const { return schedule_; }
+    const MatchStats &stats() const { return stats_; }
+    void reset_stats() { stats_.succeeded.reset(), stats_.failed.reset(); }
 
 private:
+    Expected<Match> try_match(MatchOp op, int64_t id, const JobRequest &request, Time now);
     bool search(const JobRequest &request, Window window, bool ignore_use, std::vector<Pick> &picks);
     std::optional<Time> search_future(const JobRequest &request, Time now, Time duration,
                                       std::vector<Pick> &picks);
@@ -94,7 +103,8 @@ private:
     void apply(const JobUse &use, bool add);
     void replace(JobUse &use, const std::vector<Pick> &picks);
     void keep(JobUse use);
-    std::vector<int64_t> jobs_covering(VertexId v) const;
+    void forget(int64_t id);
+    std::vector<int64_t> jobs_in(std::vector<JobSlot> slots) const;
 
     Graph graph_;
     MatcherOptions options_;
@@ -102,12 +112,14 @@ private:
     std::vector<bool> divisible_;
     uint64_t subsystems_ = 1;
     std::map<int64_t, JobUse> jobs_;
+    std::vector<int64_t> job_of_slot_;
     std::vector<JobSlot> free_slots_;
     JobSlot next_slot_ = 1;
     ResourceConstraint constraint_;
     bool constrained_ = false;
     size_t visited_ = 0;
     size_t iterations_ = 0;
+    MatchStats stats_;
 };
 
 } // namespace flux::graph

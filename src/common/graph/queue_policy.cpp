@@ -82,6 +82,14 @@ const QueuedJob *JobQueue::find(int64_t id) const
     return found == keys_.end() ? nullptr : &jobs_.find(found->second)->second.job;
 }
 
+bool JobQueue::is_blocked(int64_t id) const
+{
+    auto found = keys_.find(id);
+    if (found == keys_.end() || !planned_ || *planned_ < found->second)
+        return false;
+    return !jobs_.find(found->second)->second.reserved;
+}
+
 std::vector<const QueuedJob *> JobQueue::first(size_t count) const
 {
     std::vector<const QueuedJob *> out;

@@ -62,6 +62,9 @@ public:
     bool remove(int64_t id, Matcher &matcher);
     bool set_priority(int64_t id, int64_t priority);
     const QueuedJob *find(int64_t id) const;
+    // It was looked at, does not fit now, and nobody knows when it will.
+    bool is_blocked(int64_t id) const;
+    size_t reserved() const { return reserved_; } // jobs that have a reservation
     // The jobs in order, at most so many.
     std::vector<const QueuedJob *> first(size_t count) const;
     // Something was freed, came up, or will last longer: the next pass begins at the first job.

@@ -274,25 +274,33 @@ try {
     return std::unexpected(error);
 }
 
-Expected<VertexId> attach_point(const Graph &graph, const Json &jgf)
+Expected<std::vector<VertexId>> attach_points(const Graph &graph, const Json &jgf)
 try {
     Document document = read_document(jgf);
-    for (const auto &node : document.nodes) {
-        if (graph.find_path(own_path(node)))
-            continue;
-        const std::string &path = own_path(node);
-        if (auto parent = graph.find_path(path.substr(0, path.rfind('/'))))
-            return *parent;
-    }
-    return fail(ENOENT, "no vertex of the document is in the graph, or nothing new is in it");
+    std::vector<std::optional<VertexId>> present;
+    for (const auto &node : document.nodes)
+        present.push_back(graph.find_path(own_path(node)));
+    std::vector<VertexId> out;
+    for (size_t i = 0; i < document.nodes.size(); i++)
+        if (int parent = document.nodes[i].parent; !present[i] && parent >= 0 && present[size_t(parent)])
+            out.push_back(*present[size_t(parent)]);
+    std::ranges::sort(out);
+    auto repeated = std::ranges::unique(out);
+    out.erase(repeated.begin(), repeated.end());
+    if (out.empty())
+        return fail(ENOENT, "no vertex of the document is in the graph, or nothing new is in it");
+    return out;
 } catch (const Error &error) {
     return std::unexpected(error);
 }
 
-Expected<size_t> attach_jgf(Graph &graph, const Json &jgf)
+Expected<size_t> attach_jgf(Graph &graph, const Json &jgf, std::vector<VertexId> &down)
 try {
     Document document = read_document(jgf);
-    return Adder(graph, document).add_all();
+    Adder adder(graph, document);
+    size_t added = adder.add_all();
+    down = std::move(adder.down_);
+    return added;
 } catch (const Error &error) {
     return std::unexpected(error);
 }

@@ -14,10 +14,10 @@ namespace flux::graph {
 // JGF: long, short and shorthand.
 Expected<Graph> read_jgf(const Json &jgf);
 // Adds the vertices of a JGF document that are not there yet; those that are (same path) are where it is
-// attached. Returns the number of new vertices.
-Expected<size_t> attach_jgf(Graph &graph, const Json &jgf);
-// The vertex at which attach_jgf would begin to add; ENOENT when nothing of the document is in the graph.
-Expected<VertexId> attach_point(const Graph &graph, const Json &jgf);
+// attached. Returns the number of new vertices, and those that are to be set down when the totals are there.
+Expected<size_t> attach_jgf(Graph &graph, const Json &jgf, std::vector<VertexId> &down);
+// The vertices below which attach_jgf would add; ENOENT when nothing of the document is in the graph, or all.
+Expected<std::vector<VertexId>> attach_points(const Graph &graph, const Json &jgf);
 // The exclusive vertices of a JGF document, in a graph that has them. ENOENT names one that is not there.
 Expected<std::vector<Pick>> jgf_picks(const Graph &graph, const Json &jgf);
 

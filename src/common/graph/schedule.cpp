@@ -327,10 +327,16 @@ std::span<const Span> Schedule::users(VertexId v) const
     return use->whole.empty() ? std::span<const Span>(use->parts) : std::span<const Span>(use->whole);
 }
 
-bool Schedule::has_parts(VertexId v) const
+void Schedule::collect_jobs(VertexId v, bool whole, std::vector<JobSlot> &out) const
 {
     const Use *use = find(v);
-    return use && !use->parts.empty();
+    if (!use)
+        return;
+    for (const auto &span : use->whole)
+        out.push_back(span.job);
+    if (!whole)
+        for (const auto &span : use->parts)
+            out.push_back(span.job);
 }
 
 size_t Schedule::bytes() const

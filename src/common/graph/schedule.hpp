@@ -112,7 +112,8 @@ public:
     Filter *filter(VertexId v); // nullptr when nothing below was used
     // The spans of those who have the whole vertex, or a part, by start.
     std::span<const Span> users(VertexId v) const;
-    bool has_parts(VertexId v) const;
+    // Adds those who have the vertex as a whole, and without `whole` also a part of it, or passed a leaf.
+    void collect_jobs(VertexId v, bool whole, std::vector<JobSlot> &out) const;
     size_t bytes() const;
 
 private:

@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "common/graph/changes.hpp"
 #include "common/graph/emit.hpp"
 #include "common/graph/find.hpp"
 #include "common/graph/matcher.hpp"
@@ -367,7 +368,7 @@ TEST(Matcher, GrowsShrinksAndReleasesInPart)
     ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, nodes(2), 0));
     EXPECT_FALSE(matcher.match(MatchOp::allocate, 2, nodes(1), 0));
     VertexId rack = *matcher.graph().find_path("/cluster0/rack0");
-    matcher.grow(rack, [&](Graph &graph) {
+    matcher.grow({rack}, [&](Graph &graph) {
         VertexId node = graph.add(rack, {.type = "node", .id = 2, .rank = 2});
         graph.add_many(node, {.type = "core"}, 4, 1);
     });
@@ -376,7 +377,7 @@ TEST(Matcher, GrowsShrinksAndReleasesInPart)
     EXPECT_EQ(nodes_of(matcher, match->use), (std::set<int64_t> {2}));
     VertexId node0 = *matcher.graph().find_path("/cluster0/rack0/node0");
     // Something new inside what a job has: it is not free, and goes with the rest.
-    matcher.grow(node0, [&](Graph &graph) { graph.add(node0, {.type = "gpu", .id = 9}); });
+    matcher.grow({node0}, [&](Graph &graph) { graph.add(node0, {.type = "gpu", .id = 9}); });
     auto gpu = request_of(matcher.graph(),
                           R"([{"type":"slot","count":3,"label":"s","with":[{"type":"gpu","count":1}]}])");
     EXPECT_EQ(matcher.match(MatchOp::allocate, 5, gpu, 0).error().errnum(), EBUSY);
@@ -392,6 +393,107 @@ TEST(Matcher, GrowsShrinksAndReleasesInPart)
     ASSERT_TRUE(matcher.cancel(2));
     ASSERT_TRUE(matcher.cancel(3));
     EXPECT_TRUE(matcher.match(MatchOp::allocate, 4, nodes(2), 0));
+}
+
+TEST(Matcher, GrowsAtSeveralPlacesOrNotAtAll)
+{
+    Matcher matcher(machine({.nodes = 2, .sockets = 1, .gpus = 0}), {.policy = policy("low")});
+    const Graph &graph = matcher.graph();
+    size_t vertices = graph.vertex_count(), edges = graph.edge_count();
+    auto whole = [&](int nodes) {
+        return request_of(
+            graph,
+            fmt::format(
+                R"([{{"type":"node","count":{},"exclusive":true,"with":[{{"type":"slot","count":1,"label":"s","with":[{{"type":"core","count":1}}]}}]}}])",
+                nodes));
+    };
+    auto vertex = [](const char *key, const char *type, const char *path, int id) {
+        return fmt::format(
+            R"({{"id":"{}","metadata":{{"type":"{}","id":{},"rank":-1,"paths":{{"containment":"{}"}}}}}})",
+            key, type, id, path);
+    };
+    auto document = [&](const std::string &last) {
+        return Json::parse_or_throw(fmt::format(R"({{"graph":{{"nodes":[{},{},{},{},{}],"edges":[]}}}})",
+                                                vertex("1", "socket", "/cluster0/rack0/node0/socket0", 0),
+                                                vertex("2", "socket", "/cluster0/rack0/node1/socket0", 0),
+                                                vertex("3", "core", "/cluster0/rack0/node0/socket0/core9", 9),
+                                                vertex("4", "core", "/cluster0/rack0/node1/socket0/core9", 9),
+                                                last));
+    };
+    // Both nodes are held as a whole while they grow.
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, whole(1), 0));
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 2, whole(1), 0));
+    auto orphan = add_subgraph(matcher, document(vertex("5", "core", "/cluster0/rack9/node9/core0", 0)));
+    ASSERT_FALSE(orphan);
+    EXPECT_EQ(graph.vertex_count(), vertices);
+    EXPECT_EQ(graph.edge_count(), edges);
+    auto added = add_subgraph(matcher, document(vertex("5", "rack", "/cluster0/rack0", 0)));
+    ASSERT_TRUE(added) << added.error().text();
+    EXPECT_EQ(added->size(), 2u);
+    EXPECT_EQ(graph.vertex_count(), vertices + 2);
+    for (int64_t id : {1, 2})
+        ASSERT_TRUE(matcher.cancel(id));
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 3, whole(2), 0));
+    ASSERT_TRUE(matcher.cancel(3));
+    auto cores =
+        request_of(graph, R"([{"type":"slot","count":10,"label":"s","with":[{"type":"core","count":1}]}])");
+    EXPECT_TRUE(matcher.match(MatchOp::allocate, 4, cores, 0)) << "all ten cores are free";
+}
+
+TEST(Matcher, ShrinkFindsTheJobsThatAreThere)
+{
+    Matcher matcher(machine({.nodes = 3, .sockets = 2, .gpus = 0}), {.policy = policy("low")});
+    const Graph &graph = matcher.graph();
+    auto one = [&](const char *type, const char *exclusive) {
+        return request_of(
+            graph,
+            fmt::format(
+                R"([{{"type":"{}","count":1{},"with":[{{"type":"slot","count":1,"label":"s","with":[{{"type":"core","count":1}}]}}]}}])",
+                type, exclusive));
+    };
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, one("node", R"(,"exclusive":true)"), 0)); // node0
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 2, one("node", ""), 0)); // node1, socket0
+    ASSERT_TRUE(matcher.match(MatchOp::allocate_orelse_reserve, 3, one("node", R"(,"exclusive":true)"), 0));
+    auto at = [&](const char *path) {
+        return matcher.jobs_touching(*graph.find_path(path));
+    };
+    EXPECT_EQ(at("/cluster0/rack0/node0/socket1"), std::vector<int64_t> {1});
+    EXPECT_EQ(at("/cluster0/rack0/node0/socket1/core4"), std::vector<int64_t> {1});
+    EXPECT_EQ(at("/cluster0/rack0/node1"), std::vector<int64_t> {2});
+    EXPECT_EQ(at("/cluster0/rack0/node1/socket1"), std::vector<int64_t> {});
+    EXPECT_EQ(at("/cluster0/rack0/node2"), std::vector<int64_t> {3});
+    EXPECT_EQ(at("/cluster0/rack0").size(), 3u);
+    size_t edges = graph.edge_count();
+    matcher.shrink(*graph.find_path("/cluster0/rack0/node1"));
+    EXPECT_EQ(graph.edge_count(), edges - 13);
+    EXPECT_FALSE(matcher.find(2));
+    EXPECT_TRUE(matcher.find(1) && matcher.find(3));
+    // The slot of the job that is gone is used again, by another one.
+    ASSERT_TRUE(matcher.cancel(1));
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 4, one("node", ""), 0));
+    EXPECT_EQ(at("/cluster0/rack0/node0"), std::vector<int64_t> {4});
+}
+
+TEST(Matcher, CountsItsMatches)
+{
+    Matcher matcher(machine({.nodes = 1, .sockets = 1, .cores = 1}), {.policy = policy("low")});
+    auto core = request_of(matcher.graph(),
+                           R"([{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}])");
+    ASSERT_TRUE(matcher.match(MatchOp::satisfiability, 0, core, 0));
+    EXPECT_EQ(matcher.stats().succeeded.count(), 0u);
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1, core, 0));
+    ASSERT_FALSE(matcher.match(MatchOp::allocate, 2, core, 0));
+    EXPECT_EQ(matcher.stats().succeeded.count(), 1u);
+    EXPECT_EQ(matcher.stats().failed.job_with_most(), 2);
+    matcher.reset_stats();
+    EXPECT_EQ(matcher.stats().succeeded.count(), 0u);
+    EXPECT_EQ(matcher.stats().succeeded.total(), 1u);
+    MatchTimes times;
+    for (double seconds : {2.0, 4.0, 9.0})
+        times.add(0, 1, seconds);
+    EXPECT_DOUBLE_EQ(times.mean(), 5);
+    EXPECT_DOUBLE_EQ(times.variance(), 13);
+    EXPECT_DOUBLE_EQ(times.least(), 2);
 }
 
 TEST(Matcher, SaysWhyAJobWaits)
