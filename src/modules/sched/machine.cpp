@@ -64,21 +64,37 @@ Machine::Machine(ResourceSet all, const MachineOptions &options)
     Graph machine = graph_from(all_, options.ignore_scheduling);
     // Nothing is up before somebody says so.
     for (VertexId host : std::vector<VertexId>(machine.hosts().begin(), machine.hosts().end()))
-        if (machine[host].rank >= 0)
+        if (machine[host].rank >= 0) {
             machine.set_down(host, true);
+            if (machine[host].rank < int32_t(ResourceSet::max_ranks))
+                told_down_.add(uint32_t(machine[host].rank));
+        }
     graph::MatcherOptions matching = options.matching;
     matching.graph_end = graph_end(all_.expiration());
     matcher_ = std::make_unique<graph::Matcher>(std::move(machine), std::move(matching));
 }
 
+void Machine::reconfigure(const MachineOptions &options)
+{
+    format_ = options.format;
+    matcher_->reconfigure(options.matching);
+}
+
 void Machine::set_up(const Idset &ranks, bool up)
 {
+    if (up)
+        told_down_ -= ranks;
+    else
+        told_down_ |= ranks;
     for (uint32_t rank : ranks) {
         if (!all_.find(rank))
             continue;
-        for (VertexId host : matcher_->graph().of_rank(int(rank)))
-            matcher_->set_down(host, !up);
-        if (up)
+        bool held = false;
+        for (VertexId host : matcher_->graph().of_rank(int(rank))) {
+            held = held || held_down_.contains(host);
+            matcher_->set_down(host, !up || held_down_.contains(host));
+        }
+        if (up && !held)
             up_.add(rank);
         else
             up_.remove(rank);
@@ -96,8 +112,10 @@ void Machine::set_reason(const Idset &ranks, std::string_view reason)
 void Machine::shrink(const Idset &ranks)
 {
     for (uint32_t rank : ranks)
-        for (VertexId host : std::vector<VertexId>(matcher_->graph().of_rank(int(rank))))
+        for (VertexId host : std::vector<VertexId>(matcher_->graph().of_rank(int(rank)))) {
             matcher_->shrink(host);
+            held_down_.erase(host);
+        }
     all_ = all_.without(ranks);
     up_ -= ranks;
 }
@@ -126,12 +144,18 @@ Expected<void> Machine::feasible(const graph::JobRequest &request)
     return fail(EOVERFLOW, "never satisfiable: {}", matcher_->explain(request, 0));
 }
 
-void Machine::add_host_resources(VertexId v, std::map<uint32_t, ResourceSet::NodeShape> &shapes) const
+VertexId Machine::host_of(VertexId v) const
 {
     const Graph &graph = matcher_->graph();
-    VertexId host = v;
-    while (host != graph::no_vertex && !graph.is_host(graph[host].type))
-        host = graph[host].parent;
+    while (v != graph::no_vertex && !graph.is_host(graph[v].type))
+        v = graph[v].parent;
+    return v;
+}
+
+void Machine::add_host_resources(VertexId v, Shapes &shapes) const
+{
+    const Graph &graph = matcher_->graph();
+    VertexId host = host_of(v);
     if (host == graph::no_vertex || graph[host].rank < 0)
         return;
     auto &shape = shapes[uint32_t(graph[host].rank)];
@@ -149,12 +173,8 @@ void Machine::add_host_resources(VertexId v, std::map<uint32_t, ResourceSet::Nod
     }
 }
 
-ResourceSet Machine::resources_of(const graph::JobUse &use, const graph::JobRequest *request) const
+ResourceSet Machine::set_of(Shapes shapes) const
 {
-    std::map<uint32_t, ResourceSet::NodeShape> shapes;
-    for (const auto &one : use.allocation)
-        if (one.exclusive && !one.covered)
-            add_host_resources(one.vertex, shapes);
     ResourceSet out;
     std::shared_ptr<const ResourceSet::NodeShape> last; // nodes tend to give the same
     for (auto &[rank, shape] : shapes) {
@@ -163,6 +183,16 @@ ResourceSet Machine::resources_of(const graph::JobUse &use, const graph::JobRequ
         if (const auto *node = all_.find(rank))
             out.merge_node(*node, last);
     }
+    return out;
+}
+
+ResourceSet Machine::resources_of(const graph::JobUse &use, const graph::JobRequest *request) const
+{
+    Shapes shapes;
+    for (const auto &one : use.allocation)
+        if (one.exclusive && !one.covered)
+            add_host_resources(one.vertex, shapes);
+    ResourceSet out = set_of(std::move(shapes));
     for (const auto &[name, ranks] : all_.properties())
         if (Idset own = ranks & out.ranks(); !own.empty() && !name.starts_with('+'))
             (void)out.add_property(name, own);
@@ -183,6 +213,8 @@ Expected<void> Machine::take(int64_t id, const ResourceSet &resources)
                            : graph::picks_of(matcher_->graph(), resources);
     if (!picks)
         return std::unexpected(picks.error());
+    if (std::max(resources.starttime(), resources.expiration()) > double(graph_end(0)))
+        return fail(EINVAL, "R: execution.starttime or expiration is later than {}", graph_end(0));
     auto start = graph::Time(resources.starttime());
     auto end = resources.expiration() > 0 ? graph::Time(std::ceil(resources.expiration())) : graph_end(0);
     return matcher_->restore(id, *picks, start, std::max(end, start + 1), false);
@@ -201,19 +233,35 @@ void Machine::free(int64_t id, const Idset &ranks)
     });
 }
 
+Expected<bool> Machine::release(int64_t id, const ResourceSet &part)
+{
+    const auto *use = matcher_->find(id);
+    if (!use)
+        return fail(ENOENT, "there is no job {}", id);
+    auto picks = graph::picks_of(matcher_->graph(), part);
+    if (!picks)
+        return std::unexpected(picks.error());
+    std::set<VertexId> gone;
+    for (const auto &pick : *picks)
+        gone.insert(pick.vertex);
+    // Who has a node as a whole gives it back with all that R can name of it.
+    ResourceSet had = resources_of(*use);
+    for (const auto &node : had.nodes())
+        if (part.contains(had.subset(Idset {node.rank})))
+            for (VertexId host : matcher_->graph().of_rank(int(node.rank)))
+                gone.insert(host);
+    return matcher_->release(id, [&](VertexId v) { return gone.contains(v); });
+}
+
 ResourceSet Machine::allocated() const
 {
-    std::map<uint32_t, ResourceSet::NodeShape> shapes;
+    Shapes shapes;
     for (const auto &[id, use] : matcher_->jobs())
         if (!use.reserved)
             for (const auto &one : use.allocation)
                 if (one.exclusive && !one.covered)
                     add_host_resources(one.vertex, shapes);
-    ResourceSet out;
-    for (auto &[rank, shape] : shapes)
-        if (const auto *node = all_.find(rank))
-            out.merge_node(*node, std::make_shared<const ResourceSet::NodeShape>(std::move(shape)));
-    return out;
+    return set_of(std::move(shapes));
 }
 
 } // namespace flux

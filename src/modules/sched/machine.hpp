@@ -2,6 +2,7 @@
 // messages, no clock.
 #pragma once
 #include <memory>
+#include <set>
 
 #include "common/graph/emit.hpp"
 #include "common/graph/matcher.hpp"
@@ -25,8 +26,12 @@ public:
     const ResourceSet &all() const { return all_; }
     const Idset &up() const { return up_; }
     ResourceSet allocated() const; // by all jobs together
+    ResourceSet down() const;      // also single cores and gpus that were set down
     graph::Matcher &matcher() { return *matcher_; }
     const graph::Matcher &matcher() const { return *matcher_; }
+    graph::MatchFormat format() const { return format_; }
+    // What can change without another graph: policy, traverser, divisible types, subsystems, format.
+    void reconfigure(const MachineOptions &options);
 
     void set_up(const Idset &ranks, bool up);
     void set_reason(const Idset &ranks, std::string_view reason); // why ranks are down
@@ -45,12 +50,30 @@ public:
     // All that the job has, or what it has on these ranks.
     void free(int64_t id);
     void free(int64_t id, const Idset &ranks);
+    // A part of what the job has. True when nothing is left; ENOENT when it is not there.
+    Expected<bool> release(int64_t id, const ResourceSet &part);
+
+    // --- machine_changes.cpp: what administrators change
+    // What was set down stays so until it is set up again. ENOENT; EINVAL to set up what the resource module
+    // says is down.
+    Expected<void> set_status(std::string_view path, bool up);
+    // New nodes have ranks below `brokers` that no other node has, or none. EINVAL, ENOENT.
+    Expected<void> add_subgraph(const Json &jgf, uint32_t brokers);
+    // EBUSY while a job uses something of it.
+    Expected<void> remove_subgraph(std::string_view path);
 
 private:
-    void add_host_resources(graph::VertexId v, std::map<uint32_t, ResourceSet::NodeShape> &shapes) const;
+    using Shapes = std::map<uint32_t, ResourceSet::NodeShape>; // by rank
+    void add_host_resources(graph::VertexId v, Shapes &shapes) const;
+    ResourceSet set_of(Shapes shapes) const; // what of it the instance has
+    graph::VertexId host_of(graph::VertexId v) const;
+    Expected<void> check_hosts(const std::vector<graph::VertexId> &added, uint32_t brokers) const;
+    void adopt_hosts(const std::vector<graph::VertexId> &added);
 
     ResourceSet all_;
     Idset up_;
+    Idset told_down_;                     // by the resource module
+    std::set<graph::VertexId> held_down_; // by set_status
     graph::MatchFormat format_;
     std::unique_ptr<graph::Matcher> matcher_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <sstream>
 
 namespace flux {
@@ -179,6 +180,40 @@ void read_queue_table(const Json &table, SchedConfig &out)
     }
 }
 
+// The resource table with its defaults.
+Json resources_as_set(const Json &table)
+{
+    Json out {{"load-file", nullptr},          {"load-format", "rv1exec"},
+              {"load-allowlist", nullptr},     {"policy", default_policy},
+              {"match-format", "rv1_nosched"}, {"subsystems", "containment"},
+              {"reserve-vtx-vec", 0},          {"prune-filters", "ALL:core,ALL:node"},
+              {"update-interval", 0},          {"traverser", "simple"}};
+    for (auto [key, value] : table.members())
+        if (key != "match-format" || graph::parse_match_format(value.string_view()))
+            out.set(key == "match-policy" ? "policy" : key, value);
+    return out;
+}
+
+// The queue table likewise; what holds for all queues, then what for single ones.
+Json queues_as_set(const Json &table)
+{
+    QueueOptions defaults;
+    Json queue {{"queue-depth", defaults.queue_depth}, {"max-queue-depth", defaults.max_queue_depth}};
+    Json policy {{"reservation-depth", defaults.reservation_depth},
+                 {"max-reservation-depth", defaults.max_reservation_depth}};
+    Json out {{"queue-policy", "fcfs"}};
+    for (auto [key, value] : table.members()) {
+        if (key == "queue-params" || key == "policy-params")
+            for (auto [name, number] : parameters(value, queue_table, key).members())
+                (name.ends_with("queue-depth") ? queue : policy).set(name, number);
+        else
+            out.set(key, value);
+    }
+    out.set("queue-params", queue);
+    out.set("policy-params", policy);
+    return out;
+}
+
 void read_queues(const Json &queues, SchedConfig &out)
 {
     for (auto [name, settings] : queues.members())
@@ -227,7 +262,26 @@ SchedConfig SchedConfig::parse(const Json &config, const std::vector<std::string
     read_resource_table(resource, out);
     read_queues(config["queues"], out);
     read_queue_table(queue, out);
+    out.resource_params = resources_as_set(resource);
+    out.queue_params = queues_as_set(queue);
     return out;
+}
+
+ResourceSet SchedConfig::load_resources(const Json &instance) const
+{
+    if (load_file.empty())
+        return value_or_throw(ResourceSet::from_json(instance));
+    std::ifstream file(load_file);
+    std::ostringstream text;
+    if (!file || !(text << file.rdbuf()))
+        throw Error(ENOENT, "[{}] load-file: cannot read {}", resource_table, load_file);
+    Json json = Json::parse_or_throw(text.str());
+    if (load_format.starts_with("jgf")) {
+        auto set = value_or_throw(ResourceSet::from_json(instance));
+        set.set_scheduling(json);
+        return set;
+    }
+    return value_or_throw(ResourceSet::from_json(json));
 }
 
 size_t SchedConfig::queue_of(std::string_view name) const

@@ -19,11 +19,15 @@ struct SchedConfig {
     std::string load_format = "rv1exec";
     std::vector<Queue> queues;                        // at least one; without [queues] it is "default"
     std::map<std::string, size_t, std::less<>> index; // of every queue, virtual ones with their parent's
+    Json resource_params = Json::object();            // the tables as they hold, for people
+    Json queue_params = Json::object();
 
     // Module arguments ("queue-policy=easy") win over the tables. EINVAL, ERANGE or ENOENT names table and
     // key.
     static SchedConfig parse(const Json &config, const std::vector<std::string> &arguments); // throws Error
     size_t queue_of(std::string_view name) const; // the first for a name that is not known
+    // What is scheduled: `instance` (R), or what load_file says instead. Throws Error.
+    ResourceSet load_resources(const Json &instance) const;
 };
 
 } // namespace flux

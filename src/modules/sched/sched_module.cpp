@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <fstream>
-#include <sstream>
 
 #include "common/module/module.hpp"
 #include "common/runtime/sync.hpp"
 #include "common/types/job_id.hpp"
-#include "modules/sched/machine.hpp"
-#include "modules/sched/sched_config.hpp"
+#include "modules/sched/queue_stats.hpp"
+#include "modules/sched/resource_service.hpp"
+#include "modules/sched/status_view.hpp"
 
 namespace flux {
 
@@ -21,9 +20,9 @@ using graph::JobQueue;
 using graph::QueueDecision;
 using graph::QueueOptions;
 
-class Sched : public Module {
+class Sched : public Module, private SchedulerAccess {
 public:
-    explicit Sched(Context &context) : Module(context)
+    explicit Sched(Context &context) : Module(context), resource_service_(handle(), *this)
     {
         serve("alloc", role::owner, &Sched::alloc);
         serve("cancel", role::owner, &Sched::cancel);
@@ -33,6 +32,9 @@ public:
         serve("resource-status", role::any, &Sched::resource_status);
         serve("config-reload", role::owner, &Sched::config_reload);
         serve_topic("feasibility.check", role::any, &Sched::feasibility);
+        serve_topic("sched-fluxion-qmanager.params", role::any, &Sched::queue_params);
+        serve_topic("sched-fluxion-qmanager.stats-get", role::any, &Sched::queue_stats);
+        serve_topic("sched-fluxion-qmanager.stats-clear", role::owner, &Sched::clear_queue_stats);
     }
     // The resources are known once every broker has told of its own, and brokers join when this one has
     // started.
@@ -40,17 +42,19 @@ public:
     {
         configure(SchedConfig::parse(context().config(), context().arguments()));
         spawn(begin());
-        co_await add_service("feasibility");
+        for (const auto *name : {"feasibility", "sched-fluxion-resource", "sched-fluxion-qmanager"})
+            co_await add_service(name);
     }
     Json stats() const override
     {
         Json queues = Json::object();
         for (size_t i = 0; i < queues_.size(); i++)
-            queues.set(config_.queues[i].name, queue_stats(queues_[i]));
+            queues.set(config_.queues[i].name, QueueStats::summary(queues_[i]));
         size_t allocated = 0, reserved = 0; // jobs
         if (machine_)
             for (const auto &[id, use] : machine_->matcher().jobs())
-                ++(use.reserved ? reserved : allocated);
+                if (!resource_service_.has_job(id))
+                    ++(use.reserved ? reserved : allocated);
         return Json {{"pending", pending_.size()},
                      {"allocations", allocations_},
                      {"matched", Json {{"allocated", allocated}, {"reserved", reserved}}},
@@ -91,19 +95,51 @@ private:
             }
         queues_ = std::move(fresh);
     }
-    Json queue_stats(const JobQueue &queue) const
+
+    // --- what the further services see of this one
+    bool ready() const override { return ready_; }
+    Machine &machine() override
     {
-        const auto &counts = queue.counts();
-        static constexpr const char *names[] = {"fcfs", "easy", "hybrid", "conservative"};
-        return Json {{"policy", names[size_t(queue.options().policy)]},
-                     {"queue_depth", queue.options().queue_depth},
-                     {"max_queue_depth", queue.options().max_queue_depth},
-                     {"pending", queue.size()},
-                     {"action_counts", Json {{"running", counts.started},
-                                             {"backfilled", counts.backfilled},
-                                             {"reserved", counts.reserved},
-                                             {"rejected", counts.denied},
-                                             {"passes", counts.passes}}}};
+        if (!ready_)
+            throw Error(EAGAIN, "the scheduler does not know the resources yet");
+        return *machine_;
+    }
+    const SchedConfig &config() const override { return config_; }
+    graph::Time now() const override { return graph::Time(std::floor(wall_time())); }
+    uint32_t brokers() const override { return size(); }
+    bool is_pending(int64_t id) const override { return pending_.contains(JobId(uint64_t(id))); }
+    Json status() override
+    {
+        if (!machine_)
+            throw Error(EAGAIN, "the scheduler does not know the resources yet");
+        return shown_.get(*machine_);
+    }
+    void use_changed(bool freed) override
+    {
+        shown_.use_changed();
+        if (freed)
+            replan();
+    }
+    void machine_changed() override
+    {
+        shown_.machine_changed();
+        for (auto &queue : queues_)
+            queue.machine_changed();
+        resource_service_.tell_watchers();
+        plan_soon();
+    }
+    Json queue_params(Request &) { return Json {{"params", config_.queue_params}}; }
+    Json queue_stats(Request &)
+    {
+        Json queues = Json::object();
+        for (size_t i = 0; i < queues_.size(); i++)
+            queues.set(config_.queues[i].name, stats_.full(config_.queues[i].name, queues_[i]));
+        return Json {{"queues", queues}};
+    }
+    Json clear_queue_stats(Request &)
+    {
+        stats_.clear();
+        return {};
     }
 
     Task<> begin()
@@ -113,38 +149,26 @@ private:
         auto first = co_await acquire_->next();
         if (!first)
             throw Error(EPROTO, "resource.acquire ended before its first answer");
-        machine_ = std::make_unique<Machine>(load(first->json().get<Json>("resources")), config_.machine);
+        resource_service_.loading();
+        machine_ = std::make_unique<Machine>(config_.load_resources(first->json().get<Json>("resources")),
+                                             config_.machine);
+        resource_service_.loaded();
         machine_->set_up(value_or_throw(Idset::parse(first->json().get<std::string>("up"))), true);
         spawn(follow_resources());
         Json partial {{"partial-ok", true}};
         auto hello = handle().stream("job-manager.sched-hello", partial);
         while (auto job = co_await hello.next())
             take_over(job->json());
+        ready_ = true;
+        resource_service_.tell_watchers();
         Json mode {{"mode", "unlimited"}};
         co_await rpc("job-manager.sched-ready", mode);
-    }
-    // The instance's R, or what the configuration says instead.
-    ResourceSet load(const Json &resources) const
-    {
-        if (config_.load_file.empty())
-            return value_or_throw(ResourceSet::from_json(resources));
-        std::ifstream file(config_.load_file);
-        std::ostringstream text;
-        if (!file || !(text << file.rdbuf()))
-            throw Error(ENOENT, "[sched-fluxion-resource] load-file: cannot read {}", config_.load_file);
-        Json json = Json::parse_or_throw(text.str());
-        if (config_.load_format.starts_with("jgf")) {
-            auto set = value_or_throw(ResourceSet::from_json(resources));
-            set.set_scheduling(json);
-            return set;
-        }
-        return value_or_throw(ResourceSet::from_json(json));
     }
     void take_over(const Json &job)
     {
         if (!job["R"])
             return;
-        shown_.allocated = {};
+        shown_.use_changed();
         auto id = job.get<uint64_t>("id");
         auto R = ResourceSet::from_json(job["R"]);
         if (R && job["free"])
@@ -152,6 +176,8 @@ private:
         auto taken = R ? machine_->take(int64_t(id), *R) : Expected<void>(std::unexpected(R.error()));
         if (!taken)
             log(LogLevel::err, "job {}: its resources cannot be taken over: {}", id, taken.error().text());
+        else
+            stats_.started(config_.queues.front().name, int64_t(id)); // its own is not told
     }
     Task<> follow_resources()
     {
@@ -164,16 +190,15 @@ private:
             machine_->set_up(ranks("down"), false);
             if (auto gone = ranks("shrink"); !gone.empty()) {
                 machine_->shrink(gone);
-                shown_ = {};
-                for (auto &queue : queues_)
-                    queue.machine_changed();
+                machine_changed();
             }
             if (Json expiration = json["expiration"]; expiration.is_number()) {
                 machine_->set_expiration(expiration.as<double>());
-                shown_ = {};
+                shown_.machine_changed();
             }
             if (!ranks("down").empty())
                 spawn(learn_reasons());
+            resource_service_.tell_watchers();
             replan();
         }
     }
@@ -224,13 +249,12 @@ private:
     void plan_slice()
     {
         planning_ = false;
-        auto now = graph::Time(std::floor(wall_time()));
         bool complete = true;
         std::vector<QueueDecision> decisions;
         // No queue is always the first.
         for (size_t i = 0; i < queues_.size(); i++) {
             auto &queue = queues_[(i + turn_) % queues_.size()];
-            complete = queue.plan(machine_->matcher(), now, slice_effort, decisions) && complete;
+            complete = queue.plan(machine_->matcher(), now(), slice_effort, decisions) && complete;
         }
         turn_++;
         for (auto &decision : decisions)
@@ -252,6 +276,7 @@ private:
             untold_.push_back(found->first);
             return;
         case QueueDecision::Kind::deny:
+            stats_.rejected(config_.queues[job.queue].name, decision.id);
             job.request.respond(Json {{"id", decision.id}, {"type", 2}, {"note", decision.text}});
             break;
         case QueueDecision::Kind::start:
@@ -266,7 +291,8 @@ private:
         double now = wall_time();
         double limit = machine_->all().expiration();
         R.set_starttime(now);
-        shown_.allocated = {};
+        shown_.use_changed();
+        stats_.started(config_.queues[job.queue].name, id);
         R.set_expiration(job.duration > 0
                              ? (limit > 0 ? std::min(limit, now + job.duration) : now + job.duration)
                              : limit);
@@ -305,14 +331,13 @@ private:
     {
         co_await sleep_for(loop(), seconds(tell_after));
         telling_ = false;
-        auto now = graph::Time(std::floor(wall_time()));
         std::map<std::string, std::string> known; // jobs that ask for the same wait for the same
         for (auto &queue : queues_) {
             size_t place = 0;
             for (const auto *job : queue.first(told_in_order)) {
                 bool looked_at = place++ == 0 || queue.options().policy != QueueOptions::Policy::fcfs;
                 Pending &pending = pending_.at(JobId(uint64_t(job->id)));
-                tell(*job, pending, looked_at ? reason_of(*job, pending, now, known) : behind_others);
+                tell(*job, pending, looked_at ? reason_of(*job, pending, now(), known) : behind_others);
             }
         }
         // Those behind them hear that once, and what is expected of them when that changes.
@@ -359,6 +384,7 @@ private:
         if (found == pending_.end())
             return;
         found->second.request.respond(Json {{"id", id.value()}, {"type", 3}});
+        stats_.canceled(config_.queues[found->second.queue].name, int64_t(id.value()));
         queues_[found->second.queue].remove(int64_t(id.value()), machine_->matcher());
         pending_.erase(found);
         plan_soon();
@@ -366,10 +392,11 @@ private:
     void free(Request request)
     {
         auto id = int64_t(request.get<uint64_t>("id"));
-        shown_.allocated = {};
-        if (request.find<bool>("final").value_or(false))
+        shown_.use_changed();
+        if (request.find<bool>("final").value_or(false)) {
             machine_->free(id);
-        else
+            stats_.freed(id);
+        } else
             machine_->free(id, value_or_throw(ResourceSet::from_json(request.get<Json>("R"))).ranks());
         replan();
     }
@@ -377,8 +404,11 @@ private:
     {
         for (auto pair : request.get<Json>("jobs").elements()) {
             JobId id(pair[size_t(0)].as<uint64_t>());
-            if (auto found = pending_.find(id); found != pending_.end())
-                queues_[found->second.queue].set_priority(int64_t(id.value()), pair[size_t(1)].as<int64_t>());
+            auto found = pending_.find(id);
+            if (found == pending_.end())
+                continue;
+            queues_[found->second.queue].set_priority(int64_t(id.value()), pair[size_t(1)].as<int64_t>());
+            stats_.reprioritized(config_.queues[found->second.queue].name);
         }
         plan_soon();
     }
@@ -392,20 +422,7 @@ private:
         replan();
         return {};
     }
-    Json resource_status(Request &)
-    {
-        if (!machine_)
-            throw Error(EAGAIN, "the scheduler does not know the resources yet");
-        if (!shown_.all || shown_.up != machine_->up()) {
-            const auto &all = machine_->all();
-            shown_.up = machine_->up();
-            shown_.all = all.to_json();
-            shown_.down = all.without(machine_->up()).to_json();
-        }
-        if (!shown_.allocated)
-            shown_.allocated = machine_->allocated().to_json();
-        return Json {{"all", shown_.all}, {"down", shown_.down}, {"allocated", shown_.allocated}};
-    }
+    Json resource_status(Request &) { return status(); }
     Json feasibility(Request &request)
     {
         auto jobspec = value_or_throw(Jobspec::parse(request.get<Json>("jobspec")));
@@ -424,17 +441,13 @@ private:
         return {};
     }
 
-    // The last resource-status, as far as it still holds; `all` and `down` are made from these ranks that are
-    // up.
-    struct Shown {
-        Idset up;
-        Json all, down, allocated;
-    };
-
     SchedConfig config_;
     std::unique_ptr<Stream> acquire_;
     std::unique_ptr<Machine> machine_;
-    Shown shown_;
+    ResourceService resource_service_;
+    StatusView shown_;
+    QueueStats stats_;
+    bool ready_ = false;
     std::vector<JobQueue> queues_;
     std::unordered_map<JobId, Pending> pending_;
     std::deque<JobId> untold_; // there is something that they were not told

@@ -1,0 +1,17 @@
+#include "modules/sched/status_view.hpp"
+
+namespace flux {
+
+Json StatusView::get(const Machine &machine)
+{
+    if (!all_ || up_ != machine.up()) {
+        up_ = machine.up();
+        all_ = machine.all().to_json();
+        down_ = machine.down().to_json();
+    }
+    if (!allocated_)
+        allocated_ = machine.allocated().to_json();
+    return Json {{"all", all_}, {"down", down_}, {"allocated", allocated_}};
+}
+
+} // namespace flux
