@@ -12,9 +12,10 @@ FLUX_STORY=outside
 . "$(dirname "$0")/story.sh"
 
 # The build may be where a guest cannot look: it gets copies of what it runs.
-cp "$FLUX_BUILD_BIN/flux" "$directory/flux"
+cp "$FLUX_BUILD_BIN/flux" "$FLUX_BUILD_BIN/flux-ion-resource" "$directory"
 guest() { setpriv --reuid=65534 --regid=65534 --clear-groups "$directory/flux" "$@"; }
-export -f guest
+ion() { setpriv --reuid=65534 --regid=65534 --clear-groups "$directory/flux-ion-resource" "$@" 2>&1; }
+export -f guest ion
 export directory
 
 text=$(flux start -Srundir="$directory" bash -c 'guest getattr size 2>&1; echo "status $?"')
@@ -40,6 +41,15 @@ text=$(flux start -Srundir="$directory" --conf=access.allow-guest-user=true bash
     try peek job info "$job" R
     try output job attach "$job"
     flux cancel "$job"
+    echo "found $(ion find --format=simple -q status=up | tail -1)"
+    printf "version: 9999\nresources: [{type: slot, count: 1, label: s, with: [{type: core, count: 1}]}]\n" >"$directory/j"
+    printf "tasks: [{command: [a], slot: s, count: {per_slot: 1}}]\nattributes: {system: {duration: 1}}\n" >>"$directory/j"
+    echo "{}" >"$directory/empty"
+    for change in "match allocate $directory/j" "cancel 0" "update $directory/empty 0" "set-status /cluster0 down" \
+        "set-property /cluster0 a=b" "remove-property /cluster0 a" "remove-subgraph /cluster0" \
+        "add-subgraph $directory/empty" "partial-cancel 0 $directory/empty" stats-cancel; do
+        echo "ion ${change%% *}: $(ion $change)"
+    done
     echo "size $(flux getattr size)"')
 for what in look ping list; do
     expect_match "a guest may $what" "^$what: ok" "$text"
@@ -47,5 +57,7 @@ done
 for what in write read submit set unload drain end cancel kill peek output; do
     expect_match "a guest may not $what" "^$what: no" "$text"
 done
+expect_match "a guest may look at the graph" "^found .*cluster0" "$text"
+expect "and change nothing of it" 10 "$(grep -c "^ion .*: flux-ion-resource: ERROR: .*\(not permitted\|owner\)" <<<"$text")"
 expect_match "and the instance is well" "^size 1" "$text"
 finish
