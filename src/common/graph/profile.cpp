@@ -13,8 +13,13 @@ constexpr Time beginning = std::numeric_limits<Time>::min();
 
 void Profile::Block::measure()
 {
-    least = *std::min_element(value, value + count) + offset;
-    most = *std::max_element(value, value + count) + offset;
+    least = most = value[0];
+    for (size_t i = 1; i < count; i++) {
+        least = std::min(least, value[i]);
+        most = std::max(most, value[i]);
+    }
+    least += offset;
+    most += offset;
 }
 
 Profile::Profile() : blocks_(1)
@@ -30,13 +35,13 @@ size_t Profile::block_of(Time at) const
     return size_t(after - blocks_.begin()) - 1;
 }
 
-void Profile::step_at(Time at)
+size_t Profile::step_at(Time at)
 {
     size_t number = block_of(at);
     Block *block = &blocks_[number];
     size_t place = size_t(std::upper_bound(block->time, block->time + block->count, at) - block->time);
     if (block->time[place - 1] == at)
-        return;
+        return number;
     if (block->count == block_steps) {
         Block upper;
         size_t half = block_steps / 2;
@@ -59,29 +64,28 @@ void Profile::step_at(Time at)
     block->time[place] = at;
     block->value[place] = block->value[place - 1];
     block->count++;
+    return number;
 }
 
 void Profile::add(Time start, Time end, int64_t amount)
 {
     if (start >= end || amount == 0)
         return;
-    step_at(start);
-    step_at(end);
-    for (size_t number = block_of(start); number < blocks_.size(); number++) {
+    step_at(end); // first, as it may move what is behind it
+    size_t number = step_at(start);
+    for (; number < blocks_.size() && blocks_[number].time[0] < end; number++) {
         Block &block = blocks_[number];
-        if (block.time[0] >= end)
-            break;
-        bool ends_here = number + 1 == blocks_.size() ? block.time[block.count - 1] >= end
-                                                      : blocks_[number + 1].time[0] > end;
-        if (block.time[0] >= start && !ends_here) {
+        if (block.time[0] >= start && block.time[block.count - 1] < end) {
             block.offset += amount;
             block.least += amount;
             block.most += amount;
             continue;
         }
-        for (size_t i = 0; i < block.count; i++)
-            if (block.time[i] >= start && block.time[i] < end)
-                block.value[i] += amount;
+        Time *times_end = block.time + block.count;
+        size_t first = size_t(std::lower_bound(block.time, times_end, start) - block.time);
+        size_t after = size_t(std::lower_bound(block.time + first, times_end, end) - block.time);
+        for (size_t i = first; i < after; i++)
+            block.value[i] += amount;
         block.measure();
     }
 }
@@ -91,6 +95,23 @@ int64_t Profile::used(Time at) const
     const Block &block = blocks_[block_of(at)];
     size_t place = size_t(std::upper_bound(block.time, block.time + block.count, at) - block.time);
     return block.value[place - 1] + block.offset;
+}
+
+int64_t Profile::most_used(Time from, Time duration) const
+{
+    int64_t most = used(from);
+    Time end = from + duration;
+    for (size_t number = block_of(from); number < blocks_.size(); number++) {
+        const Block &block = blocks_[number];
+        if (block.time[0] >= end)
+            break;
+        if (block.most <= most)
+            continue;
+        for (size_t i = 0; i < block.count && block.time[i] < end; i++)
+            if (block.time[i] > from)
+                most = std::max(most, block.value[i] + block.offset);
+    }
+    return most;
 }
 
 Time Profile::earliest(Time from, Time duration, int64_t limit) const

@@ -18,6 +18,8 @@ public:
     // May be negative: that takes back what was added.
     void add(Time start, Time end, int64_t amount);
     int64_t used(Time at) const;
+    // The most that is used at any time in [from, from+duration).
+    int64_t most_used(Time from, Time duration) const;
     // The first t >= from such that at most limit is used during [t, t+duration). What is used in the end is
     // at most the limit, so there always is one.
     Time earliest(Time from, Time duration, int64_t limit) const;
@@ -41,7 +43,7 @@ private:
     };
     size_t block_of(Time at) const; // the last that begins at or before it
     // Makes a step at this time, if there is none; returns its block.
-    void step_at(Time at);
+    size_t step_at(Time at);
 
     std::vector<Block> blocks_; // the first step of all is at the beginning of time
 };

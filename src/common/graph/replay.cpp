@@ -4,6 +4,7 @@
 #include <bit>
 #include <chrono>
 #include <queue>
+#include <tuple>
 
 #include "common/graph/planner.hpp"
 #include "common/graph/profile.hpp"
@@ -123,7 +124,8 @@ public:
     }
 
 private:
-    static constexpr size_t parts = 8; // classes to each doubling
+    static constexpr size_t shift = 2;
+    static constexpr size_t parts = 1 << shift; // classes to each doubling
     static constexpr size_t size = 64 * parts;
     struct Cell {
         uint64_t stamp = 0;
@@ -135,8 +137,9 @@ private:
         auto number = uint64_t(value);
         size_t octave = size_t(std::bit_width(number)) - 1;
         uint64_t base = uint64_t(1) << octave;
-        uint64_t part = octave >= 3 ? (number - base) >> (octave - 3) : (number - base) << (3 - octave);
-        uint64_t least = octave >= 3 ? base + (part << (octave - 3)) : number;
+        uint64_t part =
+            octave >= shift ? (number - base) >> (octave - shift) : (number - base) << (shift - octave);
+        uint64_t least = octave >= shift ? base + (part << (octave - shift)) : number;
         return octave * parts + size_t(part) + (up && least < number);
     }
 
@@ -264,14 +267,48 @@ private:
         plan_ = running_steps_;
         places_.clear();
     }
-    int64_t place(uint32_t job)
+
+    // Jobs of one shape that follow each other in the queue and have the same place.
+    struct Group {
+        int64_t at;
+        uint32_t first, last;
+        uint32_t next; // job in the queue, or no_job
+        bool operator>(const Group &other) const
+        {
+            return std::tie(at, first) > std::tie(other.at, other.first);
+        }
+    };
+
+    // Places the job, and with it those behind it that would get the same place: as many of its shape as
+    // there is room for. All that is planned is still looked for in the order of the queue.
+    Group place(uint32_t job, size_t most = SIZE_MAX)
     {
         const TraceJob &one = jobs_[job];
-        int64_t from = places_.bound(one, now_);
-        int64_t at = plan_.earliest(from, one.estimate, options_.procs - one.procs);
-        plan_.add(at, at + one.estimate, one.procs);
+        int64_t at = plan_.earliest(places_.bound(one, now_), one.estimate, options_.procs - one.procs);
         places_.add(one, at);
-        return at;
+        Group group {at, job, job, queue_.next(job + 1)};
+        size_t count = 1;
+        if (most > 1 && same_shape(group.next, one)) {
+            int64_t room = options_.procs - plan_.most_used(at, one.estimate);
+            most = std::min(most, size_t(room / one.procs));
+            for (; count < most && same_shape(group.next, one); count++) {
+                group.last = group.next;
+                group.next = queue_.next(group.last + 1);
+            }
+        }
+        plan_.add(at, at + one.estimate, int64_t(count) * one.procs);
+        return group;
+    }
+
+    bool same_shape(uint32_t job, const TraceJob &one) const
+    {
+        return job != no_job && jobs_[job].procs == one.procs && jobs_[job].estimate == one.estimate;
+    }
+
+    void start(const Group &group)
+    {
+        for (uint32_t job = group.first; job <= group.last; job = queue_.next(job + 1))
+            start(job);
     }
 
     // Jobs up to planned_ have a place in the plan, which stays true until a job ends before its estimate.
@@ -284,20 +321,21 @@ private:
             planned_ = 0;
             due_ = {};
         }
-        for (; !due_.empty() && due_.top().first == now_; due_.pop())
-            start(due_.top().second);
+        for (; !due_.empty() && due_.top().at == now_; due_.pop())
+            start(due_.top());
         while (could_start()) {
-            for (size_t i = 0; i < places_between_looks; i++) {
-                uint32_t job = queue_.next(planned_);
-                if (job == no_job)
-                    return;
-                planned_ = job + 1;
-                int64_t at = place(job);
-                if (at == now_)
-                    start(job);
+            uint32_t job = queue_.next(planned_);
+            for (size_t i = 0; i < places_between_looks && job != no_job; i++) {
+                Group group = place(job);
+                planned_ = group.last + 1;
+                job = group.next;
+                if (group.at == now_)
+                    start(group);
                 else
-                    due_.emplace(at, job);
+                    due_.push(group);
             }
+            if (job == no_job)
+                return;
         }
     }
 
@@ -318,8 +356,7 @@ private:
         for (uint32_t job = queue_.next(0); job != no_job;) {
             const TraceJob &one = jobs_[job];
             if (reserved < options_.depth) {
-                int64_t at = place(job);
-                at == now_ ? start(job) : void(reserved++);
+                place(job, 1).at == now_ ? start(job) : void(reserved++);
             } else if (plan_.earliest(now_, one.estimate, options_.procs - one.procs) == now_) {
                 plan_.add(now_, now_ + one.estimate, one.procs);
                 start(job);
@@ -347,7 +384,7 @@ private:
     Profile plan_;          // conservative, hybrid: the running jobs and those placed
     EarlierPlaces places_;
     uint32_t planned_ = 0;
-    Events due_;
+    std::priority_queue<Group, std::vector<Group>, std::greater<Group>> due_;
 };
 
 } // namespace

@@ -108,6 +108,12 @@ std::vector<TraceJob> random_jobs(std::mt19937 &random, size_t count, int64_t pr
         if (random() % 2)
             job.procs = 1 + job.procs / 4;
         job.estimate = job.run + (random() % 2 ? int64_t(random() % 30) : 0);
+        // Jobs of one shape that follow each other are planned together.
+        if (!jobs.empty() && random() % 3 == 0) {
+            job.procs = jobs.back().procs;
+            job.estimate = jobs.back().estimate;
+            job.run = std::min(job.run, job.estimate);
+        }
         jobs.push_back(job);
     }
     return jobs;
@@ -151,7 +157,7 @@ INSTANTIATE_TEST_SUITE_P(Replay, KnownTraces,
 TEST(Replay, GivesWhatPlanningEverythingAtEveryEventGives)
 {
     std::mt19937 random(99);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 100; round++) {
         int64_t procs = 1 + int64_t(random() % 20);
         auto jobs = random_jobs(random, 5 + random() % 60, procs);
         for (auto policy :
