@@ -2,10 +2,10 @@
 // machine in the same minute. The program runs twice: outside, where it starts instances and measures limits
 // and commands, and as the initial program of an instance, where it is a client (--inside SCENARIO).
 #pragma once
-#include <functional>
 #include <string>
 #include <vector>
 
+#include "bench/report.hpp"
 #include "common/json/json.hpp"
 
 namespace flux::bench {
@@ -23,26 +23,6 @@ inline int scaled(const Options &options, int count, int smoke_count)
 {
     return options.smoke ? smoke_count : count;
 }
-
-struct Limit {
-    std::string name; // empty: there is none
-    double value = 0;
-};
-
-struct Row {
-    std::string name;
-    double value = 0;
-    std::string unit; // "/s", "ms", "MB", "B", ""
-    Limit limit {};
-    double rung = 0;   // the first rung that is due, in the row's unit; 0: none
-    double record = 0; // where we go
-    double cpu_us =
-        0; // of the broker of rank 0 for each operation: tells more than a rate where others use the machine
-    bool more_is_better() const { return unit == "/s"; }
-};
-
-double now(); // seconds, monotonic
-double median(std::vector<double> values);
 
 // --- limits.cpp: what the machine can do without us
 double spawn_serial_ms(int count);         // posix_spawn of /bin/true until it has ended
@@ -67,6 +47,6 @@ Finished run_program(const std::vector<std::string> &argv, double timeout_s, Qui
 Json run_inside(const std::string &scenario, int count, const std::string &bin);
 
 // --- outside.cpp
-std::vector<Row> measure(const Options &options, const std::function<void(const Row &)> &report);
+void measure(const Options &options, Report &report);
 
 } // namespace flux::bench

@@ -16,7 +16,7 @@ constexpr const char *usage = R"(Usage: flux-bench [--bin=DIR] [--json=FILE] [--
 Measures this build beside the limits of this machine. All in all it takes some minutes.
 
   --bin DIR    where flux and flux-broker are (default: ../bin of this program)
-  --json FILE  also write the rows as JSON
+  --json FILE  also write the rows as JSON, after those that are in the file
   --only TEXT  only rows whose name has TEXT
   --smoke      tiny counts: only shows that everything runs
 )";
@@ -36,59 +36,6 @@ struct WorkDirectory {
     }
     std::string path;
 };
-
-std::string number(double value)
-{
-    return value >= 100 || value == 0 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
-}
-
-// How near to the limit: 1.00 is as fast as the machine itself.
-double ratio(const Row &row)
-{
-    if (row.limit.name.empty() || row.value <= 0 || row.limit.value <= 0)
-        return 0;
-    return row.more_is_better() ? row.value / row.limit.value : row.limit.value / row.value;
-}
-
-std::string rung_text(const Row &row)
-{
-    if (row.rung == 0)
-        return "";
-    auto reached = [&](double goal) {
-        return row.value > 0 && (row.more_is_better() ? row.value >= goal : row.value <= goal);
-    };
-    if (row.record > 0 && reached(row.record))
-        return "record";
-    return reached(row.rung) ? "rung" : fmt::format("below {}", number(row.rung));
-}
-
-void print_row(const Row &row)
-{
-    fmt::print("{:<42} {:>10} {:<3} {:>6} {:>8} {:<12} {}\n", row.name, number(row.value), row.unit,
-               ratio(row) > 0 ? fmt::format("{:.2f}", ratio(row)) : "",
-               row.cpu_us > 0 ? fmt::format("{:.1f} us", row.cpu_us) : "", rung_text(row),
-               row.limit.name.empty() ? "" : fmt::format("{}: {}", row.limit.name, number(row.limit.value)));
-    std::fflush(stdout);
-}
-
-Json to_json(const std::vector<Row> &rows)
-{
-    Json list = Json::array();
-    for (const auto &row : rows) {
-        Json item {{"name", row.name}, {"value", row.value}, {"unit", row.unit}};
-        if (!row.limit.name.empty())
-            item.set("limit",
-                     Json {{"name", row.limit.name}, {"value", row.limit.value}, {"ratio", ratio(row)}});
-        if (row.cpu_us > 0)
-            item.set("broker_us", row.cpu_us);
-        if (row.rung > 0)
-            item.set("rung", row.rung);
-        if (row.record > 0)
-            item.set("record", row.record);
-        list.append(item);
-    }
-    return Json {{"rows", list}, {"cores", int64_t(sysconf(_SC_NPROCESSORS_ONLN))}};
-}
 
 int run(int argc, char **argv)
 {
@@ -130,10 +77,10 @@ int run(int argc, char **argv)
     }
     WorkDirectory work;
     options.work_dir = work.path;
-    fmt::print("{:<42} {:>10} {:<3} {:>6} {:>8} {:<12} {}\n", "", "", "", "ratio", "broker", "", "limit");
-    auto rows = measure(options, print_row);
-    if (!options.json.empty())
-        std::ofstream(options.json) << to_json(rows).dump_indented() << "\n";
+    Report report(options.json, options.only);
+    report.heading();
+    measure(options, report);
+    report.write();
     return 0;
 }
 

@@ -13,12 +13,9 @@ constexpr double scenario_timeout_s = 120;
 
 class Bench {
 public:
-    Bench(const Options &options, const std::function<void(const Row &)> &report)
-        : options_(options), report_(report)
-    {
-    }
+    Bench(const Options &options, Report &report) : options_(options), report_(report) {}
 
-    std::vector<Row> run()
+    void run()
     {
         commands();
         starts();
@@ -27,22 +24,14 @@ public:
         jobs();
         memory();
         programs();
-        return std::move(rows_);
     }
 
 private:
-    bool wanted(const std::string &name) const
-    {
-        return options_.only.empty() || name.contains(options_.only);
-    }
+    bool wanted(const std::string &name) const { return report_.wants(name); }
     int scaled(int count, int smoke_count) const { return bench::scaled(options_, count, smoke_count); }
     std::string flux() const { return options_.bin + "/flux"; }
 
-    void add(Row row)
-    {
-        report_(row);
-        rows_.push_back(std::move(row));
-    }
+    void add(const Row &row) { report_.add(row); }
     // A scenario as the initial program of an instance; its result, or absent with the reason on stderr.
     Json inside(const std::string &scenario, int count, int brokers, std::vector<std::string> options = {})
     {
@@ -241,21 +230,19 @@ public:
 
 private:
     const Options &options_;
-    const std::function<void(const Row &)> &report_;
-    std::vector<Row> rows_;
+    Report &report_;
     int states_ = 0;
     bool failed_ = false;
 };
 
 } // namespace
 
-std::vector<Row> measure(const Options &options, const std::function<void(const Row &)> &report)
+void measure(const Options &options, Report &report)
 {
     Bench bench(options, report);
-    auto rows = bench.run();
+    bench.run();
     if (bench.failed())
         throw Error(EIO, "some rows could not be measured");
-    return rows;
 }
 
 } // namespace flux::bench

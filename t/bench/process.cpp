@@ -30,21 +30,6 @@ bool await_end(int pidfd, double timeout_s)
 
 } // namespace
 
-double now()
-{
-    timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return double(ts.tv_sec) + double(ts.tv_nsec) * 1e-9;
-}
-
-double median(std::vector<double> values)
-{
-    if (values.empty())
-        return 0;
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-}
-
 Finished run_program(const std::vector<std::string> &argv, double timeout_s, Quiet quiet)
 {
     std::vector<char *> args;
