@@ -139,7 +139,7 @@ void ResourceQuery::print_unmatched(const Error &error, MatchOp op, const graph:
     if (never)
         say("INFO: Unsatisfiable request\n");
     if (options_.why)
-        say("INFO: WHY: {}\n", matcher_.explain(request, 0));
+        say("INFO: WHY: {}\n", never ? matcher_.explain_never(request, 0) : matcher_.explain(request, 0));
     if (op != MatchOp::satisfiability)
         say("INFO: JOBID={}\n", next_id_);
     say("{}", frame);

@@ -3,32 +3,12 @@
 #include <chrono>
 #include <ctime>
 
-#include "common/graph/matcher.hpp"
+#include "common/graph/explain_parts.hpp"
 #include "common/graph/units.hpp"
 
 namespace flux::graph {
 
 namespace {
-
-// One type of resource that a request wants, of all its slots together.
-struct Wanted {
-    const Request *request;
-    int64_t count; // vertices, or units of a pool
-    bool exclusive;
-};
-
-void collect(const std::vector<Request> &list, int64_t times, bool in_slot, std::vector<Wanted> &out)
-{
-    for (const auto &one : list) {
-        int64_t count;
-        if (__builtin_mul_overflow(times, int64_t(std::min<uint64_t>(one.count.min(), Count::max_value)),
-                                   &count))
-            count = int64_t(Count::max_value);
-        if (one.kind == Request::Kind::resource)
-            out.push_back({&one, count, one.exclusive.value_or(in_slot)});
-        collect(one.with, count, in_slot || one.kind != Request::Kind::resource, out);
-    }
-}
 
 // How much there is of a type, in which state.
 struct Tally {
@@ -39,11 +19,6 @@ struct Tally {
     std::map<std::string, int64_t> down; // by what was said when it was drained
     Time next = Planner::forever;        // when something of it may become free
 };
-
-std::string plural(int64_t count, std::string_view word)
-{
-    return fmt::format("{} {}{}", count, word, count == 1 || word.ends_with("s") ? "" : "s");
-}
 
 std::string clock_time(Time at)
 {
@@ -56,21 +31,6 @@ std::string clock_time(Time at)
     char text[32];
     std::strftime(text, sizeof text, "%H:%M", &local);
     return text;
-}
-
-std::string condition(const Json &constraint)
-{
-    if (Json properties = constraint["properties"]; properties.is_array() && constraint.size() == 1) {
-        std::string out;
-        for (auto one : properties.elements()) {
-            std::string_view name = one.string_view();
-            bool negated = name.starts_with('^');
-            out += fmt::format("{}{} {}", out.empty() ? "" : " and ",
-                               negated ? "without property" : "with property", name.substr(negated));
-        }
-        return " " + out;
-    }
-    return " that satisfy " + constraint.dump();
 }
 
 class Counter {
@@ -104,14 +64,7 @@ public:
     }
 
 private:
-    bool allowed(VertexId v) const
-    {
-        if (!constraint_)
-            return true;
-        while (v != no_vertex && !graph_.is_host(graph_[v].type))
-            v = graph_[v].parent;
-        return v == no_vertex || satisfies(graph_, v, *constraint_);
-    }
+    bool allowed(VertexId v) const { return constraint_allows(graph_, v, constraint_); }
 
     bool add_down(VertexId v, int64_t amount)
     {
@@ -223,43 +176,73 @@ std::string sentence(const std::string &needs, const Tally &tally, Time graph_en
 
 } // namespace
 
+// The first alternative that is possible is the one to explain; when none is, the first.
 std::string Matcher::explain(const JobRequest &request, Time now) const
 {
-    std::vector<Wanted> wanted;
-    collect(request.resources, 1, false, wanted);
+    constexpr size_t max_explained = 20; // alternatives
+    auto variants = expand_variants(request, graph_);
+    std::string first;
+    for (size_t i = 0; i < std::min(variants.size(), max_explained); i++) {
+        auto [text, possible] = explain_variant(variants[i], now);
+        if (possible)
+            return text;
+        if (first.empty())
+            first = text;
+    }
+    return first;
+}
+
+std::string Matcher::explain_never(const JobRequest &request, Time now) const
+{
+    for (const auto &variant : expand_variants(request, graph_))
+        if (auto [text, possible] = explain_variant(variant, now); !possible)
+            return text;
+    return "the machine has enough of everything, but never in the arrangement that is asked for";
+}
+
+// A sentence, and whether it would be another one at another time.
+std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request, Time now) const
+{
+    auto wanted = wanted_by(request.resources);
     if (wanted.empty())
-        return "the request names no resources";
-    ResourceConstraint constraint;
-    bool constrained = bool(request.constraint) && request.constraint.size() > 0;
-    if (constrained) {
-        auto compiled = compile_resource_constraint(request.constraint);
-        if (!compiled)
-            return compiled.error().text();
-        constraint = std::move(*compiled);
+        return {"the request names no resources", false};
+    ResourceConstraint compiled;
+    const ResourceConstraint *constraint = nullptr;
+    if (bool(request.constraint) && request.constraint.size() > 0) {
+        auto made = compile_resource_constraint(request.constraint);
+        if (!made)
+            return {made.error().text(), false};
+        compiled = std::move(*made);
+        constraint = &compiled;
     }
     Time duration = request.duration ? request.duration : std::max<Time>(options_.graph_end - now, 1);
-    std::string first;
-    for (auto one : wanted) {
+    Window window {now, now + duration, true};
+    // What the machine has not at all comes first: nothing else is the cause then. Slots beside each other
+    // may be alternatives, of which not all are needed.
+    bool all_needed = !(options_.or_slots && request.rivals);
+    std::vector<std::pair<std::string, Tally>> states;
+    for (auto &one : wanted) {
         one.exclusive =
             one.exclusive || (options_.policy.node_exclusive && one.request->type == graph_.node_type());
-        Tally tally = Counter(graph_, schedule_, divisible_, {now, now + duration, true},
-                              constrained ? &constraint : nullptr)
-                          .count(one);
+        Tally tally = Counter(graph_, schedule_, divisible_, window, constraint).count(one);
         const std::string &type = graph_.type_name(one.request->type);
         const std::string &unit = one.request->unit;
         std::string needs = fmt::format("needs {}{}",
                                         unit.empty() ? plural(one.count, type)
                                                      : fmt::format("{} {} of {}", one.count, unit, type),
-                                        constrained ? condition(request.constraint) : "");
-        if (tally.all < one.count && one.request->exclusive != false)
-            return fmt::format("{}: the machine has {}", needs, tally.all);
-        std::string text = sentence(needs, tally, options_.graph_end);
-        if (tally.free < one.count)
-            return text;
-        if (first.empty())
-            first = text;
+                                        condition(request.constraint));
+        if (all_needed && tally.all < (one.request->exclusive == false ? 1 : one.count))
+            return {fmt::format("{}: the machine has {}", needs, tally.all), false};
+        states.emplace_back(std::move(needs), std::move(tally));
     }
-    return first + ", but not together in the arrangement that is asked for";
+    if (auto why = all_needed ? why_never_together(graph_, request, constraint) : std::nullopt)
+        return {*why, false};
+    for (size_t i = 0; i < wanted.size(); i++)
+        if (states[i].second.free < wanted[i].count)
+            return {sentence(states[i].first, states[i].second, options_.graph_end), true};
+    return {sentence(states[0].first, states[0].second, options_.graph_end) +
+                ", but not together in the arrangement that is asked for",
+            true};
 }
 
 } // namespace flux::graph

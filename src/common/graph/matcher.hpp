@@ -55,6 +55,8 @@ public:
     Expected<Match> match(MatchOp op, int64_t id, const JobRequest &request, Time now);
     // Why it did not match now, or could never: a sentence. Looks at the whole machine.
     std::string explain(const JobRequest &request, Time now) const;
+    // The same when it is known (ENODEV) that it could never.
+    std::string explain_never(const JobRequest &request, Time now) const;
     // The same for a job that may have a reservation itself, which is not in its own way.
     std::string explain_job(int64_t id, const JobRequest &request, Time now);
 
@@ -93,6 +95,7 @@ public:
 
 private:
     Expected<Match> try_match(MatchOp op, int64_t id, const JobRequest &request, Time now);
+    std::pair<std::string, bool> explain_variant(const JobRequest &request, Time now) const;
     bool search(const JobRequest &request, Window window, bool ignore_use, std::vector<Pick> &picks);
     std::optional<Time> search_future(const JobRequest &request, Time now, Time duration,
                                       std::vector<Pick> &picks);

@@ -173,7 +173,7 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         if (errnum != 0 && errnum != EBUSY) {
             counts_.denied++;
             std::string why = errnum == ENODEV
-                                  ? "never satisfiable: " + matcher.explain(*entry.job.request, now)
+                                  ? "never satisfiable: " + matcher.explain_never(*entry.job.request, now)
                                   : match.error().text();
             out.push_back({QueueDecision::Kind::deny, entry.job.id, why, std::nullopt});
             keys_.erase(entry.job.id);

@@ -141,7 +141,7 @@ Expected<void> Machine::feasible(const graph::JobRequest &request)
         return {};
     if (match.error().errnum() != ENODEV)
         return std::unexpected(match.error());
-    return fail(EOVERFLOW, "never satisfiable: {}", matcher_->explain(request, 0));
+    return fail(EOVERFLOW, "never satisfiable: {}", matcher_->explain_never(request, 0));
 }
 
 VertexId Machine::host_of(VertexId v) const

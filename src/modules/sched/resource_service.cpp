@@ -86,7 +86,8 @@ Json ResourceService::match_one(MatchOp op, int64_t id, const Json &text)
         throw Error(EINVAL, "key \"jobspec\": {}", wanted.error().text());
     auto match = machine.matcher().match(op, id, **wanted, scheduler_.now());
     if (!match && match.error().errnum() == ENODEV)
-        throw Error(ENODEV, "never satisfiable: {}", machine.matcher().explain(**wanted, scheduler_.now()));
+        throw Error(ENODEV, "never satisfiable: {}",
+                    machine.matcher().explain_never(**wanted, scheduler_.now()));
     if (!match && match.error().errnum() == EBUSY)
         throw Error(EBUSY, "{}", machine.matcher().explain(**wanted, scheduler_.now()));
     if (!match)
