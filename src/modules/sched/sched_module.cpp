@@ -89,9 +89,10 @@ private:
             for (const auto *job : old.first(old.size())) {
                 if (machine_ && machine_->matcher().find(job->id))
                     (void)machine_->matcher().cancel(job->id); // a reservation
-                size_t &queue = pending_.at(JobId(uint64_t(job->id))).queue;
-                queue = std::min(fresh.size() - 1, queue);
-                fresh[queue].insert(*job);
+                Pending &pending = pending_.at(JobId(uint64_t(job->id)));
+                Json name = pending.request.get<Json>("jobspec").at("attributes", "system", "queue");
+                pending.queue = config_.queue_of(name.string_view());
+                fresh[pending.queue].insert(*job);
             }
         queues_ = std::move(fresh);
     }
@@ -432,12 +433,19 @@ private:
             throw ok.error();
         return {};
     }
-    // The match policy and the like hold for the graph and so from the next load on; queues and their
-    // policies change now.
+    // Jobs keep what they have, and those that wait are looked at anew. What graph there is was decided when
+    // the module was loaded.
     Json config_reload(Request &request)
     {
-        configure(SchedConfig::parse(request.json(), context().arguments()));
-        replan();
+        auto fresh = SchedConfig::parse(request.json(), context().arguments());
+        if (fresh.load_file != config_.load_file || fresh.load_format != config_.load_format)
+            log(LogLevel::warning, "[sched-fluxion-resource] load-file and load-format hold from the next "
+                                   "load of the module on (flux module reload sched)");
+        configure(std::move(fresh));
+        if (machine_) {
+            machine_->reconfigure(config_.machine);
+            machine_changed();
+        }
         return {};
     }
 

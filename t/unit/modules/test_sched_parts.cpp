@@ -124,6 +124,93 @@ TEST_F(MachineTest, running_jobs_are_taken_over_and_released_by_rank)
     EXPECT_FALSE(machine.feasible(*slots(13)));
 }
 
+TEST_F(MachineTest, another_match_policy_holds_from_the_next_match_on)
+{
+    auto low = allocate(1, *slots(1));
+    ASSERT_TRUE(low);
+    EXPECT_EQ(low->summary(), "rank0/core0");
+    auto configured = [](const char *policy, const char *format) {
+        Json table {{"match-policy", policy}, {"match-format", format}};
+        return SchedConfig::parse(Json {{"sched-fluxion-resource", table}}, {}).machine;
+    };
+    machine.set_expiration(5000);
+    machine.reconfigure(configured("hinodex", "rv1"));
+    EXPECT_EQ(machine.matcher().options().graph_end, 5000);
+    auto high = allocate(2, *slots(1));
+    ASSERT_TRUE(high);
+    EXPECT_EQ(high->summary(), "rank3/core[0-3]");
+    EXPECT_TRUE(high->scheduling()["graph"].is_object());
+    machine.reconfigure(configured("lonode", "rv1_nosched"));
+    auto next = allocate(3, *slots(4));
+    ASSERT_TRUE(next);
+    EXPECT_FALSE(next->intersects(*low) || next->intersects(*high));
+    for (int64_t id : {1, 2, 3})
+        machine.free(id);
+    EXPECT_TRUE(machine.allocated().empty());
+    EXPECT_TRUE(allocate(4, *slots(16)));
+}
+
+TEST_F(MachineTest, what_was_set_down_stays_so_and_counts_once)
+{
+    EXPECT_EQ(machine.set_status("/cluster0/n9", false).error().errnum(), ENOENT);
+    ASSERT_TRUE(machine.set_status("/cluster0/n1", false));
+    ASSERT_TRUE(machine.set_status("/cluster0/n2/core3", false));
+    machine.set_up(Idset {1}, true); // its broker comes back
+    EXPECT_EQ(machine.down().summary(), "rank1/core[0-3] rank2/core3");
+    EXPECT_EQ(machine.up().format(), "0,2-3");
+    EXPECT_FALSE(allocate(1, *slots(12)));
+    machine.set_up(Idset {1}, false);
+    EXPECT_EQ(machine.set_status("/cluster0/n1", true).error().errnum(), EINVAL);
+    machine.set_up(Idset {1}, true);
+    ASSERT_TRUE(machine.set_status("/cluster0/n1", true));
+    ASSERT_TRUE(machine.set_status("/cluster0/n2/core3", true));
+    EXPECT_TRUE(machine.down().empty());
+    EXPECT_TRUE(allocate(2, *slots(16)));
+}
+
+TEST_F(MachineTest, nodes_leave_when_nobody_uses_them_and_come_back)
+{
+    ASSERT_TRUE(allocate(1, *slots(1))); // on n0
+    auto taken = machine.remove_subgraph("/cluster0/n0");
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().errnum(), EBUSY);
+    EXPECT_EQ(machine.remove_subgraph("/cluster0").error().errnum(), EINVAL);
+    const auto &graph = machine.matcher().graph();
+    Json before = graph::emit_jgf(graph, graph::whole_graph(graph), false);
+    ASSERT_TRUE(machine.remove_subgraph("/cluster0/n3"));
+    ASSERT_TRUE(machine.remove_subgraph("/cluster0/n2/core0"));
+    EXPECT_EQ(machine.all().ncores(), 11u);
+    EXPECT_EQ(machine.up().format(), "0-2");
+    machine.set_up(Idset {3}, false); // nobody is told that it is down
+    EXPECT_EQ(machine.add_subgraph(before, 3).error().errnum(), EINVAL);
+    EXPECT_EQ(machine.all().ncores(), 11u);
+    ASSERT_TRUE(machine.add_subgraph(before, 4));
+    EXPECT_EQ(machine.all().ncores(), 16u);
+    EXPECT_EQ(machine.down().summary(), "rank3/core[0-3]");
+    machine.set_up(Idset {3}, true);
+    auto rest = allocate(2, *slots(15));
+    ASSERT_TRUE(rest);
+    EXPECT_EQ(rest->ncores(), 15u);
+}
+
+TEST_F(MachineTest, a_part_is_given_back)
+{
+    auto all = allocate(
+        1,
+        *request(
+            R"({"type":"node","count":2,"exclusive":true,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]})"));
+    ASSERT_TRUE(all);
+    EXPECT_EQ(all->ncores(), 8u);
+    auto part = machine.release(1, all->subset(Idset {1}));
+    ASSERT_TRUE(part);
+    EXPECT_FALSE(*part);
+    EXPECT_EQ(machine.allocated().ranks().format(), "0");
+    EXPECT_EQ(machine.release(2, *all).error().errnum(), ENOENT);
+    part = machine.release(1, *all);
+    ASSERT_TRUE(part && *part);
+    EXPECT_TRUE(machine.allocated().empty());
+}
+
 TEST(SchedConfig, reads_its_tables_and_says_what_is_wrong)
 {
     Json config = Json::parse_or_throw(R"({"queues":{"batch":{},"debug":{},"night":{"parent":"batch"}},
