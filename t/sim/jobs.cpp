@@ -88,7 +88,8 @@ Task<JobId> submit(ClientPtr client, JobPlan plan)
     try {
         auto answer = co_await client->handle().rpc("job-ingest.submit", args);
         co_return JobId(answer.json().get<uint64_t>("id"));
-    } catch (const Error &error) { // plans ask for more than there is, now and then: the least is always there
+    } catch (
+        const Error &error) { // plans ask for more than there is, now and then: the least is always there
         bool least = plan.nnodes == 0 && plan.ntasks == 1 && plan.cores_per_task == 1;
         if (error.errnum() != EINVAL || !error.text().contains("never satisfiable") || least)
             throw;
@@ -217,7 +218,8 @@ struct Held {
 
 } // namespace
 
-Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged)
+Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged,
+                  std::vector<HeldMatch> beside)
 {
     auto ids = co_await all_jobs(client);
     std::set<JobId> found(ids.begin(), ids.end());
@@ -250,6 +252,10 @@ Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowl
             for (auto core : node.cores())
                 use[{node.rank, core}].push_back({from, to, id});
     }
+    for (const auto &match : beside)
+        for (const auto &node : match.R.nodes())
+            for (auto core : node.cores())
+                use[{node.rank, core}].push_back({match.from, match.to, JobId(uint64_t(match.id))});
     for (auto &[core, holders] : use) {
         std::ranges::sort(holders, {}, &Held::from);
         for (size_t at = 1; at < holders.size(); at++)

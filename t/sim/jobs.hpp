@@ -6,7 +6,7 @@
 
 #include "common/job/eventlog.hpp"
 #include "common/types/job_id.hpp"
-#include "sim/world.hpp"
+#include "sim/matches.hpp"
 
 namespace flux::sim {
 
@@ -36,9 +36,10 @@ Task<std::vector<Event>> follow_job(ClientPtr client, JobId id);
 std::optional<std::string> check_eventlog(const std::vector<Event> &events);
 
 // Reads every job of the KVS and checks: each acknowledged one is there, every one is inactive, its log in
-// order, no core of the instance given to two jobs at a time. Then that nothing is left: no active job, no
-// allocation, no process.
-Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged);
+// order, no core of the instance given to two jobs at a time, or to a job and a match beside them. Then that
+// nothing is left: no active job, no allocation, no process.
+Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged,
+                  std::vector<HeldMatch> beside = {});
 
 // Retries what fails because its broker or service is away for a while.
 bool is_transient(const Error &error);

@@ -34,7 +34,8 @@ Expected<void> Machine::set_status(std::string_view path, bool up)
         return fail(ENOENT, "there is no vertex {} in the resource graph", path.substr(0, 200));
     bool ranked = graph.is_host(graph[*v].type) && graph[*v].rank >= 0;
     auto rank = uint32_t(graph[*v].rank);
-    if (up && ranked && told_down_.contains(rank))
+    bool unreachable = ranked && told_down_.contains(rank);
+    if (up && unreachable && !held_down_.contains(*v))
         return fail(EINVAL,
                     "{} cannot be set up: its broker is down, or it is drained (flux resource status)",
                     path.substr(0, 200));
@@ -42,8 +43,8 @@ Expected<void> Machine::set_status(std::string_view path, bool up)
         held_down_.erase(*v);
     else
         held_down_.insert(*v);
-    matcher_->set_down(*v, !up);
-    if (ranked && up && all_.find(rank))
+    matcher_->set_down(*v, !up || unreachable);
+    if (ranked && up && !unreachable && all_.find(rank))
         up_.add(rank);
     else if (ranked)
         up_.remove(rank);

@@ -1,10 +1,12 @@
 // The scheduler: queues with policies of their own, reservations, urgencies and durations that change, jobs
-// that are cancelled and held, new configurations, while brokers come and go under the jobs that are matched.
+// that are cancelled and held, new configurations, a tool that matches beside them and nodes that are set
+// down, while brokers come and go under the jobs that are matched.
 #include <csignal>
 
 #include "common/job/resource_set.hpp"
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
+#include "sim/matches.hpp"
 #include "sim/workload.hpp"
 
 namespace flux::sim {
@@ -18,6 +20,7 @@ constexpr const char *queue_names[] = {"batch", "debug", "night"};
 struct State {
     World &world;
     std::set<JobId> acknowledged;
+    std::vector<HeldMatch> held; // beside the jobs
     size_t submitters = 0;
     bool over = false;
 };
@@ -35,9 +38,12 @@ Json random_config(Random &random)
         queues.set(name, Json::object());
         each += fmt::format("{}{}:{}", each.empty() ? "" : " ", name, policy());
     }
+    constexpr const char *matching[] = {"lonode", "first", "high", "low", "hinodex"};
+    Json resource {{"match-policy", matching[random.below(std::size(matching))]}};
     Json depths {{"queue-depth", 1 + random.below(50)}, {"reservation-depth", 1 + random.below(8)}};
     return Json {
         {"queues", queues},
+        {"sched-fluxion-resource", resource},
         {"sched-fluxion-qmanager",
          Json {{"queue-policy", policy()}, {"queue-policy-per-queue", each}, {"queue-params", depths}}}};
 }
@@ -224,6 +230,8 @@ SIM_WORKLOAD(sched, 2, 12)
     for (size_t n = 1 + random.below(2); n > 0; n--)
         world.spawn("meddler", meddler(state));
     world.spawn("auditor", auditor(state));
+    world.spawn("matcher", match_beside(world, state.over, state.acknowledged, state.held));
+    world.spawn("flipper", flip_nodes(world, state.over));
     world.spawn("killer", kill_brokers(world, state.over));
     world.spawn("restarter", restart_ended(world, state.over));
     if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
@@ -237,7 +245,7 @@ SIM_WORKLOAD(sched, 2, 12)
     world.run("start of the queues", start_queues(world.connect(0)), patience);
     world.run("drain", drain(world), patience);
     auto client = world.connect(0);
-    world.run("check", check_jobs(world, client, state.acknowledged), patience);
+    world.run("check", check_jobs(world, client, state.acknowledged, state.held), patience);
     world.run("check of the scheduler", check_scheduler(world, client), patience);
     client.reset();
     world.shutdown();
