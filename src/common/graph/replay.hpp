@@ -3,11 +3,10 @@
 // At one instant completions come first, then submissions, then one scheduling pass; the queue is in the
 // order of the trace. The policies plan by the jobs' estimates, the jobs end when their run time is over:
 //   fcfs          jobs start in order, while they fit
-//   easy          the first job that does not fit gets the earliest start that the running jobs' estimates
-//   allow; later
-//                 jobs start now if they end by then or use only processors that are left over at that time
-//   hybrid        as conservative for the first depth jobs that do not start now; later ones start now or
-//   wait conservative  every job, in order, is placed at its earliest start beside those placed before it
+//   easy          the first job that does not fit gets the earliest start that the running jobs' estimates allow;
+//                 later jobs start now if they end by then or use only processors that are left over at that time
+//   hybrid        as conservative for the first depth jobs that do not start now; later ones start now or wait
+//   conservative  every job, in order, is placed at its earliest start beside those placed before it
 //
 // What is planned anew is what an event changed; the outcome is that of planning everything at every event.
 // See doc/graph.md.
