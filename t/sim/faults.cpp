@@ -76,7 +76,9 @@ void heal(World &world, Duration within)
     auto deadline = world.loop().now() + within;
     auto whole = [&] {
         for (uint32_t rank = 0; rank < world.size(); rank++)
-            if (!world.is_up(rank) || world.node(rank).exit_status() || world.node(rank).broker().state() != "run")
+            if (!world.is_up(rank) || world.node(rank).exit_status() ||
+                world.node(rank).broker().state() != "run" ||
+                (rank > 0 && !world.network().is_linked(rank))) // broken, and not noticed yet
                 return false;
         return world.node(0).broker().groups().members("broker.online").count() == world.size();
     };
