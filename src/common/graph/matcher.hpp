@@ -91,6 +91,8 @@ public:
     // Amount of the tracked column that is free (0 for a vertex without children) during the window.
     const Schedule &schedule() const { return schedule_; }
     const MatchStats &stats() const { return stats_; }
+    // Where the times of matches come from, in seconds (the machine's own clock); a simulation has another.
+    void set_clock(std::function<double()> clock) { clock_ = std::move(clock); }
     void reset_stats() { stats_.succeeded.reset(), stats_.failed.reset(); }
 
 private:
@@ -123,6 +125,7 @@ private:
     size_t visited_ = 0;
     size_t iterations_ = 0;
     MatchStats stats_;
+    std::function<double()> clock_;
 };
 
 } // namespace flux::graph

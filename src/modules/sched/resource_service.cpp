@@ -1,7 +1,5 @@
 #include "modules/sched/resource_service.hpp"
 
-#include <chrono>
-
 #include "common/graph/find.hpp"
 #include "modules/sched/request_field.hpp"
 
@@ -159,7 +157,7 @@ Json ResourceService::update(const Json &request)
 {
     Machine &machine = scheduler_.machine();
     int64_t id = new_id(request);
-    auto begin = std::chrono::steady_clock::now();
+    Duration begin = handle_.loop().clock().now();
     auto R = ResourceSet::from_json(request_json(request, "R"));
     auto taken = R ? machine.take(id, *R) : Expected<void>(std::unexpected(R.error()));
     if (!taken && (taken.error().errnum() == EBUSY || taken.error().errnum() == ENOENT))
@@ -167,7 +165,7 @@ Json ResourceService::update(const Json &request)
     if (!taken)
         throw Error(EINVAL, "key \"R\": {}", taken.error().text());
     const auto &use = *machine.matcher().find(id);
-    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    double seconds = std::chrono::duration<double>(handle_.loop().clock().now() - begin).count();
     Job job {"ALLOCATED", use.start, seconds};
     jobs_.insert_or_assign(id, job);
     next_id_ = std::max(next_id_, id < INT64_MAX ? id + 1 : id);

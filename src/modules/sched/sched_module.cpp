@@ -153,6 +153,8 @@ private:
         resource_service_.loading();
         machine_ = std::make_unique<Machine>(config_.load_resources(first->json().get<Json>("resources")),
                                              config_.machine);
+        machine_->matcher().set_clock(
+            [this] { return std::chrono::duration<double>(loop().clock().now()).count(); });
         resource_service_.loaded();
         machine_->set_up(value_or_throw(Idset::parse(first->json().get<std::string>("up"))), true);
         spawn(follow_resources());
