@@ -140,6 +140,14 @@ expect "nothing of them is there" 3 "$(status_of ion get-property /cluster0/n9 a
 expect_match "but what was" '"V": 21, "E": 20' "$(ion stats)"
 expect "nothing new" 3 "$(status_of ion add-subgraph all.jgf)"
 
+# --- R with a graph
+flux resource R | flux ion-R encode --output=R.graph
+expect "encoding succeeds" 0 $?
+expect_match "its graph is that of the scheduler" '"scheduling":\{"graph":\{"nodes":\[.*"/cluster0/n2/core3"' "$(cat R.graph)"
+expect_match "which can be loaded" "^n3 is up|/cluster0/n3 is up" \
+    "$(echo 'get-status /cluster0/n3' | flux resource-query -d -L R.graph -f rv1exec)"
+expect "what is no R" 1 "$(echo '{}' | status_of flux ion-R encode)"
+
 # --- the queue manager's face
 text=$(flux module stats sched-fluxion-qmanager)
 expect_match "its queue" '"default"' "$text"
