@@ -112,8 +112,9 @@ Hostlist ResourceSet::nodelist() const
 Idset ResourceSet::ranks_of(const Hostlist &hosts) const
 {
     Idset out;
+    HostIndex wanted(hosts);
     for (const auto &node : nodes_)
-        if (hosts.contains(node.hostname()))
+        if (wanted.contains(node.hostname()))
             out.add(node.rank);
     return out;
 }

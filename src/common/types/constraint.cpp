@@ -93,7 +93,7 @@ Expected<ConstraintTest<ConstraintTarget>> compile_hostlist(std::string_view, co
     for (const auto &value : values.as<std::vector<std::string>>())
         if (auto done = hosts.append(value); !done)
             return fail(EINVAL, "constraint: {}", done.error().text());
-    return [hosts](const ConstraintTarget &target) {
+    return [hosts = HostIndex(hosts)](const ConstraintTarget &target) {
         return hosts.contains(target.hostname());
     };
 }

@@ -293,8 +293,9 @@ Idset Hostlist::find_all(const Hostlist &hosts) const
 {
     Idset out;
     size_t index = 0;
+    HostIndex wanted(hosts);
     for (auto host : *this) {
-        if (hosts.contains(host))
+        if (wanted.contains(host))
             out.add(uint32_t(index));
         index++;
     }
@@ -332,6 +333,27 @@ size_t Hostlist::remove(std::string_view name)
     rest.remove(uint32_t(*index));
     *this = subset(rest);
     return 1;
+}
+
+size_t Hostlist::remove(const Hostlist &hosts)
+{
+    Idset gone = find_all(hosts);
+    *this = subset(Idset::iota(uint32_t(size())) - gone);
+    return gone.count();
+}
+
+HostIndex::HostIndex(const Hostlist &hosts)
+{
+    size_t index = 0;
+    first_.reserve(hosts.size());
+    for (auto host : hosts)
+        first_.emplace(std::move(host), index++);
+}
+
+std::optional<size_t> HostIndex::find(std::string_view name) const
+{
+    auto found = first_.find(name);
+    return found == first_.end() ? std::nullopt : std::optional(found->second);
 }
 
 // The hosts one by one, sorted: numbers of one prefix may interleave between groups.

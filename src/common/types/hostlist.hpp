@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "common/base/error.hpp"
@@ -44,13 +45,14 @@ public:
     }
     bool empty() const noexcept { return groups_.empty(); }
     std::string nth(size_t index) const; // throws Error(EINVAL) beyond the end. O(log groups)
-    // The first index of this host. O(groups).
+    // The first index of this host. O(groups): for many look-ups there is HostIndex.
     std::optional<size_t> find(std::string_view name) const noexcept;
     bool contains(std::string_view name) const noexcept { return find(name).has_value(); }
     Idset find_all(const Hostlist &hosts) const; // the indices of every occurrence of any of these hosts
     Hostlist
     subset(const Idset &indices) const;   // in index order; throws Error(EINVAL) when one is beyond the end
-    size_t remove(std::string_view name); // the first occurrence; number removed (0 or 1)
+    size_t remove(std::string_view name); // the first occurrence; number removed (0 or 1). O(groups)
+    size_t remove(const Hostlist &hosts); // every occurrence of any of them; number removed
     void sort();                          // by prefix, then number
     void uniq();                          // sorts, then drops repetitions
 
@@ -103,6 +105,20 @@ private:
     std::vector<Group> sorted_singles() const;
 
     std::vector<Group> groups_;
+};
+
+// The hosts of a list by name, for those who look many of them up. A snapshot.
+class HostIndex {
+public:
+    explicit HostIndex(const Hostlist &hosts);
+    std::optional<size_t> find(std::string_view name) const; // its first index. O(1)
+    bool contains(std::string_view name) const { return find(name).has_value(); }
+
+private:
+    struct Hash : std::hash<std::string_view> {
+        using is_transparent = void;
+    };
+    std::unordered_map<std::string, size_t, Hash, std::equal_to<>> first_;
 };
 
 } // namespace flux

@@ -50,15 +50,18 @@ void DrainedNodes::replay(const Event &event, const Hostlist &hosts)
     if (!ids)
         return;
     Idset ranks;
+    Hostlist moved; // hosts that have another rank now
     size_t index = 0;
     for (uint32_t rank : *ids) {
         auto host = nodes && index < nodes->size() ? std::optional(nodes->nth(index)) : std::nullopt;
         index++;
         if (rank < hosts.size() && (!host || hosts.nth(rank) == *host))
             ranks.add(rank);
-        else if (auto moved = host ? hosts.find(*host) : std::nullopt)
-            ranks.add(uint32_t(*moved));
+        else if (host)
+            moved.append_name(*host);
     }
+    if (!moved.empty())
+        ranks |= hosts.find_all(moved);
     if (drains)
         drain(ranks, event.timestamp, std::string(event.context["reason"].string_view()),
               Overwrite(event.context.value<int>("overwrite", 0)));

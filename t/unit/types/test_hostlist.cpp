@@ -69,6 +69,26 @@ TEST(Hostlist, SortingAndUniqDropOnlyRepetitions)
     EXPECT_EQ(hosts.encode(), "a10,b[1-2],c[1-2]-x");
 }
 
+TEST(Hostlist, ManyLookUpsOfScatteredHostsTakeLinearTime)
+{
+    Hostlist hosts, odd;
+    for (int i = 0; i < 20'000; i++) {
+        hosts.append_name(fmt::format("n{}", i * 7919 % 100'003)); // no two in a row: as many groups as hosts
+        if (i % 2)
+            odd.append_name(fmt::format("n{}", i * 7919 % 100'003));
+    }
+    HostIndex index(hosts);
+    size_t at = 0;
+    for (auto host : hosts)
+        ASSERT_EQ(index.find(host), at++);
+    EXPECT_FALSE(index.contains("n"));
+    EXPECT_EQ(hosts.find_all(odd).count(), 10'000u);
+    EXPECT_EQ(hosts.remove(odd), 10'000u);
+    EXPECT_EQ(hosts.size(), 10'000u);
+    EXPECT_EQ(hosts.nth(1), fmt::format("n{}", 2 * 7919));
+    EXPECT_EQ(hosts.remove(odd), 0u);
+}
+
 TEST(Hostlist, BadListsAreRefusedAndLeaveTheListAsItWas)
 {
     auto hosts = parsed("a1");
