@@ -49,6 +49,14 @@ Broker::Broker(BrokerSetup setup)
 
 Broker::~Broker() = default;
 
+Json Broker::reload_config() const
+{
+    if (!setup_.reload_config)
+        throw Error(ENOTSUP, "this broker was started without a configuration file: name one with flux broker "
+                             "--config-path, or give the configuration to flux config load");
+    return setup_.reload_config();
+}
+
 void Broker::log(LogLevel level, std::string_view application, std::string text)
 {
     logger_.append(

@@ -19,6 +19,7 @@ struct BrokerSetup {
     Topology topology {0, 1, 1};
     Attributes attributes;
     Json config = Json::object();
+    std::function<Json()> reload_config; // reads the configuration again from where it came; may be absent
     std::string module_path; // directories, colon separated
     uint32_t owner = 0;      // user id
     ThreadWorldFactory new_thread_world; // for modules on threads of their own; may be absent
@@ -37,6 +38,15 @@ public:
     Attributes &attributes() { return setup_.attributes; }
     const Attributes &attributes() const { return setup_.attributes; }
     const Json &config() const { return setup_.config; }
+    // Another configuration than this broker started with, which its children shall have too.
+    void set_config(Json config)
+    {
+        setup_.config = std::move(config);
+        config_changed_ = true;
+    }
+    bool config_changed() const { return config_changed_; }
+    // Reads it again. ENOTSUP when it came from nowhere.
+    Json reload_config() const;
     const std::string &module_path() const { return setup_.module_path; }
     ModuleHost &modules() { return modules_; }
     // ENOTSUP where there are no threads.
@@ -66,6 +76,7 @@ public:
 
 private:
     BrokerSetup setup_;
+    bool config_changed_ = false;
     Router router_;
     Logger logger_;
     std::string state_ = "join";

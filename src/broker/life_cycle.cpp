@@ -59,6 +59,7 @@ struct TimeLimit {
     const char *attribute;
     const char *fallback;
 };
+constexpr const char *content_module = "content";
 constexpr TimeLimit limits[] = {{"broker.quorum-warn", "1m"},
                                 {"broker.cleanup-timeout", "none"},
                                 {"broker.shutdown-warn", "1m"},
@@ -182,6 +183,8 @@ Task<bool> LifeCycle::init()
     gate_.cancel(task);
     if (failure)
         complain(failure->text());
+    if (plan_.recovery)
+        co_return !impatient_;
     if (failure || !over)
         co_return false;
     overlay_.admit_children();
@@ -195,13 +198,33 @@ Task<> LifeCycle::load_modules()
             continue;
         std::optional<Error> failure;
         try {
-            co_await broker_.modules().load(spec.name, "", spec.arguments, spec.own_thread);
+            co_await load_module(spec);
         } catch (const Error &error) {
             failure = error;
         }
+        if (failure && !plan_.recovery)
+            throw *failure;
         if (failure)
-            throw Error(failure->errnum(), "module {} could not be loaded: {}", spec.name, failure->text());
+            complain(failure->text());
     }
+}
+
+Task<> LifeCycle::load_module(const ModuleSpec &spec)
+{
+    std::optional<Error> failure;
+    try {
+        co_await broker_.modules().load(spec.name, "", spec.arguments, spec.own_thread);
+    } catch (const Error &error) {
+        failure = error;
+    }
+    if (failure)
+        throw Error(failure->errnum(), "module {} could not be loaded: {}", spec.name, failure->text());
+    if (spec.name != content_module || plan_.restore.empty())
+        co_return;
+    if (int status = co_await run_program(plan_.restore); status != 0)
+        throw Error(EIO, "\"{}\" ended with status {}", fmt::join(plan_.restore, " "), exit_status(status));
+    if (plan_.restored)
+        plan_.restored();
 }
 
 uint32_t LifeCycle::quorum_size() const
@@ -230,6 +253,8 @@ Duration LifeCycle::duration_attribute(const char *name) const
 
 Task<> LifeCycle::quorum()
 {
+    if (plan_.recovery)
+        co_return; // this broker's resources stay offline
     broker_.groups().join("broker.online");
     auto online = [this] { return broker_.groups().members("broker.online"); };
     Timer slow;
@@ -364,7 +389,26 @@ Task<> LifeCycle::finalize()
     }
     if (failure)
         broker_.log(LogLevel::err, "broker", failure->text());
+    co_await write_dump();
     co_await broker_.modules().remove_all();
+}
+
+// When nobody changes the KVS any more: only the content store is left.
+Task<> LifeCycle::write_dump()
+{
+    auto command = plan_.dump ? plan_.dump() : CommandLine();
+    if (command.empty() || !broker_.modules().is_loaded(content_module))
+        co_return;
+    std::optional<Error> failure;
+    try {
+        co_await broker_.modules().remove_after(content_module);
+        if (int status = co_await run_program(command); status != 0)
+            throw Error(EIO, "\"{}\" ended with status {}", fmt::join(command, " "), exit_status(status));
+    } catch (const Error &error) {
+        failure = error;
+    }
+    if (failure)
+        broker_.log(LogLevel::err, "broker", fmt::format("writing the dump: {}", failure->text()));
 }
 
 void LifeCycle::stop(int signum)

@@ -39,6 +39,13 @@ public:
         CommandLine initial_program;          // empty: run until asked to stop
         std::vector<std::string> environment; // of all these programs
         bool cancel_jobs = true;              // in cleanup
+        // On rank 0: what brings an archive into the content store before the KVS is loaded (empty: nothing does), and what
+        // to do when that has succeeded.
+        CommandLine restore;
+        std::function<void()> restored;
+        // On rank 0, when the KVS is unloaded: what writes it to an archive. Asked then, as the attribute may be set late.
+        std::function<CommandLine()> dump;
+        bool recovery = false; // run whatever fails in init, without children and with all resources offline
     };
     LifeCycle(Broker &broker, Overlay &overlay, Plan plan);
 
@@ -59,6 +66,8 @@ private:
     Task<> finalize();
 
     Task<> load_modules();
+    Task<> load_module(const ModuleSpec &spec);
+    Task<> write_dump();
     Task<> stop_jobs();
     Task<int> run_initial_program();
     Task<int> run_program(CommandLine command); // the wait status

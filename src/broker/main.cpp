@@ -1,6 +1,7 @@
 // flux-broker: the program. Reads options and configuration, makes the real outside world, boots, runs the life cycle.
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <unistd.h>
@@ -43,6 +44,15 @@ std::string read_file(const std::string &path)
     if (!in)
         throw Error(ENOENT, "{} cannot be read: is the installation complete?", path);
     return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Of a path (empty: none), and over it what --conf says.
+Json read_config(const std::string &path, const std::vector<std::string> &more)
+{
+    Json config = path.empty() ? Json::object() : load_config(path);
+    for (auto &text : more)
+        merge_config(config, text);
+    return config;
 }
 
 std::string own_hostname(const Attributes &attributes)
@@ -119,6 +129,53 @@ std::vector<LifeCycle::CommandLine> rc_scripts(const Layout &layout, const std::
     return scripts;
 }
 
+std::string now_as_name()
+{
+    auto now = std::time(nullptr);
+    tm parts {};
+    ::localtime_r(&now, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y%m%d_%H%M%S", &parts);
+    return text;
+}
+
+// content.dump: a file, or auto: STATEDIR/dump/DATE.tgz with a link RESTORE to it, or DATE.tgz here.
+LifeCycle::CommandLine dump_command(const Attributes &attributes, const std::string &flux)
+{
+    auto path = attributes.get("content.dump").value_or("");
+    if (path.empty())
+        return {};
+    auto statedir = attributes.get("statedir").value_or("");
+    if (path != "auto" || statedir.empty())
+        return {flux, "dump", "--quiet", "--checkpoint", path == "auto" ? now_as_name() + ".tgz" : path};
+    std::filesystem::create_directories(statedir + "/dump");
+    return {"/bin/sh", "-c", R"("$0" dump --quiet --checkpoint "$1/$2" && ln -sfn "$2" "$1/RESTORE")", flux,
+            statedir + "/dump", now_as_name() + ".tgz"};
+}
+
+// content.restore, or the link that a dump has left in the statedir: then all that was stored before makes room for it.
+void plan_restore(LifeCycle::Plan &plan, const Attributes &attributes, const std::string &flux)
+{
+    namespace fs = std::filesystem;
+    auto path = attributes.get("content.restore").value_or("");
+    auto statedir = attributes.get("statedir").value_or("");
+    fs::path link = statedir + "/dump/RESTORE";
+    bool linked = !statedir.empty() && fs::is_symlink(link);
+    if (path == "auto" && !linked)
+        throw Error(ENOENT, "content.restore=auto: there is no {}", link.string());
+    if ((path.empty() || path == "auto") && linked) {
+        if (!fs::exists(link))
+            throw Error(ENOENT, "{} points to {}, which is not there: put it back or remove the link", link.string(),
+                        fs::read_symlink(link).string());
+        path = link;
+        for (auto suffix : {"", "-wal", "-shm"})
+            fs::remove(statedir + "/content.sqlite" + suffix);
+        plan.restored = [link] { fs::remove(link); };
+    }
+    if (!path.empty())
+        plan.restore = {flux, "restore", "--quiet", "--checkpoint", path};
+}
+
 LifeCycle::Plan make_plan(const Options &options, const Attributes &attributes, const Layout &layout,
                           const std::string &uri)
 {
@@ -136,6 +193,12 @@ LifeCycle::Plan make_plan(const Options &options, const Attributes &attributes, 
         plan.rc3 = {{"/bin/sh", "-c", *rc3}};
     plan.initial_program = initial_program(options, attributes);
     plan.environment = program_environment(uri, layout.prefix / "bin");
+    plan.recovery = attributes.get("broker.recovery-mode").has_value();
+    if (attributes.get("rank") == "0") {
+        auto flux = (layout.prefix / "bin/flux").string();
+        plan.dump = [&attributes, flux] { return dump_command(attributes, flux); };
+        plan_restore(plan, attributes, flux);
+    }
     return plan;
 }
 
@@ -200,13 +263,9 @@ int run(Options options)
     bool shared_rundir = attributes.get("rundir").has_value();
     OwnDirectory rundir(attributes, "rundir", attributes.get("rundir"));
 
-    Json config = Json::object();
-    if (!options.config_path.empty()) {
-        config = load_config(options.config_path);
+    if (!options.config_path.empty())
         attributes.set("config.path", options.config_path, Attributes::immutable);
-    }
-    for (auto &text : options.conf)
-        merge_config(config, text);
+    Json config = read_config(options.config_path, options.conf);
     auto hostname = own_hostname(attributes);
     auto uuid = random.uuid();
     attributes.set("hostname", hostname, Attributes::immutable);
@@ -238,6 +297,8 @@ int run(Options options)
     setup.topology = booted.topology;
     setup.attributes = attributes;
     setup.config = config;
+    if (!options.config_path.empty())
+        setup.reload_config = [path = options.config_path, more = options.conf] { return read_config(path, more); };
     setup.module_path = module_path(layout);
     setup.owner = getuid();
     auto limits = OverlayLimits::from(attributes, config);

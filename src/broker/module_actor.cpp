@@ -9,6 +9,9 @@ ModuleActor::ModuleActor(Setup setup)
 
 Task<> ModuleActor::start()
 {
+    // Before the module is made: one that serves it itself has its own way.
+    handle_.serve(name() + ".config-reload", role::owner,
+                  Handle::PlainHandler([this](Request &request) { return reload_config(request); }));
     module_ = setup_.info->make(*this);
     handle_.serve(name() + ".stats-get", role::any,
                   Handle::PlainHandler([this](Request &) { return module_->stats(); }));
@@ -18,6 +21,18 @@ Task<> ModuleActor::start()
     running_ = true;
     for (auto &message : std::exchange(waiting_, {}))
         handle_.receive(std::move(message));
+}
+
+Json ModuleActor::reload_config(const Request &request)
+{
+    Json before = std::exchange(setup_.config, request.json());
+    try {
+        module_->config_changed();
+    } catch (...) {
+        setup_.config = before;
+        throw;
+    }
+    return {};
 }
 
 Task<> ModuleActor::stop()

@@ -50,6 +50,8 @@ public:
     void log(LogLevel level, std::string text) override { setup_.log(level, std::move(text)); }
 
 private:
+    Json reload_config(const Request &request);
+
     Setup setup_;
     bool running_ = false;
     std::deque<Message> waiting_;

@@ -162,6 +162,12 @@ Task<> ModuleHost::remove_all()
         co_await remove(order_.back());
 }
 
+Task<> ModuleHost::remove_after(std::string name)
+{
+    while (is_loaded(name) && order_.back() != name)
+        co_await remove(order_.back());
+}
+
 Json ModuleHost::list() const
 {
     Json mods = Json::array();

@@ -28,6 +28,7 @@ public:
     // Awaits its stop(), then takes it down. ENOENT; EBUSY while it starts or stops.
     Task<> remove(std::string name);
     Task<> remove_all(); // in reverse order of loading
+    Task<> remove_after(std::string name); // the same down to this one, which stays
     bool is_loaded(std::string_view name) const { return modules_.contains(name); }
     Json list() const; // as module.list answers (transcript)
 

@@ -93,6 +93,8 @@ Task<> Overlay::join()
     parent_id_ = RouteId(answer.json().get<std::string>("uuid"));
     for (auto [name, value] : answer.json()["attributes"].members())
         broker_.attributes().set(std::string(name), value.as<std::string>(), Attributes::immutable);
+    if (Json config = answer.json()["config"])
+        broker_.set_config(config);
     broker_.router().add_peer(
         {*parent_id_, PeerKind::parent, [this](Message message) { send_to_parent(message); }, *parent});
     tell_parent_status();
@@ -217,9 +219,10 @@ void Overlay::admit(const RouteId &id, const Message &hello)
         for (auto &name : inherited_attributes())
             if (auto value = broker_.attributes().get(name))
                 attributes.set(name, *value);
-        links_->send_to_child(
-            id, Message::response_to(hello, Json {{"uuid", *broker_.attributes().get("broker.uuid")},
-                                                  {"attributes", attributes}}));
+        Json answer {{"uuid", *broker_.attributes().get("broker.uuid")}, {"attributes", attributes}};
+        if (broker_.config_changed())
+            answer.set("config", broker_.config());
+        links_->send_to_child(id, Message::response_to(hello, answer));
         broker_.router().add_peer(
             {id, PeerKind::child,
              [this, id](Message message) {

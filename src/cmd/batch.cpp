@@ -19,6 +19,7 @@ constexpr size_t max_script = 16u << 20; // bytes
 constexpr int script_permissions = 0700;
 constexpr int config_permissions = 0600;
 constexpr std::string_view default_output = "flux-{{id}}.out";
+constexpr std::string_view default_dump = "flux-{{jobid}}-dump.tgz";
 
 struct Script {
     std::string content;
@@ -103,6 +104,8 @@ std::vector<std::string> broker_command(const Args &args)
         out.push_back(option);
     if (args.has("conf"))
         out.push_back("-c{{tmpdir}}/conf.json");
+    if (args.has("dump"))
+        out.push_back("-Scontent.dump=" + (args.value("dump") == "true" ? std::string(default_dump) : args.value("dump")));
     return out;
 }
 

@@ -7,7 +7,7 @@ namespace flux::cmd {
 extern const Command version, help, env, completion;
 extern const Command getattr, setattr, lsattr;
 extern const Command ping, pmi, event, module, kvs;
-extern const Command submit, run, jobs, job, cancel, pgrep, pkill, dmesg, logger;
+extern const Command submit, bulksubmit, run, jobs, job, cancel, pgrep, pkill, dmesg, logger;
 extern const Command config, proxy, alloc, batch, watch, update;
 extern const Command content, startlog, hostlist, jobtap;
 extern const Command start, exec, sproc, queue, resource, uptime, overlay, shutdown;

@@ -68,6 +68,67 @@ int run_get(const Args &args, Session &flux)
     return 0;
 }
 
+// VALUE as --type says; without it as the value that is there, else JSON if it is that, else a string.
+Json value_from(const std::string &name, const std::string &text, std::string type, const Json &existing)
+{
+    static const std::vector<std::string> types {"string", "integer", "real", "boolean", "object", "array", "fsd"};
+    if (!type.empty() && std::find(types.begin(), types.end(), type) == types.end())
+        throw UsageError(fmt::format("--type: '{}' is none of {}{}", type, fmt::join(types, ", "),
+                                     did_you_mean(type, types)));
+    if (type.empty() && existing)
+        type = existing.type_name();
+    auto parsed = Json::parse("[" + text + "]");
+    Json value = parsed && parsed->size() == 1 ? (*parsed)[size_t(0)] : Json();
+    if (type.empty())
+        return value ? value : Json(text);
+    if (type == "fsd" && !parse_duration(text))
+        throw UsageError(fmt::format("{}: {}", name, parse_duration(text).error().text()));
+    if (type == "string" || type == "fsd")
+        return Json(text);
+    if (type == "real" && value.is_integer())
+        return Json(double(value.as<int64_t>()));
+    if (!value || type != value.type_name())
+        throw UsageError(fmt::format("{}: '{}' is no {}{}", name, text, type,
+                                     existing ? "; --type says of which type it shall be" : ""));
+    return value;
+}
+
+int run_set(const Args &args, Session &flux)
+{
+    Json config = flux.rpc("config.get", {}, {.nodeid = 0}).copy();
+    config.set_path(args[0], value_from(args[0], args[1], args.value("type"), at_path(config, args[0])));
+    flux.rpc("config.load", config, {.nodeid = 0});
+    return 0;
+}
+
+int run_unset(const Args &args, Session &flux)
+{
+    Json config = flux.rpc("config.get", {}, {.nodeid = 0}).copy();
+    size_t dot = args[0].rfind('.');
+    Json parent = dot == std::string::npos ? config : at_path(config, args[0].substr(0, dot));
+    std::string key = dot == std::string::npos ? args[0] : args[0].substr(dot + 1);
+    if (!parent.is_object() || !parent.contains(key))
+        throw Error(ENOENT, "{} is not set in the configuration", args[0]);
+    parent.erase(key);
+    flux.rpc("config.load", config, {.nodeid = 0});
+    return 0;
+}
+
+int run_load(const Args &args, Session &flux)
+{
+    Json config = args.size() ? load_config(args[0]) : parse_config(read_stdin(), "standard input");
+    flux.rpc("config.load", config);
+    return 0;
+}
+
+int run_reload(const Args &args, Session &flux)
+{
+    if (args.has("follower-noop") && flux.attribute("rank") != "0")
+        return 0;
+    flux.rpc("config.reload");
+    return 0;
+}
+
 int run_builtin(const Args &args, Session &)
 {
     auto here = Installation::find();
@@ -108,12 +169,44 @@ const Command builtin {
     .run = run_builtin,
 };
 
+const Command set {
+    .name = "set",
+    .args = "NAME VALUE",
+    .summary = "Change one value of the configuration that the instance runs with",
+    .options = {{"-t,--type=TYPE", "string, integer, real, boolean, object, array or fsd"}},
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_set,
+};
+const Command unset {
+    .name = "unset",
+    .args = "NAME",
+    .summary = "Take one value out of it",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_unset,
+};
+const Command load {
+    .name = "load",
+    .args = "[PATH]",
+    .summary = "Replace it by standard input (TOML or JSON), or by PATH: a file, or a directory of *.toml",
+    .max_args = 1,
+    .run = run_load,
+};
+const Command reload {
+    .name = "reload",
+    .summary = "Read it again from the files that the instance was started with",
+    .options = {{"--follower-noop", "on another broker than rank 0, do nothing"}},
+    .max_args = 0,
+    .run = run_reload,
+};
+
 } // namespace
 
 const Command config {
     .name = "config",
-    .summary = "Look at the configuration",
-    .subcommands = {&builtin, &get},
+    .summary = "Look at the configuration, and change it",
+    .subcommands = {&builtin, &get, &load, &reload, &set, &unset},
 };
 
 } // namespace flux::cmd

@@ -41,10 +41,23 @@ Json inherited_environment()
     return out;
 }
 
+// With --with-imp, what the instance's IMP runs in the user's place.
+std::vector<std::string> command_line(Session &flux, const Args &args)
+{
+    if (!args.has("with-imp"))
+        return args.positional();
+    auto imp = flux.rpc("config.get")["exec"].value<std::string>("imp", "");
+    if (imp.empty())
+        throw Error(ENOENT, "--with-imp: this instance has no IMP: exec.imp is not set in its configuration");
+    std::vector<std::string> out {imp, "run"};
+    out.insert(out.end(), args.positional().begin(), args.positional().end());
+    return out;
+}
+
 class Execution {
 public:
     Execution(Session &flux, const Args &args)
-        : flux_(flux), handle_(flux.handle()), args_(args), service_("rexec"), changed_(handle_.loop()),
+        : flux_(flux), handle_(flux.handle()), args_(args), line_(command_line(flux, args)), service_("rexec"), changed_(handle_.loop()),
           gate_(handle_.loop())
     {
     }
@@ -104,7 +117,7 @@ private:
     Json command(Json environment) const
     {
         Json out {{"cwd", args_.value("dir", std::filesystem::current_path().string())},
-                  {"cmdline", Json::array_of(args_.positional())},
+                  {"cmdline", Json::array_of(line_)},
                   {"env", std::move(environment)},
                   {"opts", Json::object()},
                   {"channels", Json::array()}};
@@ -320,6 +333,7 @@ private:
     Session &flux_;
     Handle &handle_;
     const Args &args_;
+    std::vector<std::string> line_; // the program and its arguments
     std::string service_;
     Json command_;
     std::map<uint32_t, Target> targets_; // by rank
@@ -407,6 +421,7 @@ const Command exec {
                 {"-d,--dir=DIR", "in this directory"},
                 {"-q,--quiet", "do not report exit codes"},
                 {"-v,--verbose", "say what is started where"},
+                {"--with-imp", "through flux-imp run: exec.imp of the configuration"},
                 {"--bg", "start it in the background, show rank and pid, return"},
                 {"--waitable", "with --bg, keep its exit code for flux sproc wait"},
                 {"--label=LABEL", "a name under which it can be found later"},

@@ -80,14 +80,21 @@ Hosts source(const Args &args, Session &flux, const std::string &text)
     return parsed(text);
 }
 
-bool has(const Hosts &hosts, const std::string &host)
+using HostSet = std::unordered_set<std::string>;
+
+HostSet set_of(const Hosts &hosts)
 {
-    return std::find(hosts.begin(), hosts.end(), host) != hosts.end();
+    return {hosts.begin(), hosts.end()};
+}
+
+bool wants_unique(const Args &args)
+{
+    return args.has("union") || args.has("unique");
 }
 
 Hosts unique(const Hosts &hosts)
 {
-    std::unordered_set<std::string> seen;
+    HostSet seen;
     Hosts out;
     for (const auto &host : hosts)
         if (seen.insert(host).second)
@@ -99,15 +106,16 @@ Hosts combined(const Args &args, const std::vector<Hosts> &sources)
 {
     Hosts out = sources.empty() ? Hosts() : sources[0];
     for (size_t i = 1; i < sources.size(); i++) {
-        std::unordered_set<std::string> other(sources[i].begin(), sources[i].end());
+        HostSet other = set_of(sources[i]);
         if (args.has("intersect")) {
             std::erase_if(out, [&](const auto &host) { return !other.contains(host); });
         } else if (args.has("minus")) {
             std::erase_if(out, [&](const auto &host) { return other.contains(host); });
         } else if (args.has("xor")) {
             Hosts fresh;
+            HostSet before = set_of(out);
             for (const auto &host : sources[i])
-                if (!has(out, host))
+                if (!before.contains(host))
                     fresh.push_back(host);
             std::erase_if(out, [&](const auto &host) { return other.contains(host); });
             out.insert(out.end(), fresh.begin(), fresh.end());
@@ -115,7 +123,7 @@ Hosts combined(const Args &args, const std::vector<Hosts> &sources)
             out.insert(out.end(), sources[i].begin(), sources[i].end());
         }
     }
-    if (args.has("intersect") || args.has("xor") || args.has("union"))
+    if (args.has("intersect") || args.has("xor") || wants_unique(args))
         out = unique(out);
     return out;
 }
@@ -126,10 +134,10 @@ Hosts excluding(const Args &args, Hosts hosts)
         return hosts;
     std::string text = args.value("exclude");
     auto indices = Idset::parse(text);
-    Hosts names = indices ? Hosts() : parsed(text);
+    HostSet names = indices ? HostSet() : set_of(parsed(text));
     Hosts out;
     for (size_t i = 0; i < hosts.size(); i++)
-        if (indices ? !indices->contains(uint32_t(i)) : !has(names, hosts[i]))
+        if (indices ? !indices->contains(uint32_t(i)) : !names.contains(hosts[i]))
             out.push_back(hosts[i]);
     return out;
 }
@@ -152,11 +160,14 @@ Hosts nth(const std::string &text, const Hosts &hosts)
 int find(const Args &args, const Hosts &hosts)
 {
     std::string line;
+    std::unordered_map<std::string, size_t> first;
+    for (size_t i = 0; i < hosts.size(); i++)
+        first.emplace(hosts[i], i);
     for (const auto &host : parsed(args.value("find"))) {
-        auto at = std::find(hosts.begin(), hosts.end(), host);
-        if (at == hosts.end())
+        auto at = first.find(host);
+        if (at == first.end())
             throw Error(ENOENT, "--find: {} is not in the list", host);
-        line += fmt::format("{}{}", line.empty() ? "" : " ", at - hosts.begin());
+        line += fmt::format("{}{}", line.empty() ? "" : " ", at->second);
     }
     if (!args.has("quiet"))
         print("{}\n", line);
@@ -198,7 +209,7 @@ int run_hostlist(const Args &args, Session &flux)
     for (const auto &text : texts)
         sources.push_back(source(args, flux, text));
     Hosts hosts = combined(args, sources);
-    if (args.has("sort") || args.has("union")) {
+    if (args.has("sort") || wants_unique(args)) {
         Hostlist list;
         for (const auto &host : hosts)
             list.append_name(host);
@@ -237,6 +248,7 @@ const Command hostlist {
                 {"-L,--limit=N", "at most N (-N: the last N)"},
                 {"-S,--sort", "sorted"},
                 {"-u,--union", "each once, sorted"},
+                {"--unique", "the same"},
                 {"-x,--exclude=HOSTS|IDS", "without these hosts or positions"},
                 {"-i,--intersect", "those that all sources have"},
                 {"-m,--minus", "the first without the others"},
@@ -245,6 +257,7 @@ const Command hostlist {
                 {"-l,--local", "the default source is local"},
                 {"-q,--quiet", "show nothing; exit 1 when the list is empty"}},
     .run = run_hostlist,
+    .usage_status = 2,
 };
 
 } // namespace flux::cmd

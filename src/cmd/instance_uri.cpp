@@ -52,7 +52,7 @@ std::string target_uri(const std::string &target)
     return job_uri(flux, target);
 }
 
-int run_in_instance(const std::string &uri, std::vector<std::string> command)
+pid_t start_in_instance(const std::string &uri, std::vector<std::string> command)
 {
     ::setenv("FLUX_URI", uri.c_str(), 1);
     ::unsetenv("FLUX_KVS_NAMESPACE");
@@ -69,6 +69,12 @@ int run_in_instance(const std::string &uri, std::vector<std::string> command)
     ::signal(SIGINT, SIG_IGN); // the program's own business, as is a terminal that goes away
     ::signal(SIGHUP, SIG_IGN);
     ::signal(SIGQUIT, SIG_IGN);
+    return pid;
+}
+
+int run_in_instance(const std::string &uri, std::vector<std::string> command)
+{
+    pid_t pid = start_in_instance(uri, std::move(command));
     int status = 0;
     while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }

@@ -1,6 +1,7 @@
 // Where another instance is: the parent, a job that is an instance.
 #pragma once
 #include <string>
+#include <sys/types.h>
 
 #include "cmd/command.hpp"
 
@@ -16,5 +17,7 @@ std::string target_uri(const std::string &target);
 
 // Runs a program (a shell, when it is empty) whose flux commands talk to that instance; its exit code.
 int run_in_instance(const std::string &uri, std::vector<std::string> command);
+// The same without waiting for its end. From now on this process ignores SIGINT, SIGHUP and SIGQUIT.
+pid_t start_in_instance(const std::string &uri, std::vector<std::string> command);
 
 } // namespace flux::cmd

@@ -130,25 +130,46 @@ std::vector<JobId> slice(const std::vector<JobId> &ids, const std::string &text)
     return out;
 }
 
+// So many of the user's jobs (0: all), the last submitted first: ids grow with time. The list is in another order, but any
+// so many jobs tell since when the last so many were submitted.
+std::vector<JobId> last_ids(Session &flux, int64_t count)
+{
+    JobSelection selection {.states = job_states::all, .user = ::getuid(), .count = count};
+    auto found = select_jobs(flux, selection, {"t_submit"});
+    if (count > 0 && found.size() == size_t(count)) {
+        double oldest = found[0].get<double>("t_submit");
+        for (const auto &job : found)
+            oldest = std::min(oldest, job.get<double>("t_submit"));
+        Json constraint = selection.constraint();
+        constraint["and"].append(Json {{"t_submit", Json::array().append(fmt::format(">={:.6f}", oldest - 1))}});
+        Json request {{"max_entries", 0}, {"attrs", Json::array().append("t_submit")}, {"constraint", constraint}};
+        found = flux.run(list_jobs(flux.handle(), request));
+    }
+    std::vector<JobId> ids;
+    for (const auto &job : found)
+        ids.emplace_back(job.get<uint64_t>("id"));
+    std::sort(ids.rbegin(), ids.rend());
+    if (count > 0)
+        ids.resize(std::min(ids.size(), size_t(count)));
+    return ids;
+}
+
 int run_last(const Args &args, Session &flux)
 {
-    JobSelection selection {.states = job_states::all, .user = ::getuid(), .count = 0};
-    std::vector<JobId> ids;
-    for (const auto &job : select_jobs(flux, selection, {"t_submit"}))
-        ids.emplace_back(job.get<uint64_t>("id"));
-    std::sort(ids.rbegin(), ids.rend()); // ids grow with time
-    if (ids.empty())
-        throw Error(ENOENT, "you have submitted no job to this instance yet");
     std::string text = args.size() ? args[0] : "1";
-    if (text.starts_with('[')) {
-        ids = slice(ids, text);
-    } else {
+    bool sliced = text.starts_with('[');
+    int64_t count = 0; // all
+    if (!sliced) {
         char *end = nullptr;
-        long count = std::strtol(text.c_str(), &end, 10);
+        count = std::strtol(text.c_str(), &end, 10);
         if (count <= 0 || *end)
             throw UsageError(fmt::format("'{}' is neither a number of jobs nor a slice like [0:4]", text));
-        ids.resize(std::min(ids.size(), size_t(count)));
     }
+    auto ids = last_ids(flux, count);
+    if (ids.empty())
+        throw Error(ENOENT, "you have submitted no job to this instance yet");
+    if (sliced)
+        ids = slice(ids, text);
     for (JobId id : ids)
         print("{}\n", id_text(id));
     return 0;

@@ -169,6 +169,8 @@ int run_jobs(const Args &args, Session &flux)
 {
     if (args.has("json") && (args.has("stats") || args.has("stats-only")))
         throw UsageError("--json and --stats exclude each other");
+    if (args.integer("threads", 1) < 1)
+        throw UsageError(fmt::format("--threads={}: at least one is needed", args.value("threads")));
     if (args.has("stats-only"))
         return show_statistics(args, flux) > 0 ? 0 : 1;
     auto text = choose_format(args, job_formats());
@@ -216,7 +218,8 @@ const Command jobs {
                 {"--stats-only", "only totals; exit 1 when no job is active"},
                 {"-R,--recursive", "and the jobs of jobs that are instances themselves"},
                 {"--recurse-all", "also of other users' instances"},
-                {"-L,--level=N", "with --recursive, at most N levels down"}},
+                {"-L,--level=N", "with --recursive, at most N levels down"},
+                {"--threads=N", "taken as others know it; one thread asks all instances"}},
     .run = run_jobs,
 };
 

@@ -267,7 +267,7 @@ const Command kvs_ls {
                 {"-R,--recursive", "and those below"},
                 {"-d,--directory", "directories themselves, not what is in them"},
                 {"-w,--width=N", "make columns for a screen of this width"},
-                {"-1", "one name per line"},
+                {"-1,--1", "one name per line"},
                 {"-F,--classify", "mark directories with . and links with @"}},
     .run = run_ls,
 };

@@ -56,6 +56,8 @@ void show_queues(Session &flux, const std::vector<std::string> &names, Shown sho
 int run_status(const Args &args, Session &flux)
 {
     auto names = args.has("queue") ? comma_list(args.all("queue")) : args.positional();
+    if (args.has("all") && !names.empty())
+        throw UsageError(fmt::format("--all and the queue {} exclude each other", names[0]));
     show_queues(flux, chosen(flux, names), Shown::all, args.has("verbose"));
     return 0;
 }
@@ -69,12 +71,19 @@ int run_list(const Args &args, Session &flux)
 int change(const Args &args, Session &flux, const char *topic, const char *key, bool value)
 {
     auto existing = queue_names(flux);
-    if (!existing.empty() && args.size() == 0 && !args.has("all"))
+    auto given = args.positional();
+    if (args.knows("queue") && args.has("queue"))
+        given.push_back(args.value("queue"));
+    if (given.size() > 1)
+        throw UsageError(fmt::format("one queue at a time, not {} and {}", given[0], given[1]));
+    if (!given.empty() && args.has("all"))
+        throw UsageError(fmt::format("--all and the queue {} exclude each other", given[0]));
+    if (!existing.empty() && given.empty() && !args.has("all"))
         throw UsageError(fmt::format("say which queue ({}), or --all", fmt::join(existing, ", ")));
-    if (existing.empty() && args.size() > 0)
+    if (existing.empty() && !given.empty())
         throw UsageError(
-            fmt::format("there is no queue {}: this instance has a single queue without a name", args[0]));
-    auto names = args.size() ? chosen(flux, {args[0]}) : std::vector<std::string>();
+            fmt::format("there is no queue {}: this instance has a single queue without a name", given[0]));
+    auto names = given.empty() ? given : chosen(flux, given);
     Json request = Json::object();
     request.set(key, value);
     request.set("all", args.has("all"));
@@ -130,6 +139,12 @@ int run_idle(const Args &args, Session &flux)
 const std::vector<Option> open_options {{"-a,--all", "all queues"},
                                         {"--quiet", "do not show the result"},
                                         {"-v,--verbose", "show more of what is queued"}};
+std::vector<Option> enable_options()
+{
+    auto out = open_options;
+    out.push_back({"-q,--queue=NAME", "this queue"});
+    return out;
+}
 const std::vector<Option> close_options {{"-a,--all", "all queues"},
                                          {"-m,--message=REASON", "why, for those who ask"},
                                          {"--nocheckpoint", "forget it when the instance restarts"},
@@ -141,7 +156,7 @@ const Command status {
     .name = "status",
     .args = "[QUEUE...]",
     .summary = "Show whether queues are enabled and started",
-    .options = {{"-q,--queue=NAME", "of this queue"}, {"-v,--verbose", "show more of what is queued"}},
+    .options = {{"-q,--queue=NAME", "of this queue"}, {"-a,--all", "of all queues, as without an argument"}, {"-v,--verbose", "show more of what is queued"}},
     .run = run_status};
 const Command list {
     .name = "list",
@@ -155,7 +170,7 @@ const Command list {
 const Command enable {.name = "enable",
                       .args = "[QUEUE]",
                       .summary = "Let jobs be submitted",
-                      .options = open_options,
+                      .options = enable_options(),
                       .max_args = 1,
                       .run = run_enable};
 const Command disable {.name = "disable",

@@ -306,8 +306,12 @@ int run_undrain(const Args &args, Session &flux)
     Json request {{"targets", args[0]}};
     if (args.size() > 1)
         request.set("reason", args.joined(1));
-    if (args.has("force"))
-        request.set("mode", "force");
+    if (args.has("force") && args.has("update"))
+        throw UsageError("--force and --update exclude each other");
+    if (args.has("update"))
+        request.set("mode", "update");
+    else if (args.has("force"))
+        request.set("mode", args.times("force") > 1 ? "force-overwrite" : "force");
     flux.rpc("resource.undrain", request, {.nodeid = 0});
     return 0;
 }
@@ -372,7 +376,8 @@ const Command drain {
 const Command undrain {.name = "undrain",
                        .args = "TARGETS [REASON]",
                        .summary = "Put nodes back",
-                       .options = {{"-f,--force", "it is no error if some are not drained"}},
+                       .options = {{"-f,--force", "it is no error if some are not drained"},
+                                   {"-u,--update", "the same, and those are left out of the event"}},
                        .min_args = 1,
                        .run = run_undrain};
 

@@ -1,6 +1,7 @@
 // flux start: this process becomes a broker, or (--test-size) starts several on this machine and waits for them.
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 
 #include "cmd/commands.hpp"
@@ -11,6 +12,9 @@
 namespace flux::cmd {
 
 namespace {
+
+constexpr const char *system_config = "/etc/flux/system/conf.d";
+constexpr const char *system_statedir = "/var/lib/flux";
 
 std::vector<std::string> split(const std::string &text, char separator)
 {
@@ -42,6 +46,19 @@ std::vector<std::string> broker_command(const Args &args)
     for (const auto &option : args.all("broker-opts"))
         for (const auto &word : split(option, ','))
             line.push_back(word);
+    bool recovers = args.has("recovery");
+    std::string target = recovers ? args.value("recovery") : "";
+    if (target == "true") // of the system instance
+        target = system_statedir;
+    if (args.has("sysconfig") || target == system_statedir)
+        line.push_back(fmt::format("-c{}", system_config));
+    if (recovers) {
+        if (!std::filesystem::exists(target))
+            throw Error(ENOENT, "--recovery={}: there is neither a statedir nor an archive", target);
+        line.push_back("-Sbroker.recovery-mode=1");
+        line.push_back((std::filesystem::is_directory(target) ? "-Sstatedir=" : "-Scontent.restore=") +
+                       std::filesystem::absolute(target).string());
+    }
     for (const auto &path : args.all("config-path"))
         line.push_back("-c" + path);
     for (const auto &value : args.all("conf"))
@@ -94,6 +111,8 @@ int run_start(const Args &args, Session &)
         if (args.has(option) && !args.has("test-size"))
             throw UsageError(fmt::format("--{} goes with --test-size only", option));
     bool test = args.has("test-size");
+    if (args.has("recovery") && test && args.integer("test-size", 1) != 1)
+        throw UsageError("--recovery runs one broker: give no --test-size, or 1");
     auto plan = test ? test_plan(args) : TestInstance::Plan();
     auto line = broker_command(args);
     line.insert(line.end(), args.positional().begin(), args.positional().end());
@@ -119,6 +138,9 @@ const Command start {
                 {"-o,--broker-opts=OPTIONS", "options of the broker, separated by commas"},
                 {"-v,--verbose[=LEVEL]", "show what is run; twice: and what the brokers ask at boot"},
                 {"-X,--noexec", "run nothing"},
+                {"-r,--recovery[=TARGET]", "look into what another instance left: its statedir, or a dump (default: the "
+                                           "system's)"},
+                {"--sysconfig", "with the configuration of the system instance, /etc/flux/system/conf.d"},
                 {"--wrap=ARGS", "run the broker under this program; words are separated by commas"},
                 {"-s,--test-size=N", "start N brokers on this machine"},
                 {"--rundir=DIR", "where their sockets are; made and removed if it is not there"},

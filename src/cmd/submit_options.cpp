@@ -312,6 +312,7 @@ std::vector<Option> slot_options()
         {"-g,--gpus-per-slot=N", "gpus of each slot"},
         {"--broker-opts=OPT", "an option of the new instance's brokers"},
         {"--conf=FILE|KEY=VAL|STRING|NAME", "a part of the new instance's configuration"},
+        {"--dump[=FILE]", "write the instance's KVS to an archive at its end (flux-{{jobid}}-dump.tgz)"},
         {"--quiet", "do not show the job's id"}};
     return joined(shape, common_options());
 }

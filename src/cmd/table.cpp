@@ -8,7 +8,7 @@ const std::vector<CommandGroup> &command_groups()
 {
     static const std::vector<CommandGroup> groups {
         {"Start an instance, and end it", {&start, &shutdown, &uptime, &startlog}},
-        {"Submit jobs", {&run, &submit, &batch, &alloc, &proxy}},
+        {"Submit jobs", {&run, &submit, &bulksubmit, &batch, &alloc, &proxy}},
         {"Watch and change jobs", {&jobs, &watch, &cancel, &job, &pgrep, &pkill, &update}},
         {"Queues and resources", {&queue, &resource, &overlay, &hostlist}},
         {"Run programs beside jobs", {&exec, &sproc}},

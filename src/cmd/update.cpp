@@ -48,6 +48,22 @@ double new_duration(Session &flux, JobId id, const std::string &text)
     return result;
 }
 
+// Until the job's log has each of the updates. They hold when the job manager has answered; who reads the log elsewhere
+// sees them from now on.
+Task<> wait_for_updates(Handle &handle, JobId id, Json updates)
+{
+    std::map<std::string, Json> missing;
+    for (auto [key, value] : updates.members())
+        missing.emplace(std::string(key), value);
+    co_await follow_log(handle, id, "eventlog", [&](const Event &event) {
+        if (event.name == "jobspec-update")
+            std::erase_if(missing, [&](const auto &entry) { return event.context[entry.first] == entry.second; });
+        return !missing.empty();
+    });
+    if (!missing.empty())
+        throw Error(ENOENT, "the job ended before {} was updated", missing.begin()->first);
+}
+
 int run_update(const Args &args, Session &flux)
 {
     JobId id = args.job_id(0);
@@ -67,6 +83,8 @@ int run_update(const Args &args, Session &flux)
         return 0;
     }
     flux.rpc("job-manager.update", Json {{"id", id.value()}, {"updates", updates}});
+    if (args.has("wait"))
+        flux.run(wait_for_updates(flux.handle(), id, updates));
     if (args.has("verbose"))
         for (auto [key, value] : updates.members())
             warn("updated {} to {}", key, value.dump());
@@ -80,6 +98,7 @@ const Command update {
     .args = "JOBID KEY=VALUE...",
     .summary = "Change attributes of a pending or running job, such as duration=+1h",
     .options = {{"-n,--dry-run", "show the update as JSON, send nothing"},
+                {"--wait", "return when the job's event log tells of it"},
                 {"-v,--verbose", "show what was updated"}},
     .min_args = 2,
     .run = run_update,

@@ -36,6 +36,7 @@ expect "pgrep without a match" 1 "$?"
 
 expect "the latest" "$held_id" "$(flux job last)"
 expect "the latest two" "$held_id $failed_id" "$(flux job last 2 | xargs)"
+expect "all of them and no more" "$(flux job last '[:]')" "$(flux job last 1000)"
 expect "a slice" "$done_id" "$(flux job last '[-1:]')"
 expect "all ids name the same job" 1 "$(for to in dec hex dothex kvs words emoji f58; do flux job id -t dec "$(flux job id -t $to "$held_id")"; done | sort -u | wc -l)"
 flux job urgency "$held_id" default

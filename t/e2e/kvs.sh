@@ -103,6 +103,7 @@ expect "one that does not come" 1 "$?"
 ref=$(echo hello | flux content store)
 expect "a blob has the hash of its content" sha1-f572d396fae9206628714fb2ce00f72e94f2258f "$ref"
 expect "and can be loaded from anywhere" hello "$(on_rank 1 flux content load "$ref")"
+expect_match "nothing is behind the cache without a statedir" "no statedir" "$(flux content load -b "$ref" 2>&1)"
 expect "in parts" 3 "$(printf 'abcde' | flux content store --chunksize=2 | tee "$FLUX_STORY_DIR/refs" | wc -l)"
 expect "that join again" abcde "$(flux content load <"$FLUX_STORY_DIR/refs")"
 flux content load sha1-0000000000000000000000000000000000000000 2>/dev/null

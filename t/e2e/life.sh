@@ -68,4 +68,22 @@ expect_match "a size that is none" "from 1 to" "$(flux start -s0 true 2>&1)"
 expect_match "a boot method that is none" "use config, simple or single" \
     "$(flux start -Sbroker.boot-method=magic true 2>&1)"
 expect_match "a rundir that cannot be" "cannot make the rundir" "$(flux start -Srundir=/proc/none true 2>&1)"
+
+# A program of flux proxy and an instance that goes.
+start_and_wait
+for option in "" --nohup; do
+    # shellcheck disable=SC2086
+    flux proxy $option "$uri" sh -c 'trap "echo hup >>\"$0/proxied\"; exit 5" HUP; echo here >"$0/ready"; while [ ! -e "$0/go" ]; do sleep 0.05; done; exit 6' \
+        "$directory" 2>"$directory/proxy$option" &
+    read -r _ <"$directory/ready"
+    eval "proxy${option//-/_}=$!"
+done
+FLUX_URI=$uri flux shutdown --quiet
+wait "$pid"
+wait "$proxy"
+expect "is told with SIGHUP" 5 "$?"
+expect_match "and the user too" "connection to .* is lost" "$(cat "$directory/proxy")"
+touch "$directory/go"
+wait "$proxy__nohup"
+expect "with --nohup it is not" "6 hup" "$? $(cat "$directory/proxied")"
 finish

@@ -28,6 +28,9 @@ flux resource undrain 2
 expect "back in use" 3 "$(flux resource status -s avail -no '{nnodes}')"
 flux resource undrain 2 2>/dev/null
 expect "undrain of what is not drained" 1 "$?"
+flux resource undrain -u 2 && flux resource undrain -f 2
+expect "which --update and --force allow" 0 "$?"
+expect_match "one of them" "exclude each other" "$(flux resource undrain -u -f 2 2>&1)"
 flux resource drain "$busy" soon
 expect "a drained node with a job is draining" draining "$(flux resource drain -no '{state}')"
 flux cancel "$id"
@@ -40,6 +43,9 @@ expect "a rank that is not there" 1 "$?"
 host=$(hostname)
 expect "hosts of the instance" 3 "$(flux hostlist -c instance)"
 expect "each once" "$host" "$(flux hostlist -u instance)"
+expect "each once, said otherwise" "a[1-2]" "$(flux hostlist --unique a2 a1 a2)"
+flux hostlist --nope a1 2>/dev/null
+expect "a mistake in the options" 2 "$?"
 expect "expanded" "a1 a2 a3" "$(flux hostlist -e 'a[1-3]')"
 expect "joined" "a[1-4]" "$(flux hostlist a1 'a[2-4]')"
 expect "without some" "a[1,3]" "$(flux hostlist -x a2 'a[1-3]')"

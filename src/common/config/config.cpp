@@ -77,6 +77,22 @@ Json load_file(const std::filesystem::path &path)
 
 } // namespace
 
+Json parse_config(const std::string &text, const std::string &name)
+{
+    size_t begin = text.find_first_not_of(" \t\r\n");
+    if (begin != text.npos && text[begin] == '{') {
+        auto json = Json::parse(text);
+        if (!json || !json->is_object())
+            throw Error(EINVAL, "{}: {}", name, json ? "a JSON object was expected" : json.error().text());
+        return *json;
+    }
+    auto parsed = toml::parse(text);
+    if (!parsed)
+        throw Error(EINVAL, "{}:{}:{}: {}", name, parsed.error().source().begin.line,
+                    parsed.error().source().begin.column, parsed.error().description());
+    return to_json(parsed.table());
+}
+
 Json load_config(const std::string &path)
 {
     namespace fs = std::filesystem;

@@ -11,6 +11,9 @@ namespace flux {
 // file:line:column.
 Json load_config(const std::string &path);
 
+// A whole configuration as text: a JSON object, or TOML. EINVAL; `name` says in it where the text is from.
+Json parse_config(const std::string &text, const std::string &name);
+
 // Adds what an option --conf says: the path of a .toml or .json file, a whole JSON object, TOML text (with a newline), or
 // TABLE.KEY=VALUE, whose value is JSON or else a string. EINVAL.
 void merge_config(Json &config, const std::string &text);

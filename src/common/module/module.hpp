@@ -56,6 +56,9 @@ public:
     virtual Task<> start();
     // Runs before the module is unloaded, while its RPCs still work. What it leaves running is cancelled.
     virtual Task<> stop();
+    // The configuration is another one now ("NAME.config-reload"): takes over of it what can change while the module runs.
+    // A throw refuses it, and context().config() is again what it was. What is read from it anew each time needs no code.
+    virtual void config_changed() {}
     // "NAME.stats-get": an object with what this module counts.
     virtual Json stats() const;
 

@@ -30,8 +30,14 @@ public:
 
     Task<> start() override
     {
-        spawn(beat());
+        beat_ = handle().gate().spawn(beat());
         co_return;
+    }
+    void config_changed() override
+    {
+        period_s_ = configured_period(context().config());
+        handle().gate().cancel(beat_);
+        beat_ = handle().gate().spawn(beat());
     }
     Json stats() const override { return Json {{"period", period_s_}, {"count", count_}}; }
 
@@ -45,6 +51,7 @@ private:
         }
     }
 
+    Gate::TaskId beat_ {};
     double period_s_;
     uint64_t count_ = 0;
 };

@@ -57,16 +57,7 @@ public:
         serve("list-id", role::any, &JobList::list_id);
         serve("list-attrs", role::any, &JobList::list_attrs);
         serve("job-stats", role::any, &JobList::job_stats);
-        std::map<std::string, std::string, std::less<>> virtual_queues;
-        if (auto queues = QueueConfig::from(context.config()))
-            for (const auto &[name, queue] : queues->queues()) {
-                if (!name.empty())
-                    queues_[name];
-                if (!queue.parent.empty())
-                    virtual_queues[name] = queue.parent;
-            }
-        operators_ = constraint_operators(std::move(virtual_queues));
-        private_mode_ = context.config()["access"].value("private-mode", false);
+        JobList::config_changed();
     }
     Task<> start() override
     {
@@ -77,6 +68,19 @@ public:
         spawn(follow());
         while (!caught_up_)
             co_await changed_.wait();
+    }
+    void config_changed() override
+    {
+        std::map<std::string, std::string, std::less<>> virtual_queues;
+        if (auto queues = QueueConfig::from(context().config()))
+            for (const auto &[name, queue] : queues->queues()) {
+                if (!name.empty())
+                    queues_[name];
+                if (!queue.parent.empty())
+                    virtual_queues[name] = queue.parent;
+            }
+        operators_ = constraint_operators(std::move(virtual_queues));
+        private_mode_ = context().config()["access"].value("private-mode", false);
     }
     Json stats() const override
     {

@@ -21,6 +21,7 @@ public:
     explicit JobManager(Context &context);
     Task<> start() override;
     Task<> stop() override;
+    void config_changed() override;
     Json stats() const override;
 
 private:

@@ -17,6 +17,25 @@ void JobManager::configure_queues()
         queues_[name].started = name.empty(); // named queues wait for "flux queue start"
 }
 
+// Queues stay as open as they are. One that has jobs cannot go.
+void JobManager::config_changed()
+{
+    auto changed = value_or_throw(QueueConfig::from(context().config()));
+    for (const auto &[id, job] : active_) {
+        std::string name(job->jobspec.at("attributes", "system", "queue").string_view());
+        if (!changed.find(name))
+            throw Error(EBUSY, "job {} is in queue \"{}\", which would be gone: let it end or cancel it first",
+                        id.f58(), name);
+    }
+    config_ = std::move(changed);
+    std::erase_if(queues_, [this](const auto &entry) { return !config_.queues().contains(entry.first); });
+    for (const auto &[name, unused] : config_.queues())
+        if (!queues_.contains(name))
+            queues_[name].started = name.empty();
+    for (auto &[id, job] : active_)
+        advance(*job);
+}
+
 JobManager::Queue &JobManager::queue_of(const Job &job)
 {
     auto found = queues_.find(std::string(job.jobspec.at("attributes", "system", "queue").string_view()));

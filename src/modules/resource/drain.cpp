@@ -57,6 +57,10 @@ Task<Json> Resource::undrain(Request request)
     Idset ranks = parse_targets(request.get<std::string>("targets"), inventory_.R);
     if (Idset up = ranks - drained_.ranks(); !up.empty() && mode.strict)
         throw Error(EEXIST, "rank {} is not drained", up.format());
+    if (!mode.strict && mode.overwrite == Overwrite::nothing)
+        ranks &= drained_.ranks(); // what is up already is left as it is
+    if (ranks.empty())
+        co_return Json();
     drained_.undrain(ranks);
     post(undrain_event(wall_time(), ranks, inventory_.R.nodelist(), reason, mode.overwrite), true);
     changed_.notify_all();

@@ -68,7 +68,7 @@ TEST(Pages, belong_to_a_command)
         std::string name = file.substr(5, file.size() - 10);
         // programs of their own
         bool known = name == "broker" || name == "keygen" || name == "simulate" || name == "resource-query" ||
-                     name == "ion-resource" || name == "ion-R";
+                     name == "ion-resource" || name == "ion-R" || name == "dump" || name == "restore";
         for (const auto *command : all_commands())
             known |= command->name == name;
         EXPECT_TRUE(known) << file;
