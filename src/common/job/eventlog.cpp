@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -56,7 +58,7 @@ Expected<Event> Event::from_json(const Json &json)
     event.name = name.string_view();
     event.context = json["context"];
     if (event.context && !event.context.is_object())
-        return fail(EPROTO, "event {}: expected context to be an object, found {}", event.name.substr(0, 60),
+        return fail(EPROTO, "event {}: expected context to be an object, found {}", quoted(event.name, 60),
                     event.context.type_name());
     return event;
 }

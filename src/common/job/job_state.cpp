@@ -3,6 +3,8 @@
 #include <bit>
 #include <strings.h>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -89,7 +91,7 @@ Expected<uint32_t> parse_states(std::string_view name)
     return fail(EINVAL,
                 "unknown job state \"{}\" (use depend, priority, sched, run, cleanup, inactive, pending, "
                 "running, active)",
-                name.substr(0, 40));
+                quoted(name, 40));
 }
 
 Expected<JobState> state_from_bit(uint32_t value)
@@ -117,7 +119,7 @@ Expected<uint32_t> parse_results(std::string_view name)
     if (uint32_t bits = bits_of(results, name))
         return bits;
     return fail(EINVAL, "unknown job result \"{}\" (use completed, failed, canceled, timeout)",
-                name.substr(0, 40));
+                quoted(name, 40));
 }
 
 Expected<JobResult> result_from_bit(uint32_t value)
@@ -146,7 +148,7 @@ Expected<uint32_t> parse_job_flags(std::string_view names)
         uint32_t bits = bits_of(flags, name);
         if (bits == 0)
             return fail(EINVAL, "unknown job flag \"{}\" (use debug, waitable, novalidate)",
-                        name.substr(0, 40));
+                        quoted(name, 40));
         out |= bits;
     }
     return out;

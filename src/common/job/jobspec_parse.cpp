@@ -2,6 +2,7 @@
 // message.
 #include <set>
 
+#include "common/base/quote.hpp"
 #include "common/job/jobspec.hpp"
 #include "common/types/constraint.hpp"
 
@@ -22,7 +23,7 @@ std::string shown(const Json &value)
     if (!value || value.is_object() || value.is_array())
         return value.type_name();
     std::string text = value.dump();
-    return text.size() > 60 ? text.substr(0, 60) + "..." : text;
+    return text.size() > 60 ? std::string(quoted(text, 60)) + "..." : text;
 }
 
 void expect_object(const Json &value, const std::string &path)
@@ -60,7 +61,7 @@ void expect_keys(const Json &object, const std::string &path, std::initializer_l
 {
     for (auto [key, unused] : object.members())
         if (std::ranges::find(known, key) == known.end())
-            bad(path, "unknown key \"{}\" (known are {})", key.substr(0, 60), fmt::join(known, ", "));
+            bad(path, "unknown key \"{}\" (known are {})", quoted(key, 60), fmt::join(known, ", "));
 }
 
 struct ResourceParser {
@@ -213,7 +214,7 @@ void check_system(const Json &system)
     json_object_foreach(system["environment"].raw(), name, value)
     {
         if (!json_is_string(value) && !json_is_null(value))
-            bad(fmt::format("{}.environment.{}", path, std::string_view(name).substr(0, 60)),
+            bad(fmt::format("{}.environment.{}", path, quoted(std::string_view(name), 60)),
                 "expected a string or null, found {}", shown(Json::borrow(value)));
     }
     if (Json options = system.at("shell", "options"))
@@ -329,7 +330,7 @@ Expected<Json> parse_dependency_uri(std::string_view uri)
 try {
     size_t colon = uri.find(':');
     if (colon == 0 || colon == std::string_view::npos)
-        return fail(EINVAL, "dependency \"{}\": expected SCHEME:VALUE[?KEY=VALUE...]", uri.substr(0, 80));
+        return fail(EINVAL, "dependency \"{}\": expected SCHEME:VALUE[?KEY=VALUE...]", quoted(uri, 80));
     Json out {{"scheme", uri.substr(0, colon)}};
     std::string_view rest = uri.substr(colon + 1);
     size_t question = rest.find('?');
@@ -340,9 +341,9 @@ try {
         rest.remove_prefix(std::min(option.size() + 1, rest.size()));
         size_t equals = option.find('=');
         if (equals == 0 || equals == std::string_view::npos)
-            return fail(EINVAL, "dependency \"{}\": expected KEY=VALUE after the ?", uri.substr(0, 80));
+            return fail(EINVAL, "dependency \"{}\": expected KEY=VALUE after the ?", quoted(uri, 80));
         if (out.contains(option.substr(0, equals)))
-            return fail(EINVAL, "dependency \"{}\": {} is given twice", uri.substr(0, 80),
+            return fail(EINVAL, "dependency \"{}\": {} is given twice", quoted(uri, 80),
                         option.substr(0, equals));
         out.set(option.substr(0, equals), Json(option.substr(equals + 1)));
     }

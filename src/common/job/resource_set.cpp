@@ -4,6 +4,8 @@
 #include <deque>
 #include <unordered_map>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -380,10 +382,10 @@ Expected<void> ResourceSet::add_property(std::string_view name, const Idset &ran
 {
     if (name.empty() || name.find_first_of("!&'\"^`|()") != std::string_view::npos)
         return fail(EINVAL, "property \"{}\": a name must not be empty or hold any of ! & ' \" ^ ` | ( )",
-                    name.substr(0, 80));
+                    quoted(name, 80));
     for (uint32_t rank : ranks)
         if (!find(rank))
-            return fail(EINVAL, "property \"{}\": rank {} is not in the resource set", name.substr(0, 80),
+            return fail(EINVAL, "property \"{}\": rank {} is not in the resource set", quoted(name, 80),
                         rank);
     if (!ranks.empty())
         properties_[std::string(name)] |= ranks;

@@ -3,6 +3,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "common/base/quote.hpp"
+
 #include "common/job/resource_set.hpp"
 
 namespace flux {
@@ -143,7 +145,7 @@ void ResourceSet::read_execution(const Json &execution)
             throw Error(EINVAL, "R: execution.properties: expected an object, found {}",
                         properties.type_name());
         for (auto [name, ranks] : properties.members()) {
-            auto ids = read_idset(ranks, fmt::format("execution.properties.{}", name.substr(0, 60)));
+            auto ids = read_idset(ranks, fmt::format("execution.properties.{}", quoted(name, 60)));
             if (auto done = add_property(name, ids); !done)
                 throw Error(EINVAL, "R: {}", done.error().text());
         }
@@ -157,7 +159,7 @@ try {
     Json version = json["version"];
     if (!version.is_integer() || json_integer_value(version.raw()) != 1)
         return fail(EINVAL, "R: version: expected 1, found {}",
-                    version ? version.dump().substr(0, 40) : "none");
+                    version ? quoted(version.dump(), 40) : "none");
     Json execution = json["execution"];
     if (!execution.is_object())
         return fail(EINVAL, "R: execution: expected an object, found {}", execution.type_name());

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "common/base/encoding.hpp"
+#include "common/base/quote.hpp"
 
 namespace flux {
 
@@ -27,7 +28,7 @@ Expected<Header> parse_header(std::string_view bytes)
         if (parts[0].empty() || parts[1].empty())
             return fail(EINVAL, "signed jobspec: the header has an empty entry");
         if (!out.emplace(parts[0], parts[1]).second)
-            return fail(EINVAL, "signed jobspec: the header says {} twice", parts[0].substr(0, 40));
+            return fail(EINVAL, "signed jobspec: the header says {} twice", quoted(parts[0], 40));
     }
     return out;
 }

@@ -1,5 +1,6 @@
 #include "common/types/constraint.hpp"
 
+#include "common/base/quote.hpp"
 #include "common/types/hostlist.hpp"
 #include "common/types/idset.hpp"
 
@@ -40,7 +41,7 @@ struct Compiler {
             return fail(EINVAL, "constraint of more than {} terms", max_constraint_nodes);
         if (!values.is_array())
             return fail(EINVAL, "constraint operator \"{}\": expected an array of values, found {}",
-                        op.substr(0, 40), values.type_name());
+                        quoted(op, 40), values.type_name());
         Node node {Kind::leaf, 0, {}};
         if (op == "and")
             node.kind = Kind::all;
@@ -76,7 +77,7 @@ Expected<ConstraintTest<ConstraintTarget>> compile_properties(std::string_view, 
         bool present = !value.starts_with('^');
         std::string name = present ? value : value.substr(1);
         if (name.empty() || name.find_first_of("!&'\"^`|()") != std::string::npos)
-            return fail(EINVAL, "constraint: \"{}\" is not a property name", value.substr(0, 80));
+            return fail(EINVAL, "constraint: \"{}\" is not a property name", quoted(value, 80));
         all.push_back({std::move(name), present});
     }
     return [all](const ConstraintTarget &target) {
@@ -128,7 +129,7 @@ Expected<ConstraintTree> ConstraintTree::compile(const Json &constraint, const O
 std::unexpected<Error> unknown_constraint_operator(std::string_view op,
                                                    const std::vector<std::string_view> &known)
 {
-    return fail(EINVAL, "unknown constraint operator \"{}\" (use {}, and, or, not)", op.substr(0, 40),
+    return fail(EINVAL, "unknown constraint operator \"{}\" (use {}, and, or, not)", quoted(op, 40),
                 fmt::join(known, ", "));
 }
 

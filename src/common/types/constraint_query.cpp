@@ -2,6 +2,8 @@
 // blank), then "not".
 #include "common/types/constraint.hpp"
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -27,7 +29,7 @@ private:
     template <class... Args>
     [[noreturn]] void error(fmt::format_string<Args...> format, Args &&...args)
     {
-        throw Error(EINVAL, "constraint \"{}\": column {}: {}", text_.substr(0, 80), at_ + 1,
+        throw Error(EINVAL, "constraint \"{}\": column {}: {}", quoted(text_, 80), at_ + 1,
                     fmt::format(format, std::forward<Args>(args)...));
     }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -26,7 +28,7 @@ Expected<Parts> split(std::string_view text)
     if (rest.starts_with('+'))
         rest.remove_prefix(1);
     if (rest.starts_with('-'))
-        return fail(EINVAL, "duration \"{}\": must not be negative", text.substr(0, 40));
+        return fail(EINVAL, "duration \"{}\": must not be negative", quoted(text, 40));
     auto format = std::chars_format::general;
     if (rest.starts_with("0x") || rest.starts_with("0X")) {
         rest.remove_prefix(2);
@@ -35,10 +37,10 @@ Expected<Parts> split(std::string_view text)
     double number = 0;
     auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number, format);
     if (error == std::errc::result_out_of_range)
-        return fail(EINVAL, "duration \"{}\": the number is out of range", text.substr(0, 40));
+        return fail(EINVAL, "duration \"{}\": the number is out of range", quoted(text, 40));
     if (error != std::errc() || rest.starts_with('-') || std::isnan(number) || number < 0)
         return fail(EINVAL, "duration \"{}\": expected a number with an optional unit ms, s, m, h or d",
-                    text.substr(0, 40));
+                    quoted(text, 40));
     return Parts {number, rest.substr(end - rest.data())};
 }
 
@@ -49,7 +51,7 @@ Expected<double> parse_with_default(std::string_view text, double default_unit)
         return std::unexpected(parts.error());
     if (std::isinf(parts->number)) {
         if (!parts->suffix.empty())
-            return fail(EINVAL, "duration \"{}\": infinity takes no unit", text.substr(0, 40));
+            return fail(EINVAL, "duration \"{}\": infinity takes no unit", quoted(text, 40));
         return parts->number;
     }
     double unit = default_unit;
@@ -60,11 +62,11 @@ Expected<double> parse_with_default(std::string_view text, double default_unit)
                 unit = known.seconds;
         if (unit == 0)
             return fail(EINVAL, "duration \"{}\": unknown unit \"{}\" (use ms, s, m, h or d)",
-                        text.substr(0, 40), parts->suffix.substr(0, 20));
+                        quoted(text, 40), quoted(parts->suffix, 20));
     }
     double seconds = parts->number * unit;
     if (std::isinf(seconds))
-        return fail(EINVAL, "duration \"{}\": the number is out of range", text.substr(0, 40));
+        return fail(EINVAL, "duration \"{}\": the number is out of range", quoted(text, 40));
     return seconds;
 }
 

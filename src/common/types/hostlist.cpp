@@ -5,6 +5,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -98,7 +100,7 @@ void Hostlist::push(Group group)
 Expected<void> Hostlist::parse_term(std::string_view term, std::vector<Group> &out)
 {
     size_t open = term.find('[');
-    std::string_view shown = term.substr(0, 80);
+    std::string_view shown = quoted(term, 80);
     if (open == std::string_view::npos) {
         if (term.size() > max_name)
             return fail(EINVAL, "hostlist \"{}...\": a name of more than {} bytes", shown, max_name);
@@ -149,7 +151,7 @@ Expected<void> Hostlist::parse_term(std::string_view term, std::vector<Group> &o
             return {};
         if (!list.starts_with(','))
             return fail(EINVAL, "hostlist \"{}\": expected a comma or a bracket at \"{}\"", shown,
-                        list.substr(0, 20));
+                        quoted(list, 20));
         list.remove_prefix(1);
     }
 }
@@ -197,7 +199,7 @@ Hostlist::Hostlist(const std::vector<std::string> &names)
 void Hostlist::append_name(std::string_view name)
 {
     if (name.empty() || name.size() > max_name || !allowed(name))
-        throw Error(EINVAL, "\"{}\" is not a host name", name.substr(0, 80));
+        throw Error(EINVAL, "\"{}\" is not a host name", quoted(name, 80));
     if (size() >= max_hosts)
         throw Error(E2BIG, "hostlist of more than {} hosts", max_hosts);
     push(split(name));

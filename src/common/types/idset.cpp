@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -58,7 +60,7 @@ Idset Idset::range(uint32_t first, uint32_t last)
 
 Expected<Idset> Idset::parse(std::string_view text)
 {
-    std::string_view whole = text.substr(0, 80); // what an error quotes
+    std::string_view whole = quoted(text, 80); // what an error quotes
     Idset out;
     if (text.starts_with('[')) {
         if (!text.ends_with(']'))
@@ -88,7 +90,7 @@ Expected<Idset> Idset::parse(std::string_view text)
         if (text.empty())
             return out;
         if (!text.starts_with(','))
-            return fail(EINVAL, "idset \"{}\": expected a comma at \"{}\"", whole, text.substr(0, 20));
+            return fail(EINVAL, "idset \"{}\": expected a comma at \"{}\"", whole, quoted(text, 20));
         text.remove_prefix(1);
     }
 }

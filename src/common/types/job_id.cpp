@@ -6,6 +6,7 @@
 #include <cstring>
 #include <strings.h>
 
+#include "common/base/quote.hpp"
 #include "common/types/job_id_tables.hpp"
 
 namespace flux {
@@ -17,7 +18,7 @@ constexpr std::string_view f58_unicode = "\u0192";
 
 std::unexpected<Error> bad(std::string_view text, std::string_view why)
 {
-    return fail(EINVAL, "\"{}\" is not a job id: {}", text.substr(0, 60), why);
+    return fail(EINVAL, "\"{}\" is not a job id: {}", quoted(text, 60), why);
 }
 
 // value = value * base + digit, false on overflow of 64 bits.
@@ -222,7 +223,7 @@ Expected<std::string> JobId::encode(std::string_view encoding) const
         return emoji();
     return fail(EINVAL,
                 "unknown job id encoding \"{}\" (use f58, f58plain, dec, hex, dothex, kvs, words or emoji)",
-                encoding.substr(0, 40));
+                quoted(encoding, 40));
 }
 
 FluidGenerator::FluidGenerator(uint32_t generator, int64_t epoch_ms)

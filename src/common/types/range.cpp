@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 namespace {
@@ -81,7 +83,7 @@ Count Count::set(Idset counts)
 
 Expected<Count> Count::parse(std::string_view text)
 {
-    std::string_view whole = text.substr(0, 60);
+    std::string_view whole = quoted(text, 60);
     if (text.starts_with('[')) {
         if (!text.ends_with(']') || text.size() < 2)
             return fail(EINVAL, "count \"{}\": the closing bracket is missing", whole);
@@ -146,7 +148,7 @@ Expected<Count> Count::from_json(const Json &value)
     for (auto [key, unused] : value.members())
         if (key != "min" && key != "max" && key != "operator" && key != "operand")
             return fail(EINVAL, "unknown key \"{}\" (a range has min, max, operator, operand)",
-                        key.substr(0, 40));
+                        quoted(key, 40));
     if (value.contains("operator") != value.contains("operand"))
         return fail(EINVAL, "operator and operand must be given together");
     try {
@@ -160,7 +162,7 @@ Expected<Count> Count::from_json(const Json &value)
             (max > 0 && uint64_t(max) > max_value))
             return fail(EINVAL, "a number is over the limit of {}", max_value);
         if (op.size() != 1)
-            return fail(EINVAL, "unknown operator \"{}\" (use +, * or ^)", op.substr(0, 20));
+            return fail(EINVAL, "unknown operator \"{}\" (use +, * or ^)", quoted(op, 20));
         return checked(min, max < 0 ? infinite : uint64_t(max), operand, op[0]);
     } catch (const Error &error) {
         return fail(EINVAL, "{}", error.text());

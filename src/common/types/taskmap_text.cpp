@@ -1,6 +1,8 @@
 // The spellings of a task map: JSON (RFC 34), PMI_process_mapping (RFC 13), raw and multiline.
 #include <charconv>
 
+#include "common/base/quote.hpp"
+
 #include "common/types/taskmap.hpp"
 
 namespace flux {
@@ -19,7 +21,7 @@ Expected<uint32_t> take_number(std::string_view &text)
     uint32_t number = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc())
-        return fail(EINVAL, "taskmap: expected a number at \"{}\"", text.substr(0, 20));
+        return fail(EINVAL, "taskmap: expected a number at \"{}\"", quoted(text, 20));
     text.remove_prefix(end - text.data());
     return number;
 }
@@ -37,7 +39,7 @@ bool take(std::string_view &text, char wanted)
 // "(vector,(0,4,4),...)"
 Expected<Taskmap> parse_pmi(std::string_view text)
 {
-    auto syntax_error = [whole = text.substr(0, 60)] {
+    auto syntax_error = [whole = quoted(text, 60)] {
         return fail(EINVAL, "taskmap \"{}\": expected (vector,(node,nodes,ppn),...)", whole);
     };
     Taskmap out;

@@ -3,11 +3,13 @@
 #include <charconv>
 #include <strings.h>
 
+#include "common/base/quote.hpp"
+
 namespace flux {
 
 Expected<int> parse_urgency(std::string_view text)
 {
-    std::string name(text.substr(0, 20));
+    std::string name(quoted(text, 20));
     if (strcasecmp(name.c_str(), "hold") == 0)
         return urgency::hold;
     if (strcasecmp(name.c_str(), "expedite") == 0)

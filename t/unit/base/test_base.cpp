@@ -2,6 +2,7 @@
 
 #include "common/base/encoding.hpp"
 #include "common/base/hash.hpp"
+#include "common/base/quote.hpp"
 
 using namespace flux;
 
@@ -43,4 +44,26 @@ TEST(Hash, MessagesOfEveryLengthAreHashedAsEverybodyDoes)
               "sha256-7d145b5ab9dca711c4553a03189249f206e3174695a92815a663d530efb42c02");
     EXPECT_EQ(blobref(HashType::sha1, std::string(1'000'000, 'a')),
               "sha1-34aa973cd4c4daa4f61eeb2bdbad27316534016f");
+}
+
+TEST(Quote, CutsBetweenCharacters)
+{
+    EXPECT_EQ(quoted("abc", 3), "abc");
+    EXPECT_EQ(quoted("abcd", 3), "abc");
+    EXPECT_EQ(quoted("abé", 3), "ab");
+    EXPECT_EQ(quoted("a€b", 3), "a");
+    EXPECT_EQ(quoted("a€b", 4), "a€");
+    EXPECT_EQ(quoted("\U0001f600", 1), "");
+}
+
+TEST(Quote, BytesThatAreNoTextAreReplaced)
+{
+    EXPECT_EQ(valid_utf8("aé€\U0001f600"), "aé€\U0001f600");
+    EXPECT_EQ(valid_utf8("a\xff"
+                         "b"),
+              "a\ufffd"
+              "b");
+    EXPECT_EQ(valid_utf8("\xc3"), "\ufffd");
+    EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\ufffd\ufffd\ufffd"); // a surrogate
+    EXPECT_EQ(valid_utf8("\xc0\x80"), "\ufffd\ufffd");           // overlong
 }
