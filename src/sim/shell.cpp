@@ -68,6 +68,8 @@ void SimShell::read()
 
 void SimShell::handle(sc::ToShell message)
 {
+    if (command_ == "hang" && !job_->leader()) // as one that is stopped
+        return;
     if (auto *start = std::get_if<sc::Start>(&message)) {
         if (job_)
             return world_.violated("a shell was sent a second job");
@@ -140,7 +142,7 @@ void SimShell::start_tasks()
     for (auto task : job_->tasks) {
         if (command_ == "lines") {
             print_line(task, int(argument()));
-        } else if (command_ == "sleep" || command_ == "deaf") {
+        } else if (command_ == "sleep" || command_ == "deaf" || command_ == "hang") {
             later(seconds(argument()), [this, task] { end_task(task, 0); });
         } else {
             int code = command_ == "false" ? 1 : command_ == "exit" ? int(argument()) : 0;

@@ -131,6 +131,7 @@ Task<> JobExec::start()
 // Jobs that still run end with the module: their tasks are killed, not left behind.
 Task<> JobExec::stop()
 {
+    stopping_ = true;
     for (auto &[id, run] : runs_) {
         raise_exception(*run, 0, "exec", "the execution service was stopped");
         stop_job(*run);
@@ -145,7 +146,7 @@ Task<> JobExec::stop()
     });
     while (!waited_enough && (!runs_.empty() || !jobs_.empty() || !dying_.empty()))
         co_await changed_.wait();
-    co_await writer_.flush();
+    co_await writer_.close();
 }
 
 Json JobExec::stats() const
@@ -184,6 +185,8 @@ void JobExec::write_held(Run &run)
 
 Task<> JobExec::start_job(Request request)
 {
+    if (stopping_) // as if it were gone already: the job waits for the next
+        throw Error(ENOSYS, "the execution service is being stopped");
     auto run = std::make_shared<Run>(loop());
     run->id = JobId(request.get<uint64_t>("id"));
     run->userid = request.get<uint32_t>("userid");
@@ -303,7 +306,7 @@ Task<> JobExec::keep_namespace(JobId id)
 void JobExec::set_limit(Run &run)
 {
     run.limit.cancel();
-    if (run.R.expiration() <= 0)
+    if (run.R.expiration() <= 0 || run.ended)
         return;
     run.limit = Timer(loop(), seconds(run.R.expiration() - wall_time()), [this, &run] {
         raise_exception(run, 0, "timeout", "resource allocation expired");

@@ -114,6 +114,7 @@ private:
     void link(Request request);
     Json orders(Request &request);
     void obey(const Json &order);
+    static void tell_shell(Process &shell, const Json &message);
     void order_below(uint32_t child, Json order);
     Task<> follow(uint32_t child);
     void child_lost(uint32_t child, const std::string &reason);
@@ -146,6 +147,7 @@ private:
     std::unordered_map<JobId, std::unique_ptr<Process>> dying_; // shells that nobody asks about any more
     Condition changed_; // a local job is gone
     uint64_t launched_ = 0;
+    bool stopping_ = false; // no job is started any more
 };
 
 } // namespace flux::job_exec

@@ -40,6 +40,8 @@ void JobExec::hear(Run &run, News news)
         return;
     run.status = std::max(run.status, news.status);
     run.ended = true;
+    for (auto *timer : {&run.limit, &run.kill, &run.exit_timer})
+        timer->cancel(); // what becomes of its record takes none of its time
     run.changed.notify_all();
 }
 

@@ -115,14 +115,23 @@ void JobExec::obey(const Json &order)
     if (found == jobs_.end())
         return; // it has ended meanwhile
     auto &local = found->second;
-    Json message = order["message"];
-    if (local.shell && message["type"].string_view() == "kill-shell") {
-        local.shell->signal(SIGKILL);
-    } else if (local.shell)
-        local.shell->write("FLUX_SHELL_CHANNEL", message.dump() + "\n");
     for (const auto &[child, below] : local.part.children())
         if (!local.part.has_ended(below))
             order_below(child, order);
+    if (local.shell && !local.exited) // it may have: it is kept until those of every rank have
+        tell_shell(*local.shell, order["message"]);
+}
+
+void JobExec::tell_shell(Process &shell, const Json &message)
+{
+    if (message["type"].string_view() != "kill-shell")
+        return shell.write("FLUX_SHELL_CHANNEL", message.dump() + "\n");
+    try {
+        shell.signal(SIGKILL);
+    } catch (const Error &error) {
+        if (error.errnum() != ESRCH) // it exits by itself just now
+            throw;
+    }
 }
 
 void JobExec::order_below(uint32_t child, Json order)
