@@ -66,6 +66,8 @@ JobManager::JobManager(Context &context)
         }
         if (!matchtag && sched_known_ && sender == scheduler_)
             scheduler_gone();
+        if (!matchtag && !exec_service_.empty() && sender == exec_sender_)
+            exec_gone();
     };
     handle().on_cancel([forget](const RouteId &sender, uint32_t matchtag) { forget(sender, matchtag); });
     handle().on_disconnect([forget](const RouteId &sender) { forget(sender, std::nullopt); });
@@ -222,6 +224,8 @@ void JobManager::advance(Job &job)
             spawn(run_job(job.id));
             return;
         case JobAction::stop:
+            if (exec_service_.empty()) // it ends what it runs with itself
+                return;
             job.stop_sent = true;
             handle().notify(exec_service_ + ".raise", Json {{"id", job.id.value()},
                                                             {"type", (*job.fatal)["type"]},
@@ -276,8 +280,12 @@ void JobManager::raise_exception(Job &job, std::string_view type, int severity, 
 Json JobManager::list(Request &request)
 {
     auto limit = request.find<size_t>("max_entries").value_or(0);
+    auto &who = request.credentials();
+    bool everyone = who.is_owner() || !context().config()["access"].value("private-mode", false);
     Json jobs = Json::array();
     for (const auto &[id, job] : active_) {
+        if (!everyone && job->userid != who.userid)
+            continue;
         if (limit && jobs.size() == limit)
             break;
         jobs.append(Json {{"id", id.value()},
@@ -302,6 +310,7 @@ Json JobManager::getattr(Request &request)
     Job *job = find(id);
     if (!job)
         throw Error(ENOENT, "{}: no such active job", id);
+    need(request); // of others: EPERM
     Json out = Json::object();
     for (const auto &name : request.get<std::vector<std::string>>("attrs")) {
         if (name == "jobspec")
@@ -361,7 +370,7 @@ Task<Json> JobManager::kill(Request request)
     auto signum = request.get<int>("signum");
     if (signum < 1 || signum > 64)
         throw Error(EINVAL, "{} is no signal number", signum);
-    if (job.state != JobState::run || !job.start_pending)
+    if (job.state != JobState::run || !is_executing(job))
         throw Error(EINVAL, "job is not running");
     Json args {{"id", job.id.value()}, {"signum", signum}};
     co_await rpc(exec_service_ + ".kill", args);
@@ -375,7 +384,7 @@ Json JobManager::killall(Request &request)
     bool dry_run = request.find<bool>("dry_run").value_or(true);
     size_t count = 0;
     for (const auto &[id, job] : active_) {
-        if (job->state != JobState::run || !job->start_pending || (userid >= 0 && job->userid != userid) ||
+        if (job->state != JobState::run || !is_executing(*job) || (userid >= 0 && job->userid != userid) ||
             (!request.credentials().is_owner() && request.credentials().userid != job->userid))
             continue;
         ++count;

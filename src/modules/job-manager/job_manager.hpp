@@ -61,7 +61,7 @@ private:
     void antecedent_started(JobId id);
     void antecedent_ended(JobId id, const EndedJob &ended);
     void join_singletons(Job &job, bool held);
-    void leave_singletons(const Job &job);
+    void leave_singletons(Job &job);
 
     // requests: job_manager.cpp, update.cpp
     Json list(Request &request);
@@ -101,6 +101,8 @@ private:
     Json sched_ready(Request &request);
     void scheduler_gone();
     Json exec_hello(Request &request);
+    void exec_gone();
+    bool is_executing(const Job &job) const; // the execution service can be told of it
     Task<> alloc_job(JobId id);
     void next_alloc();
     Task<> run_job(JobId id);
@@ -179,7 +181,8 @@ private:
     size_t alloc_limit_ = 0; // 0: unlimited
     size_t alloc_inflight_ = 0;
     std::set<std::tuple<int64_t, JobId>> alloc_waiting_; // -priority, id: jobs beyond the limit
-    std::string exec_service_;
+    std::string exec_service_;                           // empty: jobs wait for one
+    RouteId exec_sender_;                                // of its last hello
 };
 
 } // namespace flux

@@ -163,8 +163,21 @@ void JobManager::free_job(Job &job)
 Json JobManager::exec_hello(Request &request)
 {
     exec_service_ = request.get<std::string>("service");
+    exec_sender_ = request.sender();
     advance_all([](const Job &job) { return job.has_resources; });
     return {};
+}
+
+// What it ran has failed by itself; what it was not given yet waits for the next hello.
+void JobManager::exec_gone()
+{
+    log(LogLevel::info, "the execution service is gone: jobs wait until there is one again");
+    exec_service_.clear();
+}
+
+bool JobManager::is_executing(const Job &job) const
+{
+    return job.start_pending && !exec_service_.empty();
 }
 
 // A job is launched once its allocation is durable. So after a crash, one that has an allocation may have been
@@ -193,22 +206,31 @@ Task<> JobManager::run_job(JobId id)
             advance(*job);
         co_return;
     }
+    if (exec_service_.empty()) { // it has gone meanwhile
+        job->start_pending = false;
+        advance(*job);
+        co_return;
+    }
+    auto sender = exec_sender_;
+    bool launched = false, refused = false;
     auto stream = handle().stream(exec_service_ + ".start", Json {{"id", id.value()},
                                                                   {"userid", job->userid},
                                                                   {"jobspec", job->jobspec},
                                                                   {"environment", job->environment},
                                                                   {"R", job->R},
                                                                   {"reattach", job->recovered}});
-    job->environment = {};
     while (job) {
         try {
             auto response = co_await stream.next();
             job = find(id);
             if (!response || !job)
                 break;
+            if (!std::exchange(launched, true))
+                job->environment = {};
             exec_response(*job, response->json());
         } catch (const Error &error) {
             problem = error.text();
+            refused = !launched && error.errnum() == ENOSYS;
             break;
         }
         job = find(id);
@@ -219,7 +241,10 @@ Task<> JobManager::run_job(JobId id)
     if (!job)
         co_return;
     job->start_pending = false;
-    if (!job->released) { // the execution service is gone or broken; what it ran is gone with it
+    if (refused) { // nobody is there, or no longer takes jobs
+        if (sender == exec_sender_ && !exec_service_.empty())
+            exec_gone();
+    } else if (!job->released) { // the execution service is gone or broken; what it ran is gone with it
         job->recovered = false;
         log(LogLevel::err, "{}: the execution service failed: {}", id, problem);
         post(*job, "exception",

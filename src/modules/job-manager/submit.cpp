@@ -1,4 +1,5 @@
 // Jobs as they come in, and what they wait for.
+#include "common/base/quote.hpp"
 #include "modules/job-manager/job_manager.hpp"
 
 namespace flux {
@@ -9,10 +10,12 @@ Task<Json> JobManager::submit(Request request)
     KvsWriter::Ticket ticket = 0;
     std::vector<JobId> admitted;
     Json jobs = request.get<Json>("jobs");
+    for (auto item : jobs.elements())
+        item.get<uint64_t>("id"); // whoever does not say which jobs has none of them admitted
     for (auto item : jobs.elements()) {
         JobId id(item.get<uint64_t>("id"));
         if (auto refused = admit(item)) {
-            errors.append(Json::array().append(id.value()).append(*refused));
+            errors.append(Json::array().append(id.value()).append(valid_utf8(*refused)));
             continue;
         }
         ticket = std::max(ticket, find(id)->ticket);
@@ -68,11 +71,18 @@ std::optional<std::string> JobManager::admit(const Json &item)
         return fmt::format("job {} exists already", id);
     auto job = std::make_unique<Job>();
     job->id = id;
-    job->userid = item.get<uint32_t>("userid");
-    job->jobspec = item.get<Json>("jobspec");
-    job->environment = item.value<std::string>("environment", "");
     std::vector<Dependency> dependencies;
-    try {
+    std::string signed_jobspec;
+    Json submit_context;
+    try { // everything that may fail, before anything of the job is anywhere
+        job->userid = item.get<uint32_t>("userid");
+        job->jobspec = item.get<Json>("jobspec");
+        job->environment = item.value<std::string>("environment", "");
+        signed_jobspec = item.get<std::string>("J");
+        submit_context = Json {{"userid", job->userid},
+                               {"urgency", item.get<int>("urgency")},
+                               {"flags", item.get<uint32_t>("flags")},
+                               {"version", 1}};
         std::string queue_name(job->jobspec.at("attributes", "system", "queue").string_view());
         if (!queues_.contains(queue_name))
             throw Error(EINVAL, "Invalid queue '{}' specified", queue_name);
@@ -86,13 +96,9 @@ std::optional<std::string> JobManager::admit(const Json &item)
     Job &added = *(active_[id] = std::move(job));
     max_jobid_ = std::max(max_jobid_, id.value());
     added.submitting = true;
-    submissions_.put(id.kvs_path("J"), item.get<std::string>("J"));
+    submissions_.put(id.kvs_path("J"), signed_jobspec);
     submissions_.put(id.kvs_path("jobspec"), added.jobspec.dump());
-    post(added, "submit",
-         Json {{"userid", added.userid},
-               {"urgency", item.get<int>("urgency")},
-               {"flags", item.get<uint32_t>("flags")},
-               {"version", 1}});
+    post(added, "submit", submit_context);
     waitable_ += added.waitable();
     post(added, "validate");
     add_dependencies(added, dependencies, true);
@@ -199,9 +205,9 @@ void JobManager::join_singletons(Job &job, bool held)
         dependency_met(job.id, "singleton");
 }
 
-void JobManager::leave_singletons(const Job &job)
+void JobManager::leave_singletons(Job &job)
 {
-    if (!job.singleton)
+    if (!std::exchange(job.singleton, false))
         return;
     auto name = job.jobspec.at("attributes", "system", "job")["name"];
     if (auto next = singletons_.remove(Singletons::key(job.userid, name.string_view()), job.id))

@@ -66,7 +66,12 @@ Task<Json> JobManager::update(Request request)
             job.alloc_cancelling = true;
             handle().notify("sched.cancel", Json {{"id", id.value()}});
         }
+        bool renamed = events.contains("attributes.system.job.name");
+        if (renamed) // singletons wait for those of their name
+            leave_singletons(job);
         post(job, "jobspec-update", events);
+        if (renamed)
+            join_singletons(job, job.dependencies.contains("singleton"));
         advance(job);
     }
     if (running_duration)
@@ -93,7 +98,7 @@ Task<> JobManager::update_expiration(JobId id, double duration)
         throw Error(ENOENT, "job {} ended meanwhile", id);
     post(*job, "jobspec-update", Json {{"attributes.system.duration", duration}});
     post(*job, "resource-update", Json {{"expiration", expiration}});
-    if (job->start_pending)
+    if (is_executing(*job))
         handle().notify(exec_service_ + ".expiration", args);
 }
 

@@ -43,7 +43,7 @@ Task<> reloader(State &state, std::vector<std::string> modules)
     while (!state.over) {
         co_await world.sleep(seconds(random.unit() * 2));
         auto &name = modules[random.below(modules.size())];
-        bool anywhere = name == "job-ingest" || name == "job-info";
+        bool anywhere = name == "job-ingest" || name == "job-info" || name == "job-exec";
         auto client = world.connect(anywhere ? uint32_t(random.below(world.size())) : 0);
         RpcOptions here {.nodeid = client->rank()};
         co_await client->handle().rpc("module.remove", Json::make("name", name), here);
@@ -52,6 +52,17 @@ Task<> reloader(State &state, std::vector<std::string> modules)
         Json load {{"path", name}, {"args", Json::array()}};
         co_await client->handle().rpc("module.load", load, here);
     }
+}
+
+// A job that no execution service had begun waits for the next one.
+Task<> check_launches(State &state)
+{
+    auto client = state.world.connect(0);
+    for (auto id : state.acknowledged)
+        for (const auto &event : co_await follow_job(client, id))
+            if (event.name == "exception" &&
+                event.context.value<std::string>("note", "").starts_with("the execution service failed"))
+                state.world.violated(fmt::format("job {}: {}", id, event.context["note"].string_view()));
 }
 
 void run_with(World &world, std::vector<std::string> modules)
@@ -74,6 +85,7 @@ void run_with(World &world, std::vector<std::string> modules)
     world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
               patience);
     world.run("check", check_jobs(world, client, state.acknowledged), patience);
+    world.run("check launches", check_launches(state), patience);
     client.reset();
     world.shutdown();
 }
@@ -85,6 +97,13 @@ SIM_WORKLOAD(reload, 1, 8)
 {
     World world(run);
     run_with(world, {"sched", "job-ingest", "job-info", "job-list"});
+}
+
+// Those that run while their execution service goes, on whatever rank, end; others wait.
+SIM_WORKLOAD(exec_reload, 1, 12)
+{
+    World world(run);
+    run_with(world, {"job-exec"});
 }
 
 } // namespace flux::sim
