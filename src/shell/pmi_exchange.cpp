@@ -25,6 +25,8 @@ void PmiExchange::add_task(uint32_t task)
             .send = [this, task](std::string_view bytes) { send_(task, bytes); },
             .put =
                 [this](std::string_view key, std::string_view value) {
+                    if (!shell_channel::is_text(value)) // it could not go to the other nodes
+                        return false;
                     put_[std::string(key)] = value;
                     return true;
                 },
@@ -57,7 +59,7 @@ void PmiExchange::enter_barrier()
         return complete();
     Json pairs = Json::object();
     for (const auto &[key, value] : put_)
-        pairs.set(key, shell_channel::is_text(value) ? value : "");
+        pairs.set(key, value);
     waiting_ = true;
     channel_.send(shell_channel::PmiExchange {seq_, pairs});
 }

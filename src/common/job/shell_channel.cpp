@@ -1,6 +1,7 @@
 #include "common/job/shell_channel.hpp"
 
 #include "common/base/encoding.hpp"
+#include "common/base/quote.hpp"
 
 namespace flux::shell_channel {
 
@@ -102,8 +103,10 @@ Json to_json(const Output &message)
 }
 Json to_json(const Redirect &message)
 {
-    return Json {
-        {"type", "redirect"}, {"stream", message.stream}, {"ranks", message.ranks}, {"path", message.path}};
+    return Json {{"type", "redirect"},
+                 {"stream", message.stream},
+                 {"ranks", message.ranks},
+                 {"path", valid_utf8(message.path)}};
 }
 Json to_json(const PmiExchange &message)
 {
@@ -111,14 +114,17 @@ Json to_json(const PmiExchange &message)
 }
 Json to_json(const Log &message)
 {
-    return Json {{"type", "log"}, {"level", message.level}, {"text", message.text}, {"nodeid", message.nodeid}};
+    return Json {{"type", "log"},
+                 {"level", message.level},
+                 {"text", valid_utf8(message.text)},
+                 {"nodeid", message.nodeid}};
 }
 Json to_json(const Exception &message)
 {
     return Json {{"type", "exception"},
                  {"severity", message.severity},
                  {"exception", message.type},
-                 {"note", message.note},
+                 {"note", valid_utf8(message.note)},
                  {"lost_task", message.lost_task ? Json(true) : Json()}};
 }
 Json to_json(const Finish &message)

@@ -301,6 +301,13 @@ TEST(ShellChannel, damaged_messages_parse_or_are_refused)
     }
 }
 
+TEST(ShellChannel, text_that_is_none_does_not_stop_a_message)
+{
+    for (const auto &line : {ch::encode(ch::FromShell(ch::Log {3, "\xff"})),
+                             ch::encode(ch::FromShell(ch::Exception {0, "exec", "PMI_Abort: \xff"}))})
+        EXPECT_TRUE(ch::parse_from_shell(line)) << line;
+}
+
 TEST(ShellChannel, hostile_lines_are_refused_with_a_sentence)
 {
     for (std::string_view line :
