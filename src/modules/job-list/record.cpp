@@ -160,13 +160,17 @@ void Record::take_R(Pool &pool, const Json &json)
     expiration = R->expiration();
 }
 
-// The scheduler's annotations replace each other; what memos have said of the job stays.
+// The scheduler's annotations replace each other; what memos have said of the job stays until they say
+// otherwise.
 void Record::set_annotations(Pool &pool, Json fresh)
 {
     Json user = annotations.empty() ? Json() : Json::parse_or_throw(annotations.text())["user"];
-    if (user) {
+    if (user || fresh["user"]) {
         fresh = fresh ? fresh.shallow_copy() : Json::object();
-        fresh.set("user", user);
+        if (Json merged = merge_annotations(user, fresh["user"]))
+            fresh.set("user", merged);
+        else
+            fresh.erase("user");
     }
     annotations = fresh && !fresh.empty() ? pool.get(fresh.dump()) : Pooled();
 }

@@ -70,6 +70,7 @@ struct Job {
     bool submitting = false; // its submission is not durable yet: until then it goes nowhere
     bool alloc_pending = false;
     bool alloc_cancelling = false;
+    bool alloc_outdated = false; // what was asked of the scheduler has changed since
     bool start_pending = false; // sent to the execution service, no final release yet
     bool stop_sent = false;
     bool queue_stopped = false; // its queue does not send to the scheduler

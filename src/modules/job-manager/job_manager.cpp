@@ -420,7 +420,7 @@ Task<Json> JobManager::memo(Request request)
         throw Error(EPROTO, "memo is an object of keys and values, not {}", changes.type_name());
     if (request.find<bool>("volatile").value_or(false)) {
         job.annotations = merge_annotations(job.annotations, Json {{"user", changes}});
-        publish_annotations(job);
+        publish_annotations(job, changes);
     } else {
         JobId id = job.id;
         post(job, "memo", changes);

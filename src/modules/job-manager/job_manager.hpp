@@ -107,6 +107,7 @@ private:
     void next_alloc();
     Task<> run_job(JobId id);
     void free_job(Job &job);
+    void send_free(JobId id, Json R);
     void exec_response(Job &job, const Json &response);
     void advance_all(bool (*which)(const Job &));
 
@@ -116,7 +117,7 @@ private:
     Json history(const Listener &listener, const Job &job) const;
     Json wanted(const Listener &listener, Json events) const;
     void publish(const Job &job, Json events);
-    void publish_annotations(Job &job);
+    void publish_annotations(Job &job, const Json &memo = {});
 
     // queues.cpp
     void configure_queues();

@@ -51,14 +51,23 @@ void JobManager::publish(const Job &job, Json events)
     }
 }
 
-// Annotations are not part of the event log.
-void JobManager::publish_annotations(Job &job)
+// Annotations are not part of the event log. What a memo takes away is told as null: listeners add those of
+// the event log.
+void JobManager::publish_annotations(Job &job, const Json &memo)
 {
     if (listeners_.empty())
         return;
+    Json annotations = job.annotations;
+    for (auto [key, value] : memo.members())
+        if (value.is_null()) {
+            annotations = annotations ? annotations.shallow_copy() : Json::object();
+            Json user = annotations["user"] ? annotations["user"].shallow_copy() : Json::object();
+            user.set(key, Json(nullptr));
+            annotations.set("user", user);
+        }
     if (!job.unpublished)
         job.unpublished = Json::array();
-    job.unpublished.append(Event {wall_time(), "annotations", Json {{"annotations", job.annotations}}}.to_json());
+    job.unpublished.append(Event {wall_time(), "annotations", Json {{"annotations", annotations}}}.to_json());
     if (std::exchange(job.dirty, true))
         return;
     dirty_.push_back(job.id);

@@ -100,14 +100,31 @@ Task<> JobManager::alloc_job(JobId id)
     bool committed = !R;
     if (type == success && !R) {
         Json args {{"key", id.kvs_path("R")}, {"namespace", "primary"}, {"flags", 0}};
-        auto looked_up = co_await rpc("kvs.lookup", args);
-        R = Json::parse_or_throw(value_or_throw(treeobj::decode_val(looked_up.json()["val"])));
+        try {
+            auto looked_up = co_await rpc("kvs.lookup", args);
+            R = Json::parse_or_throw(value_or_throw(treeobj::decode_val(looked_up.json()["val"])));
+        } catch (const Error &error) {
+            problem = fmt::format("the R that the scheduler says it stored cannot be read: {}", error.text());
+            R = Json::object();
+        }
         job = find(id);
+        FLUX_ASSERT(job); // none ends while an answer of the scheduler is awaited
     }
     job->alloc_pending = job->alloc_cancelling = false;
+    bool outdated = std::exchange(job->alloc_outdated, false);
     --alloc_inflight_;
     switch (type) {
     case success:
+        if (!problem.empty()) {
+            send_free(id, R);
+            post(*job, "exception", Json {{"type", "alloc"}, {"severity", 0}, {"note", problem}});
+            break;
+        }
+        if (outdated) { // asked anew
+            send_free(id, R);
+            job->annotations = Json();
+            break;
+        }
         if (!committed)
             writer_.put(id.kvs_path("R"), R.dump());
         job->R = R;
@@ -149,16 +166,18 @@ void JobManager::free_job(Job &job)
 {
     --running_;
     changed_.notify_all();
-    if (!sched_known_)
-        return;
-    Json R = job.R;
+    if (sched_known_)
+        send_free(job.id, job.R);
+}
+
+void JobManager::send_free(JobId id, Json R)
+{
     if (R["scheduling"]) {
         R = R.shallow_copy();
         R.erase("scheduling");
     }
-    handle().notify("sched.free", Json {{"id", job.id.value()}, {"R", R}, {"final", true}});
+    handle().notify("sched.free", Json {{"id", id.value()}, {"R", R}, {"final", true}});
 }
-
 
 Json JobManager::exec_hello(Request &request)
 {

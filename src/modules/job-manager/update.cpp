@@ -62,6 +62,7 @@ Task<Json> JobManager::update(Request request)
             if (auto ok = parsed ? config_.check(*parsed) : Expected<void>(std::unexpected(parsed.error())); !ok)
                 throw ok.error();
         }
+        job.alloc_outdated = job.alloc_pending;
         if (job.alloc_pending && !job.alloc_cancelling) { // the scheduler has the old jobspec
             job.alloc_cancelling = true;
             handle().notify("sched.cancel", Json {{"id", id.value()}});

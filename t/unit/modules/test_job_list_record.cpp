@@ -73,6 +73,23 @@ TEST(JobRecord, shows_dependencies_while_there_are_any)
     EXPECT_EQ(row(job.record, {"dependencies"}).dump(), R"({"id":42})");
 }
 
+TEST(JobRecord, the_last_memo_is_shown_and_earlier_ones_stay)
+{
+    OneJob job;
+    auto user = [&] {
+        return row(job.record, {"annotations"})["annotations"]["user"].dump();
+    };
+    job.event(1, "memo", R"({"a":1})");
+    job.event(2, "annotations", R"({"annotations":{"user":{"b":2}}})");
+    EXPECT_EQ(user(), R"({"a":1,"b":2})");
+    job.event(3, "annotations", R"({"annotations":{"user":{"b":3}}})");
+    EXPECT_EQ(user(), R"({"a":1,"b":3})");
+    job.event(4, "annotations", R"({"annotations":{"user":{"b":null}}})");
+    EXPECT_EQ(user(), R"({"a":1})");
+    job.event(5, "annotations", R"({"annotations":{"sched":{"x":1}}})");
+    EXPECT_EQ(user(), R"({"a":1})");
+}
+
 TEST(JobRecord, is_small_and_shares_its_texts)
 {
     OneJob job;
