@@ -211,6 +211,31 @@ Task<std::vector<JobId>> all_jobs(ClientPtr client)
     co_return out;
 }
 
+// A job that was lost with its instance has complete logs all the same: whoever reads them waits for their
+// ends.
+Task<> check_lost(World &world, ClientPtr client, JobId id)
+{
+    auto events = value_or_throw(
+        parse_eventlog(co_await kvs::get(client->handle(), id.kvs_path("guest.exec.eventlog"))));
+    world.expect(events.back().name == "done", "job {} was lost: its guest.exec.eventlog ends with {}", id,
+                 events.back().name);
+    auto output = co_await kvs::try_get(client->handle(), id.kvs_path("guest.output"));
+    if (!output)
+        co_return; // a mock job
+    std::map<std::string, Idset> open;
+    for (const auto &event : value_or_throw(parse_eventlog(*output))) {
+        if (event.name == "header")
+            for (auto [stream, count] : event.context["count"].members())
+                open[std::string(stream)] = Idset::iota(count.as<uint32_t>());
+        if (event.context["eof"])
+            open[event.context.get<std::string>("stream")] -=
+                value_or_throw(Idset::parse(event.context.get<std::string>("rank")));
+    }
+    for (const auto &[stream, tasks] : open)
+        world.expect(tasks.empty(), "job {} was lost: {} of tasks {} does not end", id, stream,
+                     tasks.format());
+}
+
 struct Held {
     double from, to;
     JobId job;
@@ -243,6 +268,9 @@ Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowl
                 from = event.timestamp;
             else if (event.name == "free")
                 to = event.timestamp;
+            else if (event.name == "exception" &&
+                     event.context["note"].string_view().contains("when the instance stopped"))
+                co_await check_lost(world, client, id);
         }
         if (!from)
             continue;

@@ -53,6 +53,14 @@ std::string namespace_of(JobId id)
     return "job-" + id.dec();
 }
 
+uint32_t ntasks_of(const Json &json)
+{
+    uint64_t ntasks = 1;
+    if (auto jobspec = Jobspec::parse(json))
+        ntasks = jobspec->ntasks().value_or(1);
+    return uint32_t(std::min<uint64_t>(ntasks, Idset::max_id));
+}
+
 double run_duration_of(const Json &test)
 {
     auto duration = test["run_duration"];
@@ -208,6 +216,11 @@ Task<> JobExec::start_job(Request request)
         while (jobs_.contains(run->id))
             co_await changed_.wait();
         raise_exception(*run, 0, "exec", "the job was running when the instance stopped: its tasks are lost");
+        try {
+            co_await complete_record(run);
+        } catch (const Error &error) {
+            log(LogLevel::err, "{}: the end of its output is not on record: {}", run->id, error.text());
+        }
     } else {
         exec_event(*run, "init");
         exec_event(*run, "starting");
@@ -259,10 +272,7 @@ Task<> JobExec::run_mock(std::shared_ptr<Run> run, double duration)
 
 Task<> JobExec::run_shells(std::shared_ptr<Run> run)
 {
-    uint64_t ntasks = 1;
-    if (auto jobspec = Jobspec::parse(run->jobspec))
-        ntasks = jobspec->ntasks().value_or(1);
-    run->held_output = run->output.begin(wall_time(), uint32_t(std::min<uint64_t>(ntasks, Idset::max_id)));
+    run->held_output = run->output.begin(wall_time(), ntasks_of(run->jobspec));
     handle().notify("kvs.namespace-create",
                     Json {{"namespace", namespace_of(run->id)}, {"owner", run->userid}, {"flags", 0}});
     obey(Json {{"id", run->id.value()},
@@ -283,6 +293,40 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
     } catch (const Error &error) {
         log(LogLevel::err, "{}: what its tasks left in the KVS is lost: {}", run->id, error.text());
     }
+}
+
+// The ends that a job's logs lack because the instance was lost: who reads them waits for those.
+Task<> JobExec::complete_record(std::shared_ptr<Run> run)
+{
+    auto events = co_await stored_events(run->id.kvs_path("guest.exec.eventlog"));
+    if (events.empty() || events.back().name != "done")
+        exec_event(*run, "done");
+    write_held(*run);
+    if (!run->jobspec.at("attributes", "system", "exec", "test")) { // those have no output
+        auto key = run->id.kvs_path("guest.output");
+        auto output = co_await stored_events(key);
+        if (output.empty())
+            writer_.append(key, run->output.begin(wall_time(), ntasks_of(run->jobspec)));
+        for (const auto &event : output)
+            run->output.resume(event);
+        if (auto rest = run->output.end(wall_time()); !rest.empty())
+            writer_.append(key, rest);
+    }
+    co_await writer_.flush(); // before the job is clean
+}
+
+Task<std::vector<Event>> JobExec::stored_events(std::string key)
+{
+    Json args {{"key", key}, {"namespace", "primary"}, {"flags", 0}};
+    std::vector<Event> out;
+    try {
+        auto answer = co_await rpc("kvs.lookup", args);
+        out = value_or_throw(parse_eventlog(value_or_throw(treeobj::decode_val(answer.json()["val"]))));
+    } catch (const Error &error) {
+        if (error.errnum() != ENOENT)
+            throw;
+    }
+    co_return out;
 }
 
 // What the tasks put into the job's KVS namespace becomes part of its record.

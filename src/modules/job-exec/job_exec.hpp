@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "broker/topology.hpp"
+#include "common/job/eventlog.hpp"
 #include "common/job/resource_set.hpp"
 #include "common/module/module.hpp"
 #include "common/types/job_id.hpp"
@@ -89,6 +90,8 @@ private:
     Task<> run_mock(std::shared_ptr<Run> run, double duration);
     Task<> run_shells(std::shared_ptr<Run> run);
     Task<> keep_namespace(JobId id);
+    Task<> complete_record(std::shared_ptr<Run> run);
+    Task<std::vector<Event>> stored_events(std::string key);
     void hear(Run &run, News news);
     void hear_shell(Run &run, const Json &message);
     void hear_event(Run &run, const Json &message);

@@ -45,6 +45,17 @@ std::string OutputLog::add(double now, const Json &message)
     return Event {now, "data", context}.encode();
 }
 
+void OutputLog::resume(const Event &event)
+{
+    if (event.name == "header") {
+        for (auto [stream, count] : event.context["count"].members())
+            open_[std::string(stream)] = Idset::iota(count.as<uint32_t>());
+    } else if (event.name == "data" && event.context.value("eof", false)) {
+        auto &open = open_[event.context.get<std::string>("stream")];
+        open = open - value_or_throw(Idset::parse(event.context.get<std::string>("rank")));
+    }
+}
+
 std::string OutputLog::end(double now)
 {
     std::string out;

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "common/job/eventlog.hpp"
 #include "common/json/json.hpp"
 #include "common/types/idset.hpp"
 
@@ -16,6 +17,8 @@ public:
     std::string begin(double now, uint32_t ntasks);
     // The event for a shell's "output", "redirect" or "log". EPROTO when it has not what it needs.
     std::string add(double now, const Json &message);
+    // One event of the log as an earlier life of the instance left it.
+    void resume(const Event &event);
     // Tasks that never started, or whose shell was lost, did not say that their output ended: it did.
     std::string end(double now);
 

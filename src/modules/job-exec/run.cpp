@@ -100,6 +100,8 @@ void JobExec::start_exit_timer(Run &run, const Json &context)
 // Standard input arrived at the leader: for the record, and for the shells.
 void JobExec::hear_stdin(Run &run, const Json &message)
 {
+    if (run.stopping)
+        return;
     auto key = run.id.kvs_path("guest.input");
     if (!std::exchange(run.input_begun, true)) {
         Json header {{"version", 1},

@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "common/job/job_exit.hpp"
+#include "common/job/shell_channel.hpp"
 #include "modules/job-exec/job_exec.hpp"
 
 namespace flux::job_exec {
@@ -194,6 +195,7 @@ void JobExec::shell_service(Request request)
     for (auto *name : {"data", "encoding", "eof"})
         if (Json value = request.json()[name])
             message.set(name, value);
+    value_or_throw(shell_channel::parse_to_shell(message.dump())); // or every shell would stumble over it
     News news;
     news.said.push_back(message);
     tell(found->second, std::move(news));

@@ -70,8 +70,15 @@ void JobExec::flush()
 void JobExec::drop_all()
 {
     link_.reset();
-    for (auto &[id, local] : std::exchange(jobs_, {}))
+    for (auto &[id, local] : std::exchange(jobs_, {})) {
+        for (const auto &[child, below] : local.part.children())
+            if (!local.part.has_ended(below))
+                order_below(child, Json {{"id", id.value()},
+                                         {"type", "to-shell"},
+                                         {"message", Json {{"type", "shutdown"}}}});
         release_shell(id, local);
+    }
+    flush(); // the module may be gone next
     changed_.notify_all();
 }
 

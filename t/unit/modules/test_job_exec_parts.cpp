@@ -262,5 +262,16 @@ TEST(JobOutputLog, ends_every_stream_that_nobody_ended)
     EXPECT_EQ(log.end(4), "");
 }
 
+TEST(JobOutputLog, goes_on_with_what_was_written)
+{
+    OutputLog first, second;
+    auto text = first.begin(1, 2);
+    text += first.add(2, Json::parse_or_throw(R"({"type":"output","stream":"stdout","rank":1,"eof":true})"));
+    for (const auto &event : value_or_throw(parse_eventlog(text)))
+        second.resume(event);
+    auto rest = first.end(3);
+    EXPECT_EQ(second.end(3), rest);
+}
+
 } // namespace
 } // namespace flux::job_exec
