@@ -119,6 +119,10 @@ private:
             message.credentials = {credentials_.userid, credentials_.rolemask};
         else
             message.credentials.rolemask = asserted_roles ? asserted_roles : credentials_.rolemask;
+        // Nor from behind somebody else: the first hop is who a request or event is from. (An owner's proxy
+        // has hops.)
+        if (!credentials_.is_owner() && !message.is_response())
+            message.route.clear();
         server_.broker_.router().receive(id_, std::move(message));
     }
     // Ends the connection from the top of the loop, saying why if it was the client's fault.
