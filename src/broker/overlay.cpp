@@ -263,6 +263,8 @@ void Overlay::child_lost(const RouteId &id, const std::string &why)
         return;
     auto &child = *found->second;
     broker_.log(LogLevel::err, "overlay", fmt::format("lost rank {}: {}", child.rank, why));
+    // It may be there still, and have said what is no message: then it hears that it is on its own.
+    links_->send_to_child(id, Message::control(uint32_t(overlay_control::disconnect), 0));
     remove_child(child, SubtreeStatus::lost, "lost connection");
 }
 
