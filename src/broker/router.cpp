@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/message/codec.hpp"
+
 namespace flux {
 
 Router::PeerState *Router::find(const RouteId &id)
@@ -86,6 +88,9 @@ void Router::disconnect_senders_beyond(const RouteId &child)
 
 void Router::add_service(const std::string &name, const RouteId &owner)
 {
+    if (name.size() > max_service_length)
+        throw Error(EINVAL, "a service's name has at most {} bytes, this one {}", max_service_length,
+                    name.size());
     if (!find(owner))
         throw Error(ENOENT, "service {}: its provider is not connected", name);
     if (!services_.emplace(name, owner).second)
@@ -116,6 +121,15 @@ void Router::subscribe(const RouteId &id, const std::string &prefix)
     auto *state = find(id);
     if (!state)
         return;
+    if (prefix.size() > max_topic_length)
+        throw Error(EINVAL, "a subscription's topic has at most {} bytes, this one {}", max_topic_length,
+                    prefix.size());
+    if (state->peer.kind == PeerKind::client && state->subscriptions.size() >= max_subscriptions &&
+        !state->subscriptions.contains(prefix))
+        throw Error(ENOSPC,
+                    "this client has {} subscriptions, more are not possible: a shorter topic matches all "
+                    "events that start with it",
+                    state->subscriptions.size());
     if (state->subscriptions.empty())
         listeners_.push_back(state);
     state->subscriptions[prefix]++;
@@ -154,18 +168,34 @@ void Router::receive(const RouteId &from, Message message)
 void Router::route_request(const RouteId &from, Message request)
 {
     uint32_t here = topology_.rank();
+    // The next broker would take more hops for garbage, and end the link.
+    if (request.route.size() > max_route_hops)
+        return refuse(request,
+                      Error(ELOOP, "the request {} has come through more than {} brokers and clients",
+                            request.topic.substr(0, max_service_length), max_route_hops));
+    if (request.service().size() > max_service_length)
+        return refuse(request, Error(ENOSYS, "a service's name has at most {} bytes, this one {}",
+                                     max_service_length, request.service().size()));
     bool upstream = request.has(message_flag::upstream) && request.nodeid != nodeid_any;
     bool any = request.nodeid == nodeid_any;
-    if (auto *sender = find(from); sender && sender->peer.kind <= PeerKind::client)
-        sender->note_use(request.service(), upstream ? nodeid_any : request.nodeid);
+    auto deliver = [&](PeerState &to) {
+        if (auto *sender = find(from);
+            sender && sender->peer.kind <= PeerKind::client &&
+            !note_use(*sender, request.service(), upstream ? nodeid_any : request.nodeid))
+            return refuse(request, Error(ENOSPC,
+                                         "this client has used {} services, more are not possible: connect "
+                                         "once more for others",
+                                         max_used_services));
+        deliver_request(to, std::move(request));
+    };
 
     if (any || (upstream && request.nodeid != here) || (!upstream && request.nodeid == here)) {
         if (auto *service = local_service(request.service()))
-            return deliver_request(*service, std::move(request));
+            return deliver(*service);
     }
     if (any || upstream) {
         if (parent_state_)
-            return deliver_request(*parent_state_, std::move(request));
+            return deliver(*parent_state_);
         return refuse(request, Error(ENOSYS, "No service matching {} is registered", request.topic));
     }
     if (request.nodeid == here)
@@ -181,12 +211,22 @@ void Router::route_request(const RouteId &from, Message request)
     if (!next)
         return refuse(request,
                       Error(EHOSTUNREACH, "rank {} cannot be reached from rank {}", request.nodeid, here));
-    deliver_request(*next, std::move(request));
+    deliver(*next);
+}
+
+bool Router::note_use(PeerState &peer, std::string_view service, uint32_t nodeid)
+{
+    if (peer.used_services.contains(UseView {service, nodeid}))
+        return true;
+    if (peer.peer.kind == PeerKind::client && peer.used_services.size() >= max_used_services)
+        return false;
+    peer.used_services.insert({std::string(service), nodeid});
+    return true;
 }
 
 void Router::deliver_request(PeerState &to, Message request)
 {
-    if (request.wants_response() && request.matchtag != matchtag_none) {
+    if (request.wants_response()) {
         Message remembered = request;
         remembered.payload = {};
         to.expected.insert_or_assign(Origin {request.sender(), request.matchtag}, std::move(remembered));
@@ -202,16 +242,25 @@ void Router::refuse(const Message &request, const Error &error)
         return;
     auto response = Message::error_response_to(request, error);
     response.credentials = {userid_unknown, role::owner}; // clients ignore what comes from nobody
-    route_response({}, std::move(response));
+    pass_back(std::move(response));
 }
 
+// Only whoever was asked answers, and to nobody but who asked: else anybody could answer for a service.
 void Router::route_response(const RouteId &from, Message response)
 {
-    if (auto *sender = find(from); sender && response.matchtag != matchtag_none) {
-        bool last = response.errnum != 0 || !response.has(message_flag::streaming);
-        if (last)
-            sender->expected.erase(Origin {response.sender(), response.matchtag});
-    }
+    auto *sender = find(from);
+    if (!sender)
+        return;
+    auto expected = sender->expected.find(Origin {response.sender(), response.matchtag});
+    if (expected == sender->expected.end() || expected->second.route != response.route)
+        return;
+    if (response.errnum != 0 || !response.has(message_flag::streaming))
+        sender->expected.erase(expected);
+    pass_back(std::move(response));
+}
+
+void Router::pass_back(Message response)
+{
     if (response.route.empty())
         return;
     auto *next = find(response.route.back());
@@ -225,16 +274,20 @@ void Router::route_event(const RouteId &from, Message event)
 {
     if (parent_state_ && from == parent_state_->peer.id) {
         event_sequence_ = event.sequence;
-        distribute(event);
-    } else {
-        if (event.route.empty())
-            event.route.push_back(from); // of an event, the route names its publisher
+        return distribute(event);
+    }
+    if (event.route.empty())
+        event.route.push_back(from); // of an event, the route names its publisher
+    try {
         publish(std::move(event));
+    } catch (const Error &) {
+        // An event is answered by nobody: what is none goes nowhere.
     }
 }
 
 void Router::publish(Message event)
 {
+    require_encodable(event);
     if (parent_state_)
         parent_state_->peer.send(std::move(event));
     else if (topology_.rank() == 0)
@@ -244,6 +297,7 @@ void Router::publish(Message event)
 uint32_t Router::publish_at_root(Message event)
 {
     FLUX_ASSERT(topology_.rank() == 0);
+    require_encodable(event);
     event.sequence = ++event_sequence_;
     distribute(event);
     return event.sequence;

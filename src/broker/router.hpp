@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "broker/topology.hpp"
 #include "common/message/message.hpp"
@@ -29,6 +30,11 @@ struct Peer {
 
 class Router {
 public:
+    // What one client may make a broker remember. More is refused.
+    static constexpr size_t max_service_length = 256;    // bytes of a service's name
+    static constexpr size_t max_used_services = 1 << 16; // services, each on each rank
+    static constexpr size_t max_subscriptions = 1024;    // different prefixes
+
     explicit Router(Topology topology) : topology_(topology) {}
 
     const Topology &topology() const { return topology_; }
@@ -40,16 +46,19 @@ public:
     const Peer *parent() const { return parent_; }
 
     // Requests to `name`.* on this broker go to the peer. EEXIST, ENOENT when there is no such peer.
+    // EINVAL when the name is too long.
     void add_service(const std::string &name, const RouteId &owner);
     void remove_service(const std::string &name, const RouteId &owner); // ENOENT, EPERM when somebody else's
     std::vector<std::string> services_of(const RouteId &owner) const;
 
-    void subscribe(const RouteId &id, const std::string &prefix);
+    void subscribe(const RouteId &id, const std::string &prefix);   // EINVAL, ENOSPC: see the limits above
     void unsubscribe(const RouteId &id, const std::string &prefix); // ENOENT
 
-    // A message that the peer sent. Credentials are already stamped.
+    // A message that the peer sent. Credentials are already stamped. A response goes on only if the peer was
+    // asked.
     void receive(const RouteId &from, Message message);
-    // Publishes as this broker: to the root for its sequence number, then down.
+    // Publishes as this broker: to the root for its sequence number, then down. EINVAL for an event that
+    // other brokers would not take for a message.
     void publish(Message event);
     uint32_t last_event_sequence() const { return event_sequence_; }
     // At the root, told of every event with its sequence number; event.publish answers with it.
@@ -75,21 +84,31 @@ private:
             return HashRouteId()(origin.sender) + origin.matchtag * 0x9e3779b1u;
         }
     };
+    struct Use {
+        std::string service;
+        uint32_t nodeid;
+    };
+    using UseView = std::pair<std::string_view, uint32_t>;
+    static UseView view(const Use &use) { return {use.service, use.nodeid}; }
+    static UseView view(const UseView &use) { return use; }
+    struct HashUse {
+        using is_transparent = void;
+        size_t operator()(const auto &use) const
+        {
+            return std::hash<std::string_view>()(view(use).first) + view(use).second * 0x9e3779b1u;
+        }
+    };
+    struct SameUse {
+        using is_transparent = void;
+        bool operator()(const auto &a, const auto &b) const { return view(a) == view(b); }
+    };
     struct PeerState {
         Peer peer;
         std::map<std::string, int> subscriptions; // prefix -> how often
         // Requests under way to this peer: the request without its payload.
         std::unordered_map<Origin, Message, HashOrigin> expected;
-        std::vector<std::pair<std::string, uint32_t>>
-            used_services; // (service, nodeid) of a module or client
-
-        void note_use(std::string_view service, uint32_t nodeid)
-        {
-            for (auto &[name, node] : used_services)
-                if (node == nodeid && name == service)
-                    return;
-            used_services.emplace_back(service, nodeid);
-        }
+        // What a module or client has sent requests to: it is told when the peer is gone.
+        std::unordered_set<Use, HashUse, SameUse> used_services;
     };
 
     void route_request(const RouteId &from, Message request);
@@ -97,7 +116,10 @@ private:
     void route_event(const RouteId &from, Message event);
     void distribute(const Message &event);
     void deliver_request(PeerState &to, Message request);
+    // Remembers that the peer uses the service. False when it uses too many.
+    bool note_use(PeerState &peer, std::string_view service, uint32_t nodeid);
     void refuse(const Message &request, const Error &error);
+    void pass_back(Message response);
     void send_disconnect(const RouteId &sender, const std::string &service, uint32_t nodeid);
     void disconnect_senders_beyond(const RouteId &child);
     PeerState *find(const RouteId &id);

@@ -2,6 +2,7 @@
 // its sequence.
 #include "broker/broker.hpp"
 #include "common/base/encoding.hpp"
+#include "common/message/codec.hpp"
 
 namespace flux {
 
@@ -12,6 +13,7 @@ Message published_event(const Request &request)
     auto event = Message::event(request.get<std::string>("topic"));
     if (event.topic.empty())
         throw Error(EPROTO, "event.publish: the topic is empty");
+    require_encodable(event);
     event.flags = uint8_t(request.find<int>("flags").value_or(0)) & message_flag::private_;
     event.credentials = request.credentials();
     event.route.push_back(request.sender()); // of an event, the route names its publisher

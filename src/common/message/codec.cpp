@@ -125,6 +125,21 @@ Expected<Message> decode_parts(const std::vector<std::string_view> &parts)
     return message;
 }
 
+void require_encodable(const Message &message)
+{
+    if (message.route.size() > max_route_hops)
+        throw Error(EINVAL, "a message has at most {} route hops, this one {}", max_route_hops,
+                    message.route.size());
+    if (message.type == MessageType::control)
+        return;
+    if (message.topic.empty() || message.topic.size() > max_topic_length)
+        throw Error(EINVAL, "a message's topic has 1 to {} bytes, this one {}", max_topic_length,
+                    message.topic.size());
+    if (message.topic.contains('\0'))
+        throw Error(EINVAL, "a message's topic has no NUL byte, this one does: \"{}\"",
+                    message.topic.substr(0, message.topic.find('\0')));
+}
+
 void encode_message(const Message &message, std::string &out, bool framed)
 {
     thread_local Parts parts;

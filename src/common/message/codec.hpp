@@ -27,6 +27,9 @@ void encode_parts(const Message &message, Parts &out);
 // EPROTO with the reason on anything that is not a well-formed message.
 Expected<Message> decode_parts(const std::vector<std::string_view> &parts);
 
+// EINVAL for a message that would be encoded and that no decoder accepts.
+void require_encodable(const Message &message);
+
 // One message as a byte string; appended to `out`, with the local connector's frame header in front when framed.
 void encode_message(const Message &message, std::string &out, bool framed);
 Expected<Message> decode_message(std::string_view bytes);

@@ -233,3 +233,115 @@ TEST(Router, TheRoleLocalIsLostWhenAMessageCrossesALink)
     ASSERT_EQ(service.size(), 1u);
     EXPECT_EQ(service[0].credentials.rolemask, role::owner);
 }
+
+namespace {
+
+Message answer_to(const Message &request)
+{
+    return Message::response_to(request, Json {{"rank", 0}});
+}
+
+} // namespace
+
+TEST(Router, OnlyWhoWasAskedAnswersAndOnlyOnce)
+{
+    Tree tree(3, 1);
+    auto &service = tree.client(0, "m", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("m"));
+    auto &inbox = tree.client(2, "c");
+    for (uint32_t rank = 0; rank < 3; rank++)
+        tree.client(rank, fmt::format("forger{}", rank));
+    tree.ask(2, "c", "s.ask");
+    ASSERT_EQ(service.size(), 1u);
+    auto forged = answer_to(service[0]);
+    tree.routers[0]->receive(RouteId("forger0"), forged);
+    forged.route.pop_back(); // as the brokers on the way would see it
+    tree.routers[1]->receive(RouteId("forger1"), forged);
+    forged.route.pop_back();
+    tree.routers[2]->receive(RouteId("forger2"), forged);
+    EXPECT_TRUE(inbox.empty()) << "a client that nobody asked has answered";
+
+    auto elsewhere = answer_to(service[0]); // right sender and tag, another way
+    elsewhere.route.insert(elsewhere.route.begin() + 1, RouteId("forger0"));
+    tree.routers[0]->receive(RouteId("m"), elsewhere);
+    EXPECT_TRUE(inbox.empty()) << "an answer went another way than its request came";
+
+    tree.routers[0]->receive(RouteId("m"), answer_to(service[0]));
+    EXPECT_EQ(answering_rank(inbox), 0);
+    tree.routers[0]->receive(RouteId("m"), answer_to(service[0]));
+    EXPECT_EQ(inbox.size(), 1u) << "a request was answered twice";
+}
+
+TEST(Router, AStreamIsAnsweredUntilItsErrorAndARequestWithoutATagOnce)
+{
+    Tree tree(2, 1);
+    auto &service = tree.client(0, "m", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("m"));
+    auto &inbox = tree.client(1, "c");
+    tree.ask(1, "c", "s.watch", nodeid_any, message_flag::streaming);
+    ASSERT_EQ(service.size(), 1u);
+    for (int i = 0; i < 3; i++)
+        tree.routers[0]->receive(RouteId("m"), answer_to(service[0]));
+    for (int i = 0; i < 2; i++)
+        tree.routers[0]->receive(RouteId("m"), Message::error_response_to(service[0], Error(ENODATA)));
+    EXPECT_EQ(inbox.size(), 4u);
+    tree.routers[1]->receive(RouteId("c"), Message::request("s.ask"));
+    tree.routers[0]->receive(RouteId("m"), answer_to(service.back()));
+    EXPECT_EQ(inbox.size(), 5u);
+}
+
+TEST(Router, ARequestWithTooManyHopsOrTooLongAServiceNameGoesNowhere)
+{
+    Tree tree(2, 1);
+    auto &service = tree.client(0, "m", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("m"));
+    auto &inbox = tree.client(1, "c");
+    auto request = Message::request("s.ask");
+    request.matchtag = 1;
+    request.route.assign(64, RouteId("hop"));
+    tree.routers[1]->receive(RouteId("c"), request);
+    EXPECT_TRUE(service.empty());
+    ASSERT_EQ(inbox.size(), 1u);
+    EXPECT_EQ(inbox[0].errnum, uint32_t(ELOOP));
+    // What the client would be disconnected from has ".disconnect" at its end: no longer a topic.
+    tree.ask(1, "c", std::string(4090, 'x'));
+    ASSERT_EQ(inbox.size(), 2u);
+    EXPECT_EQ(inbox[1].errnum, uint32_t(ENOSYS));
+    size_t said = 0;
+    tree.routers[1]->remove_peer(Tree::name(0));
+    tree.routers[1]->add_peer({Tree::name(0), PeerKind::parent, [&](Message) { said++; }, 0});
+    tree.routers[1]->remove_peer(RouteId("c"));
+    EXPECT_EQ(said, 0u);
+}
+
+TEST(Router, AnEventThatNoBrokerCouldReadIsNotSent)
+{
+    Tree tree(2, 1);
+    auto &inbox = tree.client(1, "c");
+    tree.routers[1]->subscribe(RouteId("c"), "");
+    for (std::string topic : {std::string(), std::string(4097, 'x'), std::string("a\0b", 3)}) {
+        EXPECT_THROW(tree.routers[0]->publish_at_root(Message::event(topic)), Error);
+        tree.routers[1]->receive(RouteId("c"), Message::event(topic));
+    }
+    EXPECT_TRUE(inbox.empty());
+    EXPECT_EQ(tree.routers[0]->publish_at_root(Message::event(std::string(4096, 'x'))), 1u);
+    EXPECT_EQ(inbox.size(), 1u);
+}
+
+TEST(Router, AClientsServicesAndSubscriptionsHaveLimits)
+{
+    Tree tree(1, 1);
+    auto &service = tree.client(0, "m", PeerKind::module);
+    tree.routers[0]->add_service("s", RouteId("m"));
+    tree.client(0, "c");
+    for (size_t i = 0; i < Router::max_subscriptions; i++)
+        tree.routers[0]->subscribe(RouteId("c"), std::to_string(i));
+    tree.routers[0]->subscribe(RouteId("c"), "0");
+    EXPECT_THROW(tree.routers[0]->subscribe(RouteId("c"), "one more"), Error);
+    // What nobody serves is not remembered.
+    for (size_t i = 0; i < 2 * Router::max_used_services; i++)
+        tree.ask(0, "c", fmt::format("none{}.x", i));
+    tree.ask(0, "c", "s.ask");
+    EXPECT_EQ(service.size(), 1u);
+    EXPECT_THROW(tree.routers[0]->add_service(std::string(300, 's'), RouteId("m")), Error);
+}
