@@ -21,7 +21,7 @@ Directory &Batch::leaf_of(Directory &directory, const std::string &name)
 {
     Directory *at = &directory;
     for (unsigned level = 0; at->is_hdir(); level++) {
-        auto &bucket = at->buckets[hdir_slot(name, level)];
+        auto &bucket = at->bucket_of(name, level);
         // A copy has no other content, an empty bucket is stored as none: no change and nothing to undo.
         if (auto *reference = std::get_if<DirRef>(&bucket))
             bucket = working_copy(std::string(reference->blobref));

@@ -168,6 +168,13 @@ size_t Directory::footprint() const
     return sum;
 }
 
+const Bucket &Directory::bucket_of(std::string_view name, unsigned level) const
+{
+    if (level > hdir_max_level)
+        throw Error(EPROTO, "hdir: more than {} levels of buckets", hdir_max_level + 1);
+    return buckets[hdir_slot(name, level)];
+}
+
 size_t hdir_slot(std::string_view name, unsigned level)
 {
     uint64_t hash = 0xcbf29ce484222325;

@@ -58,6 +58,13 @@ struct Directory {
     bool changed = false;        // differs from origin
 
     bool is_hdir() const { return !buckets.empty(); }
+    // Of an hdir of the level: the bucket for the name. EPROTO beyond the last level: users store tree
+    // objects as they like.
+    const Bucket &bucket_of(std::string_view name, unsigned level) const;
+    Bucket &bucket_of(std::string_view name, unsigned level)
+    {
+        return const_cast<Bucket &>(std::as_const(*this).bucket_of(name, level));
+    }
     size_t footprint() const; // bytes in memory, roughly
 };
 

@@ -21,7 +21,7 @@ const Directory *leaf_of(DirectoryCache &cache, const Directory *directory, cons
                          DirectoryCache::Pointer &keep)
 {
     for (unsigned level = 0; directory->is_hdir(); level++) {
-        auto *reference = std::get_if<DirRef>(&directory->buckets[hdir_slot(name, level)]);
+        auto *reference = std::get_if<DirRef>(&directory->bucket_of(name, level));
         if (!reference)
             return nullptr;
         directory = (keep = cache.get(reference->blobref)).get();
@@ -30,6 +30,41 @@ const Directory *leaf_of(DirectoryCache &cache, const Directory *directory, cons
 }
 
 } // namespace
+
+Listing::Listing(DirectoryCache::Pointer directory) : out_(treeobj::make_dir())
+{
+    left_.push_back({std::move(directory), "", {}});
+}
+
+// Depth first. What is stored as buckets may be anybody's invention: each is looked at once.
+Json Listing::run(DirectoryCache &cache)
+{
+    while (!left_.empty()) {
+        auto &next = left_.back();
+        if (!next.directory)
+            next.directory = cache.get(next.blobref);
+        auto [directory, blobref, slots] = std::move(next);
+        left_.pop_back();
+        bool empty = !directory->is_hdir() && directory->entries.empty();
+        if (!blobref.empty() && !empty && !seen_.insert(blobref).second)
+            throw Error(EPROTO, "hdir: {} is more than one of its buckets", blobref);
+        for (const auto &[name, node] : directory->entries) {
+            for (unsigned level = 0; level < slots.size(); level++)
+                if (hdir_slot(name, level) != slots[level])
+                    throw Error(EPROTO, "hdir: \"{}\" is in a bucket that is not for this name", name);
+            treeobj::set_entry(out_, name, to_json(node));
+        }
+        if (directory->is_hdir() && slots.size() > hdir_max_level)
+            throw Error(EPROTO, "hdir: more than {} levels of buckets", hdir_max_level + 1);
+        for (size_t slot = 0; slot < directory->buckets.size(); slot++)
+            if (auto *reference = std::get_if<DirRef>(&directory->buckets[slot])) {
+                auto inside = slots;
+                inside.push_back(uint8_t(slot));
+                left_.push_back({nullptr, reference->blobref, std::move(inside)});
+            }
+    }
+    return std::move(out_);
+}
 
 Found find(DirectoryCache &cache, const RootOf &root_of, const std::string &space, const std::string &rootref,
            const Path &path, bool follow_last)

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,25 @@ struct Answer {
     DirectoryCache::Pointer directory;                        // set: a directory that is still to be listed
 };
 Answer interpret(DirectoryCache &cache, const Found &found, int flags);
+
+// A directory as one tree object, with what stands in its buckets.
+class Listing {
+public:
+    explicit Listing(DirectoryCache::Pointer directory);
+    // Goes on from where it was. Throws NeedBlob, EPROTO for buckets that are no hdir's.
+    Json run(DirectoryCache &cache);
+
+private:
+    struct Part {
+        DirectoryCache::Pointer directory; // null: to be loaded
+        std::string blobref;
+        std::vector<uint8_t> slots; // the bucket of each level that led here
+    };
+    std::vector<Part> left_;
+    std::set<std::string> seen_;
+    Json out_;
+};
+
 bool follows_last(int flags);
 
 } // namespace flux::kvs

@@ -21,12 +21,13 @@
 
 namespace flux::kvs {
 
-constexpr size_t directory_cache_limit = 16 << 20; // bytes of decoded directories
-constexpr size_t max_batch = 20000;                // transactions in one commit
-constexpr size_t stream_chunk = 1 << 20;           // bytes of a value in one response of a streamed lookup
-constexpr int commit_no_merge = 1;                 // flag of kvs.commit: a version of its own
-constexpr int idle_versions = 16;                  // that a replica follows although nobody looks
-constexpr uint32_t max_fence_parts = 1 << 20;      // transactions of one fence
+constexpr size_t directory_cache_limit = 16 << 20;   // bytes of decoded directories
+constexpr size_t max_batch = 20000;                  // transactions in one commit
+constexpr size_t stream_chunk = 1 << 20;             // bytes of a value in one response of a streamed lookup
+constexpr size_t max_value_length = size_t(2) << 30; // bytes of a value that is made of blobs
+constexpr int commit_no_merge = 1;                   // flag of kvs.commit: a version of its own
+constexpr int idle_versions = 16;                    // that a replica follows although nobody looks
+constexpr uint32_t max_fence_parts = 1 << 20;        // transactions of one fence
 constexpr const char *primary = "primary";
 constexpr const char *checkpoint_key = "kvs-primary"; // of its root, in the content store
 

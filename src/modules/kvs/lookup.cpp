@@ -30,33 +30,37 @@ Task<DirectoryCache::Pointer> Kvs::fetch_directory(std::string blobref)
     co_return directory;
 }
 
+// One blob can be named as often as one likes: how long the value gets is known before it is put together.
 Task<std::string> Kvs::load_value(std::shared_ptr<const std::vector<std::string>> blobrefs, size_t first)
 {
-    std::string value;
+    std::unordered_map<std::string_view, size_t> times;
     for (size_t i = first; i < blobrefs->size(); i++)
-        value += co_await load((*blobrefs)[i]);
+        times[(*blobrefs)[i]]++;
+    std::string value;
+    size_t length = 0;
+    for (size_t i = first; i < blobrefs->size(); i++) {
+        auto bytes = co_await load((*blobrefs)[i]);
+        length += bytes.size() * std::exchange(times[(*blobrefs)[i]], 0);
+        if (length > max_value_length)
+            throw Error(EFBIG, "a value of {} bytes or more is too long: at most {} are put together", length,
+                        max_value_length);
+        value += bytes;
+    }
     co_return value;
 }
 
-// The directory as one tree object, with what stands in its buckets.
 Task<Json> Kvs::list(DirectoryCache::Pointer directory)
 {
-    Json out = treeobj::make_dir();
-    std::vector<DirectoryCache::Pointer> left {std::move(directory)};
-    while (!left.empty()) {
-        auto next = std::move(left.back());
-        left.pop_back();
-        for (const auto &[name, node] : next->entries)
-            treeobj::set_entry(out, name, to_json(node));
-        for (const auto &bucket : next->buckets)
-            if (auto *reference = std::get_if<DirRef>(&bucket)) {
-                auto inner = cache_.find(reference->blobref);
-                if (!inner)
-                    inner = co_await fetch_directory(reference->blobref);
-                left.push_back(std::move(inner));
-            }
+    Listing listing(std::move(directory));
+    while (true) {
+        std::optional<NeedBlob> need;
+        try {
+            co_return listing.run(cache_);
+        } catch (const NeedBlob &missing) {
+            need = missing;
+        }
+        co_await fetch_directory(need->blobref);
     }
-    co_return out;
 }
 
 Task<Kvs::View> Kvs::look(std::string space, std::string rootref, Path path, int flags,

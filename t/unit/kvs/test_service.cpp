@@ -207,7 +207,54 @@ Task<> store_and_load(Store &store, bool *done, Loop &loop)
     loop.stop();
 }
 
+// Buckets that are all one directory, and a value that is one blob again and again, stored as blobs.
+Task<> hostile_objects_are_refused(Handle &handle)
+{
+    auto dirref = treeobj::make_dirref(blobref(HashType::sha1, treeobj::encode(treeobj::make_dir())));
+    std::string levels[2]; // every bucket the same; a chain below one bucket
+    for (auto &root : levels) {
+        Json below = dirref;
+        for (int level = 0; level < 20; level++) {
+            Json buckets = Json::array();
+            for (int slot = 0; slot < 16; slot++)
+                buckets.append(&root == &levels[0] || slot == 0 ? below : Json(nullptr));
+            Json data {{"func", "fnv1a64"}, {"size", 16}, {"bucket", buckets}};
+            Json hdir {{"ver", 1}, {"type", "hdir"}, {"data", data}};
+            auto text = hdir.dump();
+            auto blob = Payload::raw(text);
+            co_await handle.rpc("content.store", blob);
+            root = blobref(HashType::sha1, text);
+            below = treeobj::make_dirref(root);
+        }
+    }
+    auto megabyte = Payload::raw(std::string(1 << 20, 'x'));
+    co_await handle.rpc("content.store", megabyte);
+    std::vector<std::string> refs(100'000, blobref(HashType::sha1, std::string(1 << 20, 'x')));
+    kvs::Txn txn;
+    txn.put_treeobj("same", treeobj::make_dirref(levels[0]));
+    txn.put_treeobj("deep", treeobj::make_dirref(levels[1]));
+    txn.put_treeobj("long", treeobj::make_valref(refs));
+    co_await kvs::commit(handle, std::move(txn));
+    for (auto name : {"same", "deep"}) {
+        Json list {{"namespace", "primary"}, {"key", name}, {"flags", kvs::flag::readdir}};
+        co_await expect_error(handle, "kvs.lookup", list, EPROTO);
+    }
+    Json inside {{"namespace", "primary"}, {"key", "same.x"}, {"flags", 0}};
+    co_await expect_error(handle, "kvs.lookup", inside, EPROTO);
+    Json ops {{"namespace", "primary"}, {"flags", 0}, {"ops", kvs::Txn().put("same.x", "1").ops()}};
+    co_await expect_error(handle, "kvs.commit", ops, EPROTO);
+    Json value {{"namespace", "primary"}, {"key", "long"}, {"flags", 0}};
+    co_await expect_error(handle, "kvs.lookup", value, EFBIG);
+}
+
 } // namespace
+
+TEST(KvsService, objects_that_would_never_end_are_refused)
+{
+    Instance run;
+    run.boot();
+    run.run(hostile_objects_are_refused(run.client()));
+}
 
 TEST(KvsService, what_was_committed_is_there_after_a_crash)
 {
