@@ -44,5 +44,15 @@ flux resource undrain 3
 flux cancel "$running"
 flux job wait-event -t 20 "$many" clean >/dev/null
 expect "it runs when all is there" 0 $?
+
+# A scheduler that has nothing to schedule.
+flux module remove sched
+flux module load sched load-file=/nonexistent/R
+has_scheduler() { flux module list | grep -qw sched; }
+no_scheduler() { ! has_scheduler; }
+eventually "a scheduler that cannot begin ends" no_scheduler
+flux module load sched
+flux submit -N4 -x --wait true >/dev/null
+expect "another one begins" 0 $?
 expect "nothing is left allocated" 0 "$(flux resource list -n -s allocated | awk '{print $3}')"
 finish

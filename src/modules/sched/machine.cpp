@@ -220,6 +220,15 @@ Expected<void> Machine::take(int64_t id, const ResourceSet &resources)
     return matcher_->restore(id, *picks, start, std::max(end, start + 1), false);
 }
 
+Expected<void> Machine::take_rest(int64_t id, ResourceSet resources)
+{
+    resources.set_scheduling(Json()); // of vertices that may be gone
+    resources.intersect(all_);
+    if (resources.empty())
+        return {};
+    return take(id, resources);
+}
+
 void Machine::free(int64_t id)
 {
     (void)matcher_->cancel(id); // a job that is not known has nothing

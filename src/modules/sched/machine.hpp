@@ -47,6 +47,8 @@ public:
     // A running job's resources are taken from the beginning. ENOENT or EBUSY says what is not there or
     // taken.
     Expected<void> take(int64_t id, const ResourceSet &resources);
+    // The same of a job some of whose resources are not there (any more): what is. Nothing when none is.
+    Expected<void> take_rest(int64_t id, ResourceSet resources);
     // All that the job has, or what it has on these ranks.
     void free(int64_t id);
     void free(int64_t id, const Idset &ranks);

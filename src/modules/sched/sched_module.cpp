@@ -41,9 +41,9 @@ public:
     Task<> start() override
     {
         configure(SchedConfig::parse(context().config(), context().arguments()));
-        spawn(begin());
         for (const auto *name : {"feasibility", "sched-fluxion-resource", "sched-fluxion-qmanager"})
             co_await add_service(name);
+        spawn(begin()); // the last: what is not loaded yet cannot be removed
     }
     Json stats() const override
     {
@@ -67,7 +67,8 @@ private:
     static constexpr size_t told_in_order = 20; // jobs of a queue whose reasons are kept up to date
     static constexpr size_t told_at_once = 200; // reasons in one turn of the loop
     static constexpr const char *behind_others = "waits for the jobs before it in the queue";
-    static constexpr double tell_after = 1.0; // seconds for which a job waits before it is told why
+    static constexpr double tell_after = 1.0;          // seconds for which a job waits before it is told why
+    static constexpr double acquire_again_after = 0.5; // seconds, while there is no resource module
 
     struct Pending {
         Request request;
@@ -143,26 +144,61 @@ private:
         return {};
     }
 
+    // A scheduler that cannot begin, or go on, ends: so everybody sees that there is none.
     Task<> begin()
     {
-        acquire_ =
-            std::make_unique<Stream>(handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel"));
-        auto first = co_await acquire_->next();
-        if (!first)
-            throw Error(EPROTO, "resource.acquire ended before its first answer");
+        std::optional<Error> failed;
+        try {
+            co_await load_machine();
+            co_await meet_job_manager();
+            while (true)
+                co_await follow_resources();
+        } catch (const Error &error) {
+            failed = error;
+        }
+        log(LogLevel::crit, "the scheduler ends: {}", failed->text());
+        handle().notify("module.remove", Json {{"name", context().name()}});
+    }
+    // The first answer of resource.acquire, once there is a resource module to ask.
+    Task<Json> acquire()
+    {
+        while (true) {
+            std::optional<Error> failed;
+            try {
+                acquire_.reset();
+                acquire_ = std::make_unique<Stream>(
+                    handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel"));
+                if (auto first = co_await acquire_->next())
+                    co_return first->json();
+                failed = Error(EPROTO, "resource.acquire ended before its first answer");
+            } catch (const Error &error) {
+                failed = error;
+            }
+            if (failed->errnum() != ENOSYS)
+                throw *failed;
+            co_await sleep_for(loop(), seconds(acquire_again_after));
+        }
+    }
+    Task<> load_machine()
+    {
+        Json first = co_await acquire();
         resource_service_.loading();
-        machine_ = std::make_unique<Machine>(config_.load_resources(first->json().get<Json>("resources")),
-                                             config_.machine);
+        machine_ =
+            std::make_unique<Machine>(config_.load_resources(first.get<Json>("resources")), config_.machine);
         machine_->matcher().set_clock(
             [this] { return std::chrono::duration<double>(loop().clock().now()).count(); });
         resource_service_.loaded();
-        machine_->set_up(value_or_throw(Idset::parse(first->json().get<std::string>("up"))), true);
-        spawn(follow_resources());
+        machine_->set_up(value_or_throw(Idset::parse(first.get<std::string>("up"))), true);
+    }
+    Task<> meet_job_manager()
+    {
         Json partial {{"partial-ok", true}};
         auto hello = handle().stream("job-manager.sched-hello", partial);
         while (auto job = co_await hello.next())
             take_over(job->json());
         ready_ = true;
+        for (const auto &request : std::exchange(early_frees_, {}))
+            free_now(request);
         resource_service_.tell_watchers();
         Json mode {{"mode", "unlimited"}};
         co_await rpc("job-manager.sched-ready", mode);
@@ -173,37 +209,92 @@ private:
             return;
         shown_.use_changed();
         auto id = job.get<uint64_t>("id");
-        auto R = ResourceSet::from_json(job["R"]);
-        if (R && job["free"])
-            R = R->without(value_or_throw(Idset::parse(job["free"].string_view())));
-        auto taken = R ? machine_->take(int64_t(id), *R) : Expected<void>(std::unexpected(R.error()));
-        if (!taken)
-            log(LogLevel::err, "job {}: its resources cannot be taken over: {}", id, taken.error().text());
-        else
-            stats_.started(config_.queues.front().name, int64_t(id)); // its own is not told
+        std::optional<Error> failed;
+        try {
+            auto R = value_or_throw(ResourceSet::from_json(job["R"]));
+            if (job["free"])
+                R = R.without(value_or_throw(Idset::parse(job["free"].string_view())));
+            auto taken = machine_->take(int64_t(id), R);
+            if (!taken && taken.error().errnum() == ENOENT) {
+                log(LogLevel::warning, "job {}: {}: the rest of its resources is taken over", id,
+                    taken.error().text());
+                taken = machine_->take_rest(int64_t(id), R);
+            }
+            if (taken)
+                stats_.started(config_.queues.front().name, int64_t(id)); // its own is not told
+            else
+                failed = taken.error();
+        } catch (const Error &error) {
+            failed = error;
+        }
+        if (!failed)
+            return;
+        // Others would be given what it has.
+        auto note = fmt::format("its resources cannot be taken over: {}", failed->text());
+        log(LogLevel::err, "job {}: {}", id, note);
+        handle().notify("job-manager.raise",
+                        Json {{"id", id}, {"type", "scheduler-restart"}, {"severity", 0}, {"note", note}});
     }
+    // Until the resource module is gone and another one has told what is up now; nothing is given out in
+    // between.
     Task<> follow_resources()
     {
-        while (auto change = co_await acquire_->next()) {
-            const Json &json = change->json();
-            auto ranks = [&](const char *key) {
-                return value_or_throw(Idset::parse(json[key].string_view()));
-            };
-            machine_->set_up(ranks("up"), true);
-            machine_->set_up(ranks("down"), false);
-            if (auto gone = ranks("shrink"); !gone.empty()) {
-                machine_->shrink(gone);
-                machine_changed();
-            }
-            if (Json expiration = json["expiration"]; expiration.is_number()) {
-                machine_->set_expiration(expiration.as<double>());
-                shown_.machine_changed();
-            }
-            if (!ranks("down").empty())
-                spawn(learn_reasons());
-            resource_service_.tell_watchers();
-            replan();
+        std::string lost = "the resource module is gone";
+        try {
+            while (auto change = co_await acquire_->next())
+                apply_change(change->json());
+        } catch (const Error &error) {
+            lost = error.text();
         }
+        log(LogLevel::warning, "nothing is scheduled until the resources are acquired again: {}", lost);
+        Idset up = machine_->up();
+        machine_->set_up(up, false);
+        machine_->set_reason(up, "the resource module is gone");
+        availability_changed();
+        acquired_again(co_await acquire());
+    }
+    void acquired_again(const Json &first)
+    {
+        auto up = value_or_throw(Idset::parse(first.get<std::string>("up")));
+        auto now = value_or_throw(ResourceSet::from_json(first.get<Json>("resources")));
+        if (config_.load_file.empty()) {
+            auto missing = machine_->all();
+            missing.subtract(now);
+            if (!missing.empty())
+                log(LogLevel::warning, "{} of the resources are no more: their ranks stay down",
+                    missing.summary());
+            up -= missing.ranks();
+            machine_->set_expiration(now.expiration());
+        }
+        machine_->set_up(up, true);
+        log(LogLevel::notice, "the resources are acquired again");
+        if (up != machine_->all().ranks())
+            spawn(learn_reasons());
+        availability_changed();
+    }
+    void apply_change(const Json &json)
+    {
+        auto ranks = [&](const char *key) {
+            return value_or_throw(Idset::parse(json[key].string_view()));
+        };
+        machine_->set_up(ranks("up"), true);
+        machine_->set_up(ranks("down"), false);
+        if (auto gone = ranks("shrink"); !gone.empty()) {
+            machine_->shrink(gone);
+            machine_changed();
+        }
+        if (Json expiration = json["expiration"]; expiration.is_number()) {
+            machine_->set_expiration(expiration.as<double>());
+            shown_.machine_changed();
+        }
+        if (!ranks("down").empty())
+            spawn(learn_reasons());
+        availability_changed();
+    }
+    void availability_changed()
+    {
+        resource_service_.tell_watchers();
+        replan();
     }
     // RFC 28 says that ranks are down, the resource module also why.
     Task<> learn_reasons()
@@ -216,6 +307,8 @@ private:
 
     void alloc(Request request)
     {
+        if (!ready_)
+            return request.fail(Error(EAGAIN, "the scheduler does not know yet what is in use"));
         JobId id(request.get<uint64_t>("id"));
         try {
             auto jobspec = value_or_throw(Jobspec::parse(request.get<Json>("jobspec")));
@@ -392,7 +485,15 @@ private:
         pending_.erase(found);
         plan_soon();
     }
+    // One that overtakes the hello's last answers is of a job that is still to be taken over.
     void free(Request request)
+    {
+        if (ready_)
+            free_now(request);
+        else
+            early_frees_.push_back(std::move(request));
+    }
+    void free_now(const Request &request)
     {
         auto id = int64_t(request.get<uint64_t>("id"));
         shown_.use_changed();
@@ -458,6 +559,7 @@ private:
     StatusView shown_;
     QueueStats stats_;
     bool ready_ = false;
+    std::vector<Request> early_frees_; // until the hello has ended: at most one for each running job
     std::vector<JobQueue> queues_;
     std::unordered_map<JobId, Pending> pending_;
     std::deque<JobId> untold_; // there is something that they were not told

@@ -1,4 +1,5 @@
 // Modules are unloaded and loaded again while jobs run.
+#include "common/job/resource_set.hpp"
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
 #include "sim/workload.hpp"
@@ -65,6 +66,19 @@ Task<> check_launches(State &state)
                 state.world.violated(fmt::format("job {}: {}", id, event.context["note"].string_view()));
 }
 
+// The scheduler hears of what happens to the resources, whichever resource module tells it.
+Task<> check_scheduler_hears(World &world, ClientPtr client)
+{
+    Json target {{"targets", "0"}, {"reason", "to be heard of"}};
+    co_await client->handle().rpc("resource.drain", target);
+    co_await world.sleep(10s);
+    auto status = co_await client->handle().rpc("sched.resource-status");
+    auto down = value_or_throw(ResourceSet::from_json(status.json().get<Json>("down")));
+    world.expect(down.ranks() == Idset {0}, "rank 0 is drained, but for the scheduler {} is down",
+                 down.empty() ? "nothing" : down.summary());
+    co_await client->handle().rpc("resource.undrain", target);
+}
+
 void run_with(World &world, std::vector<std::string> modules)
 {
     auto &random = world.random();
@@ -72,7 +86,8 @@ void run_with(World &world, std::vector<std::string> modules)
     State state {world};
     state.submitters = 1 + random.below(4);
     for (size_t n = state.submitters; n > 0; n--)
-        world.spawn("submitter", submitter(state, uint32_t(random.below(world.size())), 1 + random.below(25)));
+        world.spawn("submitter",
+                    submitter(state, uint32_t(random.below(world.size())), 1 + random.below(25)));
     world.spawn("reloader", reloader(state, std::move(modules)));
     if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
         world.violated("submitting never came to an end");
@@ -82,10 +97,15 @@ void run_with(World &world, std::vector<std::string> modules)
     state.over = true;
     world.finish_clients(patience);
     auto client = world.connect(0);
-    world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
-              patience);
+    world.run(
+        "drain",
+        [](ClientPtr client) -> Task<> {
+            co_await client->handle().rpc("job-manager.drain");
+        }(client),
+        patience);
     world.run("check", check_jobs(world, client, state.acknowledged), patience);
     world.run("check launches", check_launches(state), patience);
+    world.run("check of the scheduler", check_scheduler_hears(world, client), patience);
     client.reset();
     world.shutdown();
 }
@@ -96,7 +116,7 @@ void run_with(World &world, std::vector<std::string> modules)
 SIM_WORKLOAD(reload, 1, 8)
 {
     World world(run);
-    run_with(world, {"sched", "job-ingest", "job-info", "job-list"});
+    run_with(world, {"sched", "resource", "job-ingest", "job-info", "job-list"});
 }
 
 // Those that run while their execution service goes, on whatever rank, end; others wait.

@@ -212,6 +212,24 @@ TEST_F(MachineTest, a_part_is_given_back)
     EXPECT_TRUE(machine.allocated().empty());
 }
 
+TEST_F(MachineTest, of_a_job_on_nodes_that_are_gone_the_rest_is_taken_over)
+{
+    ResourceSet R;
+    R.add_node(2, "n2", Idset::iota(6)); // two cores more than there are
+    R.add_node(3, "n3", Idset {0, 1});
+    R.add_node(7, "n7", Idset::iota(4));
+    auto taken = machine.take(1, R);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().errnum(), ENOENT);
+    ASSERT_TRUE(machine.take_rest(1, R));
+    EXPECT_EQ(machine.allocated().summary(), "rank2/core[0-3] rank3/core[0-1]");
+    EXPECT_EQ(allocate(2, *slots(11)).error().errnum(), EBUSY) << "10 cores are left";
+    ResourceSet none;
+    none.add_node(9, "n9", Idset::iota(4));
+    EXPECT_TRUE(machine.take_rest(3, none));
+    EXPECT_EQ(machine.allocated().ncores(), 6u);
+}
+
 TEST(SchedConfig, reads_its_tables_and_says_what_is_wrong)
 {
     Json config = Json::parse_or_throw(R"({"queues":{"batch":{},"debug":{},"night":{"parent":"batch"}},
