@@ -45,7 +45,14 @@ flux cancel "$running"
 flux job wait-event -t 20 "$many" clean >/dev/null
 expect "it runs when all is there" 0 $?
 
-# A scheduler that has nothing to schedule.
+# The resource module goes and comes back, and a scheduler comes that has nothing to schedule.
+down_nodes() { flux resource list -no '{state} {ranks}' | sed -n 's/^down //p'; }
+is_down() { [ "$(down_nodes)" = "$1" ]; }
+flux module reload resource
+flux resource drain 1 deaf
+eventually "the scheduler hears of a drained node after a reload of resource" is_down 1
+flux resource undrain 1
+eventually "and that it is back" is_down ""
 flux module remove sched
 flux module load sched load-file=/nonexistent/R
 has_scheduler() { flux module list | grep -qw sched; }

@@ -56,7 +56,7 @@ Idset Resource::usable() const
 // With what else there is to say.
 void Resource::tell_scheduler(Json out)
 {
-    if (!acquired_ || muted_)
+    if (!acquire_answered_ || muted_)
         return;
     Idset now = usable();
     Idset up = now - told_, down = told_ - now;
@@ -73,21 +73,21 @@ void Resource::acquire(Request request)
 {
     try {
         request.require_streaming();
-        if (acquired_ || acquiring_)
+        if (acquired_)
             throw Error(EBUSY, "the resources are acquired by another scheduler");
-        acquiring_ = true;
-        spawn(begin_acquire(std::move(request)));
+        acquired_ = std::move(request);
+        begin_acquire();
     } catch (const Error &error) {
         request.fail(error);
     }
 }
 
-Task<> Resource::begin_acquire(Request request)
+// Once there is an inventory.
+void Resource::begin_acquire()
 {
-    while (!have_inventory_)
-        co_await changed_.wait();
-    acquiring_ = false;
-    acquired_ = std::move(request);
+    if (!acquired_ || acquire_answered_ || !have_inventory_)
+        return;
+    acquire_answered_ = true;
     told_ = usable();
     acquired_->respond(
         Json {{"resources", inventory_.R.without(excluded_).to_json()}, {"up", told_.format()}});
@@ -99,10 +99,12 @@ Json Resource::mute(Request &)
     return {};
 }
 
-void Resource::forget(const RouteId &sender)
+void Resource::forget(const RouteId &sender, std::optional<uint32_t> matchtag)
 {
-    if (!acquired_ || acquired_->sender() != sender)
+    if (!acquired_ || acquired_->sender() != sender ||
+        (matchtag && acquired_->message().matchtag != *matchtag))
         return;
+    acquire_answered_ = false;
     acquired_->finish();
     acquired_.reset();
     muted_ = false;

@@ -103,7 +103,9 @@ Task<> Resource::replay_eventlog()
     double oldest = wall_time() - *age;
     auto list = hosts();
     std::string kept;
+    double booted = std::stod(context().attribute("broker.starttime").value_or("inf"));
     for (const auto &event : *events) {
+        defined_here_ = defined_here_ || (event.name == "resource-define" && event.timestamp >= booted);
         drained_.replay(event, list);
         if (event.timestamp >= oldest) {
             event.encode_to(kept);
@@ -144,30 +146,42 @@ Task<> Resource::save()
     co_await yield_to(loop());
     while (!unsaved_.empty()) {
         kvs::Txn txn;
-        txn.append(eventlog_key, std::exchange(unsaved_, {}));
+        auto lines = std::exchange(unsaved_, {});
+        txn.append(eventlog_key, lines);
         auto upto = saving_;
-        save_failed_.reset();
+        std::optional<Error> failed;
         try {
             co_await kvs::commit(handle(), std::move(txn));
         } catch (const Error &error) {
-            save_failed_ = error;
+            failed = error;
         }
-        if (save_failed_)
-            log(LogLevel::err, "{} cannot be written: {}", eventlog_key, save_failed_->text());
-        saved_ = upto;
+        if (failed) {
+            if (!save_failed_) // said once, however often it fails
+                log(LogLevel::err, "{} cannot be written: {}; tried again every {} s", eventlog_key,
+                    failed->text(), save_again_after);
+            unsaved_.insert(0, lines);
+            tried_ = upto;
+            failures_++;
+        } else {
+            saved_ = upto;
+        }
+        save_failed_ = failed;
         saved_some_.notify_all();
+        if (failed)
+            co_await sleep_for(loop(), seconds(save_again_after));
     }
     saver_runs_ = false;
 }
 
-// Until what was posted so far will be there after a restart.
+// Until what was posted so far will be there after a restart, or a commit of it has failed.
 Task<> Resource::saved()
 {
-    auto wanted = saving_;
-    while (saved_ < wanted)
+    auto wanted = saving_, failures = failures_;
+    while (saved_ < wanted) {
         co_await saved_some_.wait();
-    if (save_failed_)
-        throw *save_failed_;
+        if (saved_ < wanted && tried_ >= wanted && failures_ > failures && save_failed_)
+            throw *save_failed_;
+    }
 }
 
 // First what was, ended by an empty list, then what comes. A response with a resource-define has R beside it.

@@ -32,7 +32,7 @@ Resource::Resource(Context &context)
     serve("journal", role::owner, &Resource::journal);
     serve("monitor-waitup", role::owner, &Resource::wait_up);
     serve("monitor-force-down", role::owner, &Resource::force_down);
-    handle().on_cancel([this](const RouteId &sender, uint32_t) { forget(sender); });
+    handle().on_cancel([this](const RouteId &sender, uint32_t matchtag) { forget(sender, matchtag); });
     handle().on_disconnect([this](const RouteId &sender) { forget(sender); });
 }
 
@@ -44,6 +44,8 @@ Task<> Resource::start()
     if (rank() == 0) {
         co_await replay_eventlog();
         co_await take_stock();
+        if (!have_inventory_ && defined_here_)
+            co_await take_up_earlier();
         spawn(follow_online());
         spawn(follow_torpid());
     }
@@ -115,9 +117,23 @@ Task<> Resource::pass_on()
 {
     passing_ = true;
     co_await yield_to(loop());
-    while (!upward_.empty()) {
-        Json args {{"nodes", std::exchange(upward_, Json::array())}};
-        co_await upstream("resource.topo-reduce", args);
+    for (bool told = false; !upward_.empty();) {
+        Json nodes = std::exchange(upward_, Json::array());
+        std::optional<Error> failed;
+        try {
+            Json args {{"nodes", nodes}};
+            co_await upstream("resource.topo-reduce", args);
+        } catch (const Error &error) {
+            failed = error;
+        }
+        if (!failed)
+            continue;
+        if (!std::exchange(told, true))
+            log(LogLevel::warning, "what was found on {} nodes cannot be passed on yet: {}", nodes.size(),
+                failed->text());
+        for (auto node : nodes.elements())
+            upward_.append(node);
+        co_await sleep_for(loop(), seconds(pass_on_again_after));
     }
     passing_ = false;
 }
@@ -132,13 +148,27 @@ void Resource::node_found(const Json &node)
     reported_.add(node_rank);
     if (have_inventory_) {
         auto reason = verification_.mismatch(inventory_.R, node_rank, host, found);
-        if (!reason.empty() && inventory_.method != "dynamic-discovery" && !excluded_.contains(node_rank))
+        bool given = inventory_.method != "dynamic-discovery" && inventory_.method != "kvs";
+        if (!reason.empty() && given && !excluded_.contains(node_rank))
             spawn(drain_rank(node_rank, std::move(reason)));
         return;
     }
     discovered_.merge_node(node_rank, host, Idset::iota(found.cores), Idset::iota(found.gpus));
     if (reported_.count() == size())
         set_inventory({std::move(discovered_), "dynamic-discovery", false});
+}
+
+// The other ranks have told what they found to the module that was here before, and do not tell it again.
+Task<> Resource::take_up_earlier()
+{
+    auto text = co_await kvs::try_get(handle(), "resource.R");
+    if (!text || have_inventory_)
+        co_return;
+    auto R = ResourceSet::parse(*text);
+    if (R)
+        set_inventory({std::move(*R), "kvs", false});
+    else
+        log(LogLevel::err, "resource.R cannot be read: {}", R.error().text());
 }
 
 // ---- the inventory
@@ -168,7 +198,17 @@ void Resource::set_inventory(Inventory inventory)
 {
     inventory_ = std::move(inventory);
     shown_ = {};
-    excluded_ = excluded_ranks(context().config(), inventory_.R);
+    bool found = inventory_.method == "dynamic-discovery" || inventory_.method == "kvs";
+    try {
+        excluded_ = excluded_ranks(context().config(), inventory_.R);
+    } catch (const Error &error) {
+        if (!found)
+            throw;
+        // Nobody is there to hear of it, and an instance without resources is worse.
+        excluded_ = {};
+        log(LogLevel::err, "{}: nothing is excluded; correct it and reload the resource module",
+            error.text());
+    }
     have_inventory_ = true;
     // Nodes cannot be both excluded and drained.
     if (Idset both = drained_.ranks() & excluded_; !both.empty()) {
@@ -183,6 +223,7 @@ void Resource::set_inventory(Inventory inventory)
     post({wall_time(), "resource-define", Json {{"method", inventory_.method}}}, true);
     changed_.notify_all();
     tell_scheduler();
+    begin_acquire();
 }
 
 Json Resource::get(Request &)

@@ -8,6 +8,8 @@
 
 namespace flux {
 
+constexpr double pass_on_again_after = 1;      // seconds, when the parent did not take what was found
+constexpr double save_again_after = 1;         // seconds, when resource.eventlog could not be written
 constexpr const char *default_history = "90d"; // of resource.eventlog that a restart keeps
 
 class Resource : public Module {
@@ -26,6 +28,7 @@ private:
 
     // resource.cpp: rank 0, the inventory
     Task<> take_stock();
+    Task<> take_up_earlier(); // what was found before this module was loaded again
     void node_found(const Json &node);
     void set_inventory(Inventory inventory);
     Task<Json> reload(Request request);
@@ -39,9 +42,9 @@ private:
     Idset usable() const;
     void tell_scheduler(Json out = Json::object());
     void acquire(Request request);
-    Task<> begin_acquire(Request request);
+    void begin_acquire();
     Json mute(Request &request);
-    void forget(const RouteId &sender);
+    void forget(const RouteId &sender, std::optional<uint32_t> matchtag = {});
     Json status(Request &request);
     Task<Json> sched_status(Request request);
     Task<> wait_up(Request request);
@@ -74,7 +77,7 @@ private:
     DrainedNodes drained_;
     Condition changed_; // the inventory or what is up
     std::optional<Request> acquired_;
-    bool acquiring_ = false;
+    bool acquire_answered_ = false; // else the inventory is not known yet
     bool muted_ = false;
     Idset told_; // what the scheduler believes to be up
     // The parts of the last sched-status that depend on the inventory, and what they were made from.
@@ -88,8 +91,11 @@ private:
     std::string unsaved_; // lines for resource.eventlog
     uint64_t saving_ = 0, saved_ = 0;
     bool saver_runs_ = false;
-    std::optional<Error> save_failed_;
+    // Who waits hears once of a commit that failed; the lines are tried again.
+    uint64_t tried_ = 0, failures_ = 0;
+    std::optional<Error> save_failed_; // the last failure, until a commit succeeds
     Condition saved_some_;
+    bool defined_here_ = false; // the inventory was known earlier in this broker's life
 };
 
 } // namespace flux
