@@ -35,6 +35,7 @@ Directory &Batch::leaf_of(Directory &directory, const std::string &name)
 void Batch::apply(const std::vector<Json> &transaction)
 {
     undo_.clear();
+    added_values_.clear();
     auto mentioned = result_.mentions.size();
     try {
         for (const auto &ops : transaction) {
@@ -65,9 +66,15 @@ void Batch::apply_one(const Json &op)
                     flags, flag::append);
     if (path.empty())
         throw Error(EINVAL, "the root directory cannot be replaced or removed: name a key in it");
-    result_.mentions.push_back({join(path), !(flags & flag::append)});
+    result_.mentions.push_back({join(path), !(flags & flag::append), {}});
+    auto parent_for = [&](bool create) {
+        Directory *parent = parent_of(path, create);
+        if (auto resolved = join(path); resolved != result_.mentions.back().key)
+            result_.mentions.back().resolved = std::move(resolved);
+        return parent;
+    };
     if (object.is_null()) {
-        if (Directory *parent = parent_of(path, false))
+        if (Directory *parent = parent_for(false))
             set(*parent, path.back(), std::nullopt);
         return;
     }
@@ -76,10 +83,10 @@ void Batch::apply_one(const Json &op)
         auto *value = std::get_if<Value>(&node);
         if (!value)
             throw Error(EPROTO, "only a val can be appended to {}", join(path));
-        Directory *parent = parent_of(path, true);
+        Directory *parent = parent_for(true);
         return append(*parent, path.back(), *value->bytes);
     }
-    Directory *parent = parent_of(path, true);
+    Directory *parent = parent_for(true);
     set(*parent, path.back(), shorten(std::move(node)));
 }
 
@@ -195,6 +202,8 @@ void Batch::roll_back()
         else
             last.directory->entries.erase(last.name);
     }
+    for (const auto &ref : added_values_)
+        values_.erase(ref);
 }
 
 // Long values become blobs, also those inside directories that came with the operation.
@@ -213,7 +222,8 @@ std::string Batch::add_value_blob(std::string bytes)
 {
     auto name = digest(hash_, bytes);
     auto ref = blobref_of(hash_, name);
-    values_.try_emplace(ref, Blob {ref, std::move(name), std::move(bytes)});
+    if (values_.try_emplace(ref, Blob {ref, std::move(name), std::move(bytes)}).second)
+        added_values_.push_back(ref);
     return ref;
 }
 

@@ -19,8 +19,9 @@ constexpr int max_symlinks = 10;          // followed in one key, then ELOOP
 
 // A key that the transactions of a version named, as often as they did.
 struct Mention {
-    std::string key; // normal
-    bool replaced;   // by anything but an append
+    std::string key;      // normal
+    bool replaced;        // by anything but an append
+    std::string resolved; // the key that symlinks in it led to; empty: the same
 };
 using Mentions = std::vector<Mention>;
 
@@ -72,6 +73,7 @@ private:
     HashType hash_;
     std::shared_ptr<Directory> root_;
     std::vector<Undo> undo_;
+    std::vector<std::string> added_values_;        // by the transaction under way
     std::unordered_map<std::string, Blob> values_; // new blobs of values, by blobref
     Result result_;
 };

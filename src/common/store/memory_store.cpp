@@ -14,6 +14,8 @@ public:
     }
     Task<std::optional<std::string>> load(std::string digest) override
     {
+        if (disk_->load_delay > Duration::zero())
+            co_await sleep_for(loop_, disk_->load_delay);
         auto found = disk_->blobs.find(digest);
         co_return found == disk_->blobs.end() ? std::nullopt : std::optional(found->second);
     }
@@ -51,6 +53,12 @@ std::unique_ptr<Store> MemoryStoreFactory::open(std::string directory, bool dura
         disk = std::make_shared<Disk>();
     disk->durable = durable;
     return std::make_unique<MemoryStore>(loop_, delay_, disk);
+}
+
+void MemoryStoreFactory::set_load_delay(Duration delay)
+{
+    for (auto &[directory, disk] : disks_)
+        disk->load_delay = delay;
 }
 
 void MemoryStoreFactory::set_full(bool full)

@@ -17,6 +17,7 @@ public:
     void crash();
     // Whether there is room on the disks that are open.
     void set_full(bool full);
+    void set_load_delay(Duration delay); // what a load takes from the disks that are open
     size_t bytes() const; // of the blobs on all disks
     // Other blobs are gone.
     void keep_only(const std::unordered_set<std::string> &digests);
@@ -24,6 +25,7 @@ public:
     struct Disk {
         bool durable = false;
         bool full = false; // commits fail
+        Duration load_delay = Duration::zero();
         std::map<std::string, std::string> blobs;
         size_t bytes = 0; // of them
         std::map<std::string, Json> checkpoints;

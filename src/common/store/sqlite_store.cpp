@@ -51,15 +51,15 @@ public:
     Statement(const Statement &) = delete;
     ~Statement() { sqlite3_finalize(statement_); }
 
-    void bind(int index, int64_t value) { sqlite3_bind_int64(statement_, index, value); }
+    void bind(int index, int64_t value) { check(sqlite3_bind_int64(statement_, index, value)); }
     void bind_blob(int index, std::string_view value)
     {
-        sqlite3_bind_blob64(statement_, index, value.empty() ? "" : value.data(), value.size(),
-                            SQLITE_STATIC);
+        check(sqlite3_bind_blob64(statement_, index, value.empty() ? "" : value.data(), value.size(),
+                                  SQLITE_STATIC));
     }
     void bind_text(int index, std::string_view value)
     {
-        sqlite3_bind_text(statement_, index, value.data(), int(value.size()), SQLITE_STATIC);
+        check(sqlite3_bind_text(statement_, index, value.data(), int(value.size()), SQLITE_STATIC));
     }
     // True for a row; what the row holds is valid until reset().
     bool step()
@@ -87,8 +87,21 @@ public:
     }
 
 private:
+    void check(int result)
+    {
+        if (result != SQLITE_OK)
+            throw sqlite_error(db_, result);
+    }
     sqlite3 *db_;
     sqlite3_stmt *statement_ = nullptr;
+};
+
+// Also when what the row holds turns out to be damaged.
+struct ResetAfterUse {
+    explicit ResetAfterUse(Statement &statement) : statement(statement) {}
+    ResetAfterUse(const ResetAfterUse &) = delete;
+    ~ResetAfterUse() { statement.reset(); }
+    Statement &statement;
 };
 
 class Database {
@@ -111,12 +124,11 @@ public:
 
     std::optional<std::string> load(const std::string &digest)
     {
+        ResetAfterUse reset(*load_);
         load_->bind_blob(1, digest);
-        std::optional<std::string> value;
-        if (load_->step())
-            value = expand(load_->integer(0), load_->bytes(1));
-        load_->reset();
-        return value;
+        if (!load_->step())
+            return std::nullopt;
+        return expand(load_->integer(0), load_->bytes(1));
     }
     void commit(const std::vector<StoredBlob> &blobs, const std::vector<StoredCheckpoint> &checkpoints)
     {

@@ -13,6 +13,7 @@ void Kvs::commit(Request request)
         Transaction transaction;
         transaction.ops.push_back(request.get<Json>("ops"));
         transaction.flags = request.find<int>("flags").value_or(0);
+        transaction.bytes = request.message().payload.bytes().size();
         transaction.requests.push_back(std::move(request));
         enqueue(space, std::move(transaction));
     } catch (const Error &error) {
@@ -32,16 +33,15 @@ void Kvs::fence(Request request)
         auto space = namespace_for(space_name, request.credentials());
         if (nprocs == 0 || nprocs > max_fence_parts)
             throw Error(EINVAL, "fence {}: nprocs is {}, expected 1 to {}", name, nprocs, max_fence_parts);
-        auto [at, fresh] = fences_.try_emplace(name);
+        auto [at, fresh] = fences_.try_emplace({space_name, name});
         auto &fence = at->second;
-        if (!fresh && (fence.wanted != nprocs || fence.space != space_name))
-            throw Error(EINVAL,
-                        "fence {} is under way for {} transactions in namespace {}: this one says {} in {}",
-                        name, fence.wanted, fence.space, nprocs, space_name);
-        fence.space = space_name;
+        if (!fresh && fence.wanted != nprocs)
+            throw Error(EINVAL, "fence {} is under way for {} transactions in namespace {}: this one says {}",
+                        name, fence.wanted, space_name, nprocs);
         fence.wanted = nprocs;
         fence.transaction.flags |= request.find<int>("flags").value_or(0);
         fence.transaction.ops.push_back(std::move(ops));
+        fence.transaction.bytes += request.message().payload.bytes().size();
         fence.transaction.requests.push_back(std::move(request));
         if (fence.transaction.requests.size() < nprocs)
             return;
@@ -56,12 +56,13 @@ void Kvs::fence(Request request)
 void Kvs::leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag)
 {
     for (auto at = fences_.begin(); at != fences_.end();) {
-        auto &[requests, ops, flags] = at->second.transaction;
+        auto &[requests, ops, flags, bytes] = at->second.transaction;
         for (size_t i = requests.size(); i-- > 0;) {
             if (!(requests[i].sender() == sender) ||
                 (matchtag && requests[i].message().matchtag != *matchtag))
                 continue;
-            requests[i].fail(Error(ECANCELED, "fence {}: its sender has left", at->first));
+            requests[i].fail(Error(ECANCELED, "fence {}: its sender has left", at->first.second));
+            bytes -= requests[i].message().payload.bytes().size();
             requests.erase(requests.begin() + long(i));
             ops.erase(ops.begin() + long(i));
         }
@@ -71,6 +72,12 @@ void Kvs::leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag)
 
 void Kvs::enqueue(const std::shared_ptr<Namespace> &space, Transaction transaction)
 {
+    if (space->queued_bytes + transaction.bytes > max_queued_bytes && !space->queue.empty())
+        return transaction.fail(Error(EAGAIN,
+                                      "{} bytes wait to be committed to KVS namespace {}: try again when the "
+                                      "content store has taken some",
+                                      space->queued_bytes, space->name));
+    space->queued_bytes += transaction.bytes;
     space->queue.push_back(std::move(transaction));
     if (!std::exchange(space->committing, true))
         spawn(run_commits(space));
@@ -86,6 +93,7 @@ Task<> Kvs::run_commits(std::shared_ptr<Namespace> space)
             bool alone = space->queue.front().flags & commit_no_merge;
             if (alone && !transactions.empty())
                 break;
+            space->queued_bytes -= space->queue.front().bytes;
             transactions.push_back(std::move(space->queue.front()));
             space->queue.pop_front();
             if (alone)

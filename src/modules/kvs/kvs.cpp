@@ -165,7 +165,7 @@ Json Kvs::namespace_remove(Request &request)
     space->remove();
     for (auto fence = fences_.begin(); fence != fences_.end();) {
         auto next = std::next(fence);
-        if (fence->second.space == name) {
+        if (fence->first.first == name) {
             fence->second.transaction.fail(Error(ENOTSUP, "KVS namespace {} was removed", name));
             fences_.erase(fence);
         }

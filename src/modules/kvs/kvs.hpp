@@ -27,6 +27,7 @@ constexpr size_t stream_chunk = 1 << 20;             // bytes of a value in one 
 constexpr size_t max_value_length = size_t(2) << 30; // bytes of a value that is made of blobs
 constexpr int commit_no_merge = 1;                   // flag of kvs.commit: a version of its own
 constexpr int idle_versions = 16;                    // that a replica follows although nobody looks
+constexpr size_t max_queued_bytes = size_t(1) << 30; // of a namespace's transactions that wait, then EAGAIN
 constexpr uint32_t max_fence_parts = 1 << 20;        // transactions of one fence
 constexpr const char *primary = "primary";
 constexpr const char *checkpoint_key = "kvs-primary"; // of its root, in the content store
@@ -42,6 +43,7 @@ struct Transaction {
     std::vector<Request> requests;
     std::vector<Json> ops; // arrays
     int flags = 0;
+    size_t bytes = 0; // of the requests
 
     void fail(const Error &error)
     {
@@ -62,6 +64,7 @@ struct Namespace {
     bool used = true; // of a replica: since its last version
     bool committing = false;
     std::deque<Transaction> queue;
+    size_t queued_bytes = 0;
     Condition changed; // a new version, or removed
     size_t transactions = 0;
     size_t version_waiters = 0;
@@ -92,6 +95,7 @@ public:
 
     std::shared_ptr<Namespace> home; // the namespace that the lookup starts in
     Channel<Version> versions;       // closed: the namespace is gone
+    bool full = false;               // hears also of keys that a transaction reached through a symlink
 
 private:
     struct Place {
@@ -128,7 +132,15 @@ private:
         Json object;                                              // absent: the value's blobs are not loaded
         std::shared_ptr<const std::vector<std::string>> blobrefs; // of a value that is made of blobs
         std::vector<Place> trail;
+        std::map<std::string, std::string> roots; // by namespace, that the lookup went through
         std::optional<Error> error;
+
+        bool same_as(const View &other) const
+        {
+            bool same_blobs =
+                blobrefs && other.blobrefs ? *blobrefs == *other.blobrefs : !blobrefs == !other.blobrefs;
+            return same_blobs && object == other.object && error.has_value() == other.error.has_value();
+        }
     };
     // What an append watcher has been sent.
     struct Appended {
@@ -136,7 +148,6 @@ private:
         std::vector<std::string> blobrefs;
     };
     struct Fence {
-        std::string space;
         uint32_t wanted = 0;
         Transaction transaction;
     };
@@ -181,6 +192,7 @@ private:
     Task<> watch(Request request);
     Json watch_stats(Request &request);
     void track(Watcher &watcher, const View &view, int flags);
+    bool has_moved(const View &view) const;
     void answer_value(Request &request, const Version &version, const Json &object, int flags);
     Task<std::optional<std::string>> newly_appended(const View &view, Appended &sent);
 
@@ -197,7 +209,7 @@ private:
     HashType hash_ = HashType::sha1;
     DirectoryCache cache_ {directory_cache_limit};
     std::map<std::string, std::shared_ptr<Namespace>, std::less<>> namespaces_;
-    std::map<std::string, Fence> fences_;
+    std::map<std::pair<std::string, std::string>, Fence> fences_; // by namespace and name
     uint64_t next_id_ = 1;
     std::string empty_root_;
     size_t faults_ = 0;

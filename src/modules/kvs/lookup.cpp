@@ -70,12 +70,13 @@ Task<Kvs::View> Kvs::look(std::string space, std::string rootref, Path path, int
     auto root_of = [&](const std::string &name) {
         if (rank() > 0 && !namespaces_.contains(name))
             throw NeedNamespace {name};
-        return namespace_for(name, credentials)->rootref;
+        return view.roots[name] = namespace_for(name, credentials)->rootref;
     };
     while (true) {
         std::optional<NeedBlob> need;
         std::optional<NeedNamespace> need_space;
         Answer answer;
+        view.roots = {{space, rootref}};
         try {
             auto found = find(cache_, root_of, space, rootref, path, follows_last(flags));
             view.trail = found.trail;
@@ -135,6 +136,7 @@ Task<Json> Kvs::lookup(Request request)
     // What is not in the replica may be in a version that is still on its way here.
     if (rank() > 0 && space && view.error && view.error->errnum() == ENOENT && co_await refresh(space))
         view = co_await look(name, space->rootref, path, flags, request.credentials());
+    cache_.trim();
     if (view.error)
         throw *view.error;
     co_await complete(view);

@@ -8,20 +8,28 @@ namespace flux::kvs {
 void Namespace::notify(const Mentions &mentions)
 {
     std::map<Watcher *, bool, Older> told; // replaced
-    auto tell = [&](const auto &index, const std::string &key, bool replaced) {
+    auto tell = [&](const auto &index, const std::string &key, bool replaced, bool full_only = false) {
         if (auto found = index.find(key); found != index.end())
             for (auto *watcher : found->second)
-                told[watcher] |= replaced;
+                if (watcher->full || !full_only)
+                    told[watcher] |= replaced;
     };
-    bool watched = !exact.empty() || !below.empty();
-    for (size_t i = 0; watched && i < mentions.size(); i++) {
-        const auto &[key, replaced] = mentions[i];
-        tell(exact, key, replaced);
-        if (below.empty())
-            continue;
+    auto tell_above = [&](const std::string &key, bool replaced) {
         tell(below, ".", replaced);
         for (size_t end = key.find('.'); end != key.npos; end = key.find('.', end + 1))
             tell(below, key.substr(0, end), replaced);
+    };
+    bool watched = !exact.empty() || !below.empty();
+    for (size_t i = 0; watched && i < mentions.size(); i++) {
+        const auto &[key, replaced, resolved] = mentions[i];
+        tell(exact, key, replaced);
+        if (below.empty()) // those who watch all that is below are the full ones
+            continue;
+        tell_above(key, replaced);
+        if (!resolved.empty()) {
+            tell(exact, resolved, replaced, true);
+            tell_above(resolved, replaced);
+        }
     }
     for (auto &[watcher, replaced] : told)
         watcher->push(replaced);
@@ -36,6 +44,8 @@ void Namespace::remove()
             for (auto *watcher : watchers)
                 if (watcher->home.get() == this)
                     watcher->versions.close();
+                else
+                    watcher->push(false); // a symlink leads here: it looks, and finds that out
     for (auto &transaction : queue)
         transaction.fail(Error(ENOTSUP, "KVS namespace {} was removed", name));
     queue.clear();
@@ -91,6 +101,16 @@ void Kvs::track(Watcher &watcher, const View &view, int flags)
             watcher.add(found->second, place.path, ancestors, full);
 }
 
+// Whether there is a newer version of any namespace than the lookup saw.
+bool Kvs::has_moved(const View &view) const
+{
+    for (const auto &[name, rootref] : view.roots)
+        if (auto found = namespaces_.find(name);
+            found == namespaces_.end() || found->second->rootref != rootref)
+            return true;
+    return false;
+}
+
 void Kvs::answer_value(Request &request, const Version &version, const Json &object, int flags)
 {
     // Another rank's kvs learns the version with the value.
@@ -141,6 +161,7 @@ Task<> Kvs::watch(Request request)
     bool ancestors = flags & (flag::waitcreate | flag::watch_full), descendants = flags & flag::watch_full;
     Counted counted(watchers_);
     Watcher watcher(loop(), next_watcher_++);
+    watcher.full = descendants;
     watcher.home =
         namespace_for(request.find<std::string>("namespace").value_or(primary), request.credentials());
     watcher.add(watcher.home, path, ancestors, descendants);
@@ -153,7 +174,15 @@ Task<> Kvs::watch(Request request)
             watcher.forget();
             watcher.add(watcher.home, path, ancestors, descendants);
             track(watcher, view, flags);
+            // What a symlink led to was not yet watched while directories were loaded.
+            if (has_moved(view) && watcher.versions.size() == 0) {
+                auto now = co_await look(watcher.home->name, watcher.home->rootref, path, flags,
+                                         request.credentials());
+                if (!now.same_as(view))
+                    watcher.push(false);
+            }
         }
+        cache_.trim();
         if (view.error) {
             if (!last && view.error->errnum() == ENOENT && (flags & flag::waitcreate))
                 continue;

@@ -199,10 +199,21 @@ Task<> enter(Handle &handle, std::string key, int nprocs, std::vector<int64_t> *
     versions->push_back(answer.json().get<int64_t>("rootseq"));
 }
 
+Task<> enter_in_own_namespace(Handle &handle)
+{
+    Json args {{"name", "f"}, {"nprocs", 2}, {"namespace", "own"}, {"ops", Json::array()}};
+    co_await handle.rpc("kvs.fence", args);
+}
+
 Task<> a_fence_over_ranks(Instance &run)
 {
     std::vector<int64_t> versions;
     Gate gate(run.loop);
+    // Somebody's fence of the same name in another namespace is in nobody's way.
+    Json own {{"namespace", "own"}};
+    co_await run.client().rpc("kvs.namespace-create", own);
+    gate.spawn(enter_in_own_namespace(run.client()));
+    co_await sleep_for(run.loop, a_while);
     for (uint32_t rank = 0; rank < 6; rank++)
         gate.spawn(enter(run.client(rank), fmt::format("f.{}", rank), 7, &versions));
     co_await sleep_for(run.loop, a_while);

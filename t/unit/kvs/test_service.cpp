@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <sqlite3.h>
+
 #include <filesystem>
 
 #include "common/base/hash.hpp"
@@ -139,6 +141,74 @@ Task<> watch_of_a_removed_namespace(Handle &handle)
     EXPECT_EQ(seen.errnum, ENOTSUP);
 }
 
+// The commit comes while the watch still loads the directories that the symlink leads through.
+Task<> change_during_a_look(Handle &handle)
+{
+    kvs::Txn txn;
+    txn.symlink("a", "b.c.d.e.f");
+    txn.put("b.c.d.e.f", "1");
+    co_await kvs::commit(handle, std::move(txn));
+    for (auto topic : {"content.dropcache", "kvs.dropcache"})
+        co_await handle.rpc(topic);
+    Watched seen;
+    Gate gate(handle.loop());
+    gate.spawn(watch_values(handle, "a", kvs::flag::watch | waitcreate, "primary", &seen));
+    kvs::Txn gone;
+    gone.unlink("b");
+    co_await kvs::commit(handle, std::move(gone));
+    EXPECT_TRUE(seen.values.empty()) << "the commit was to be faster";
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    EXPECT_EQ(seen.values, std::vector<std::string> {"1"});
+    EXPECT_EQ(seen.errnum, ENOENT);
+}
+
+Task<> full_watches_hear_of_what_symlinks_hide(Handle &handle)
+{
+    Json name {{"namespace", "linked"}};
+    co_await handle.rpc("kvs.namespace-create", name);
+    kvs::Txn inside;
+    inside.put("x", "1");
+    co_await kvs::commit(handle, std::move(inside), "linked");
+    kvs::Txn txn;
+    txn.put("real.x", "1");
+    txn.symlink("link", "real");
+    txn.symlink("across", "x", "linked");
+    co_await kvs::commit(handle, std::move(txn));
+    Watched full, plain, across;
+    Gate gate(handle.loop());
+    using namespace kvs::flag;
+    gate.spawn(watch_values(handle, "real.x", watch | watch_full, "primary", &full));
+    gate.spawn(watch_values(handle, "real.x", watch, "primary", &plain));
+    gate.spawn(watch_values(handle, "across", watch, "primary", &across));
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    co_await put(handle, "link.x", "2");
+    co_await handle.rpc("kvs.namespace-remove", name);
+    co_await sleep_for(handle.loop(), std::chrono::seconds(1));
+    EXPECT_EQ(full.values, (std::vector<std::string> {"1", "2"}));
+    EXPECT_EQ(plain.values, std::vector<std::string> {"1"}) << "real.x was not named";
+    EXPECT_EQ(across.errnum, ENOTSUP) << "the namespace that the symlink leads to is gone";
+}
+
+// What lookups loaded is forgotten beyond the limit, without any commit.
+Task<> look_into_many_directories(Handle &handle)
+{
+    constexpr int directories = 40;
+    for (int i = 0; i < directories; i++) {
+        kvs::Txn txn;
+        Json directory = treeobj::make_dir();
+        for (int entry = 0; entry < 600; entry++)
+            treeobj::set_entry(directory, fmt::format("e{}", entry),
+                               treeobj::make_val(std::string(1000, 'x')));
+        txn.put_treeobj(fmt::format("d{}", i), directory);
+        co_await kvs::commit(handle, std::move(txn));
+    }
+    co_await handle.rpc("kvs.dropcache");
+    for (int i = 0; i < directories; i++) {
+        Json list {{"namespace", "primary"}, {"key", fmt::format("d{}", i)}, {"flags", kvs::flag::readdir}};
+        co_await handle.rpc("kvs.lookup", list);
+    }
+}
+
 Task<> cancelled_watch_ends_normally(Handle &handle)
 {
     auto stream = kvs::watch(handle, "never", kvs::flag::watch | waitcreate);
@@ -247,7 +317,57 @@ Task<> hostile_objects_are_refused(Handle &handle)
     co_await expect_error(handle, "kvs.lookup", value, EFBIG);
 }
 
+void run_on_a_store(const std::string &directory, Task<> (*task)(Store &, Loop &))
+{
+    EvLoop loop;
+    SqliteStoreFactory factory(loop);
+    auto store = factory.open(directory, true);
+    Gate gate(loop, [&](const Error &error) {
+        ADD_FAILURE() << error.text();
+        loop.stop();
+    });
+    gate.spawn(task(*store, loop));
+    loop.run();
+}
+
+Task<> store_two(Store &store, Loop &loop)
+{
+    std::vector<StoredBlob> blobs {{"d1", std::string(10000, 'x')}, {"d2", std::string(10000, 'y')}};
+    co_await store.commit(blobs, {});
+    loop.stop();
+}
+
+Task<> load_a_damaged_one_and_another(Store &store, Loop &loop)
+{
+    int errnum = 0;
+    try {
+        co_await store.load("d1");
+    } catch (const Error &error) {
+        errnum = error.errnum();
+    }
+    EXPECT_EQ(errnum, EIO);
+    auto found = co_await store.load("d2");
+    EXPECT_EQ(found.value_or("none"), std::string(10000, 'y'));
+    loop.stop();
+}
+
 } // namespace
+
+TEST(Store, one_damaged_blob_is_in_nobodys_way)
+{
+    auto directory = std::filesystem::temp_directory_path() / fmt::format("flux-damaged-{}", getpid());
+    std::filesystem::create_directories(directory);
+    run_on_a_store(directory.string(), store_two);
+    sqlite3 *db = nullptr;
+    ASSERT_EQ(sqlite3_open((directory / "content.sqlite").c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, "UPDATE blobs SET bytes = x'00' WHERE digest = CAST('d1' AS BLOB)", nullptr,
+                           nullptr, nullptr),
+              SQLITE_OK);
+    EXPECT_EQ(sqlite3_changes(db), 1);
+    sqlite3_close(db);
+    run_on_a_store(directory.string(), load_a_damaged_one_and_another);
+    std::filesystem::remove_all(directory);
+}
 
 TEST(KvsService, objects_that_would_never_end_are_refused)
 {
@@ -349,6 +469,29 @@ TEST(KvsService, a_removed_namespace_ends_its_watches)
     Instance run;
     run.boot();
     run.run(watch_of_a_removed_namespace(run.client()));
+}
+
+TEST(KvsService, a_watch_misses_nothing_that_changes_while_it_looks)
+{
+    Instance run;
+    run.boot();
+    run.stores.set_load_delay(std::chrono::milliseconds(1));
+    run.run(change_during_a_look(run.client()));
+}
+
+TEST(KvsService, a_full_watch_hears_of_changes_through_symlinks)
+{
+    Instance run;
+    run.boot();
+    run.run(full_watches_hear_of_what_symlinks_hide(run.client()));
+}
+
+TEST(KvsService, the_cache_of_directories_has_a_limit_for_readers_too)
+{
+    Instance run;
+    run.boot();
+    run.run(look_into_many_directories(run.client()));
+    EXPECT_LE(run.ranks[0]->kvs->stats()["cache"].get<double>("obj size total (MiB)"), 16.0);
 }
 
 TEST(KvsService, a_cancelled_watch_ends_without_error)

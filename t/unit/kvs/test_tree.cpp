@@ -112,6 +112,19 @@ TEST(KvsTree, an_empty_directory_has_the_blobref_that_every_flux_gives_it)
     EXPECT_EQ(blobref(HashType::sha1, encode(Directory {})), "sha1-c0a9faf907dda6216fd73bf81d0b3b21a1a8cb91");
 }
 
+TEST(KvsTree, nothing_is_stored_of_a_refused_transaction)
+{
+    World world;
+    auto batch = world.begin();
+    batch.apply(Txn().put("a", std::string(5000, 'a')).ops());
+    auto refused = Txn().put("b", std::string(5000, 'b')).put("c", std::string(5000, 'a')).ops();
+    refused.append(Json {{"key", "."}, {"flags", 0}, {"dirent", nullptr}});
+    EXPECT_THROW(batch.apply(refused), Error);
+    auto result = world.end(batch);
+    EXPECT_EQ(result.blobs.size(), 2u) << "the root and what the first transaction put";
+    EXPECT_EQ(world.get("a"), std::string(5000, 'a'));
+}
+
 TEST(KvsTree, a_directory_encodes_as_its_tree_object_does)
 {
     World world;
