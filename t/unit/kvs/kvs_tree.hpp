@@ -18,6 +18,7 @@ class Party : public Context {
 public:
     Party(Rank &owner, std::string name, PeerKind kind);
     Handle &handle() override { return handle_; }
+    RouteId id() const; // of its own, as UUIDs are
     const Platform &platform() const override;
     const std::string &name() const override { return name_; }
     const std::vector<std::string> &arguments() const override { return arguments_; }
@@ -44,9 +45,9 @@ public:
         : platform(platform), attributes(std::move(attributes)), router(topology)
     {
         for (auto *name : {"broker", "service"})
-            router.add_service(name, RouteId("broker"));
+            router.add_service(name, broker.id());
         for (auto *name : {"content", "kvs"})
-            router.add_service(name, RouteId(name));
+            router.add_service(name, std::string_view(name) == "kvs" ? kvs_party.id() : content_party.id());
         content = std::make_unique<Content>(content_party);
         kvs = std::make_unique<kvs::Kvs>(kvs_party);
         broker.handle().serve("service.add", role::any, Handle::PlainHandler([this](Request &request) {
@@ -75,10 +76,10 @@ inline Party::Party(Rank &owner, std::string name, PeerKind kind)
     : owner_(owner), name_(std::move(name)), handle_(*owner.platform.loop, [this](Message message) {
           if (message.credentials.rolemask == role::none)
               message.credentials = credentials;
-          owner_.router.receive(RouteId(name_), std::move(message));
+          owner_.router.receive(id(), std::move(message));
       })
 {
-    owner_.router.add_peer({RouteId(name_), kind, [this](Message message) {
+    owner_.router.add_peer({id(), kind, [this](Message message) {
                                 owner_.platform.loop->post([this, message = std::move(message)]() mutable {
                                     handle_.receive(std::move(message));
                                 });
@@ -87,6 +88,10 @@ inline Party::Party(Rank &owner, std::string name, PeerKind kind)
 inline const Platform &Party::platform() const
 {
     return owner_.platform;
+}
+inline RouteId Party::id() const
+{
+    return RouteId(fmt::format("{}-{}", name_, rank()));
 }
 inline uint32_t Party::rank() const
 {

@@ -28,7 +28,7 @@ struct WithResource {
             rank.attributes["resource.R"] = R;
         rank.attributes["hostlist"] = "a[0-1]";
         party = std::make_unique<Party>(rank, "resource", PeerKind::module);
-        rank.router.add_service("resource", RouteId("resource"));
+        rank.router.add_service("resource", party->id());
         module = std::make_unique<Resource>(*party);
         run.run(module->start());
     }
