@@ -75,12 +75,11 @@ LifeCycle::LifeCycle(Broker &broker, Overlay &overlay, Plan plan)
         stop(0);
     };
     // What is wrong with these is said now and not when they are needed.
-    broker_.attributes().get_or_set("broker.quorum", std::to_string(broker_.size()));
-    quorum_size();
-    for (auto &limit : limits) {
-        broker_.attributes().get_or_set(limit.attribute, limit.fallback);
-        duration_attribute(limit.attribute);
-    }
+    auto &attributes = broker_.attributes();
+    quorum_size_ = parse_quorum(attributes.get_or_set("broker.quorum", std::to_string(broker_.size())));
+    for (auto &limit : limits)
+        limits_[limit.attribute] =
+            parse_limit(limit.attribute, attributes.get_or_set(limit.attribute, limit.fallback));
     gate_.spawn(relay(overlay_.changed()));
     gate_.spawn(relay(broker_.groups().changed()));
 }
@@ -96,28 +95,66 @@ Task<> LifeCycle::relay(Condition &from)
 Task<int> LifeCycle::run()
 {
     int status = 1;
-    broker_.enter_state("join");
-    bool joined = co_await join();
-    if (joined) {
-        broker_.enter_state("init");
-        if (co_await init()) {
-            broker_.enter_state("quorum");
-            co_await quorum();
-            if (!leaving()) {
-                broker_.enter_state("run");
-                status = co_await run_state();
-            } else if (!overlay_.parent_lost())
-                status = 0;
-        }
-        broker_.enter_state("cleanup");
-        co_await cleanup();
-        broker_.enter_state("shutdown");
-        co_await shutdown();
-        broker_.enter_state("finalize");
-        co_await finalize();
+    std::optional<Error> failure;
+    try {
+        co_await live(status);
+    } catch (const Error &error) {
+        failure = error;
+    }
+    if (failure) {
+        complain(fmt::format("in state {}: {}", broker_.state(), failure->text()));
+        status = status == 0 ? 1 : status;
     }
     overlay_.leave();
     co_return status;
+}
+
+Task<> LifeCycle::live(int &status)
+{
+    broker_.enter_state("join");
+    bool joined = co_await join();
+    if (!joined)
+        co_return;
+    broker_.enter_state("init");
+    if (co_await init()) {
+        broker_.enter_state("quorum");
+        co_await quorum();
+        if (!leaving()) {
+            broker_.enter_state("run");
+            status = co_await run_state();
+        } else if (!overlay_.parent_lost())
+            status = 0;
+    }
+    broker_.enter_state("cleanup");
+    co_await cleanup();
+    broker_.enter_state("shutdown");
+    co_await shutdown();
+    broker_.enter_state("finalize");
+    co_await finalize();
+}
+
+// What the task has come to may outlive who waits for it: it is cancelled from the top of the loop.
+Task<> LifeCycle::note_outcome(Task<> task, std::shared_ptr<Outcome> outcome)
+{
+    try {
+        co_await std::move(task);
+    } catch (const Error &error) {
+        outcome->failure = error;
+    }
+    outcome->over = true;
+    changed_.notify_all();
+}
+
+Task<LifeCycle::Outcome> LifeCycle::attempt(Task<> task, std::function<bool()> enough)
+{
+    auto outcome = std::make_shared<Outcome>();
+    auto id = gate_.spawn(note_outcome(std::move(task), outcome));
+    while (!outcome->over && !enough())
+        co_await changed_.wait();
+    gate_.cancel(id);
+    while (outcome.use_count() > 1) // until its frame is gone
+        co_await sleep_for(*broker_.platform().loop, Duration::zero());
+    co_return *outcome;
 }
 
 void LifeCycle::complain(const std::string &text)
@@ -127,16 +164,14 @@ void LifeCycle::complain(const std::string &text)
 
 Task<bool> LifeCycle::join()
 {
-    std::optional<Error> failure;
-    try {
-        co_await overlay_.join();
-    } catch (const Error &error) {
-        failure = error;
-    }
-    if (failure) {
-        complain(fmt::format("joining the instance: {}", failure->text()));
+    // The parent may not be there yet, or be busy: that can last.
+    auto joined = co_await attempt(overlay_.join(), [this] { return stopping_; });
+    if (joined.failure)
+        complain(fmt::format("joining the instance: {}", joined.failure->text()));
+    else if (!joined.over)
+        complain("told to end before the parent has answered");
+    if (joined.failure || !joined.over)
         co_return false;
-    }
     if (broker_.rank() != 0)
         gate_.spawn(follow_parent());
     co_return true;
@@ -164,23 +199,8 @@ bool LifeCycle::parent_says_over() const
 // A module that does not come up is waited for until somebody loses patience.
 Task<bool> LifeCycle::init()
 {
-    std::optional<Error> failure;
-    bool over = false;
-    auto task = gate_.spawn([](LifeCycle &self, std::optional<Error> &failure, bool &over) -> Task<> {
-        try {
-            co_await self.load_modules();
-            for (auto &command : self.plan_.rc1)
-                if (int status = co_await self.run_program(command); status != 0)
-                    throw Error(EINVAL, "the rc1 script {} ended with status {}", command[0], exit_status(status));
-        } catch (const Error &error) {
-            failure = error;
-        }
-        over = true;
-        self.changed_.notify_all();
-    }(*this, failure, over));
-    while (!over && !impatient_ && !overlay_.parent_lost())
-        co_await changed_.wait();
-    gate_.cancel(task);
+    auto [over, failure] =
+        co_await attempt(bring_up(), [this] { return impatient_ || overlay_.parent_lost(); });
     if (failure)
         complain(failure->text());
     if (plan_.recovery)
@@ -189,6 +209,14 @@ Task<bool> LifeCycle::init()
         co_return false;
     overlay_.admit_children();
     co_return true;
+}
+
+Task<> LifeCycle::bring_up()
+{
+    co_await load_modules();
+    for (auto &command : plan_.rc1)
+        if (int status = co_await run_program(command); status != 0)
+            throw Error(EINVAL, "the rc1 script {} ended with status {}", command[0], exit_status(status));
 }
 
 Task<> LifeCycle::load_modules()
@@ -227,22 +255,19 @@ Task<> LifeCycle::load_module(const ModuleSpec &spec)
         plan_.restored();
 }
 
-uint32_t LifeCycle::quorum_size() const
+uint32_t LifeCycle::parse_quorum(const std::string &text) const
 {
-    auto text = broker_.attributes().get("broker.quorum");
-    if (!text)
-        return broker_.size();
     uint32_t value = 0;
-    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (error != std::errc() || end != text->data() + text->size() || value > broker_.size())
-        throw Error(EINVAL, "attribute broker.quorum is \"{}\": a number of brokers from 0 to {} was expected",
-                    *text, broker_.size());
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value > broker_.size())
+        throw Error(EINVAL,
+                    "attribute broker.quorum is \"{}\": a number of brokers from 0 to {} was expected", text,
+                    broker_.size());
     return value;
 }
 
-Duration LifeCycle::duration_attribute(const char *name) const
+Duration LifeCycle::parse_limit(const char *name, const std::string &text)
 {
-    auto text = *broker_.attributes().get(name);
     if (text == "none")
         return Duration::zero();
     auto value = parse_duration(text);
@@ -251,22 +276,39 @@ Duration LifeCycle::duration_attribute(const char *name) const
     return seconds(*value);
 }
 
+// As the attribute says now; what was said at the start where that makes no sense.
+Duration LifeCycle::time_limit(const char *name)
+{
+    if (auto text = broker_.attributes().get(name)) {
+        try {
+            return parse_limit(name, *text);
+        } catch (const Error &error) {
+            broker_.log(LogLevel::err, "broker", error.text());
+        }
+    }
+    return limits_.at(name);
+}
+
 Task<> LifeCycle::quorum()
 {
     if (plan_.recovery)
         co_return; // this broker's resources stay offline
     broker_.groups().join("broker.online");
-    auto online = [this] { return broker_.groups().members("broker.online"); };
+    auto online = [this] {
+        return broker_.groups().members("broker.online");
+    };
     Timer slow;
     if (broker_.rank() == 0)
-        if (auto warn = duration_attribute("broker.quorum-warn"); warn > Duration::zero())
+        if (auto warn = time_limit("broker.quorum-warn"); warn > Duration::zero())
             slow = Timer(*broker_.platform().loop, warn, [this, online] {
                 auto missing = Idset::iota(broker_.size()) - online();
                 broker_.log(LogLevel::err, "broker",
                             fmt::format("the quorum of {} brokers is not there yet: waiting for ranks {}",
-                                        quorum_size(), missing.format()));
+                                        quorum_size_, missing.format()));
             });
-    auto complete = [&] { return broker_.rank() == 0 ? online().count() >= quorum_size() : parent_state_ == "run"; };
+    auto complete = [&] {
+        return broker_.rank() == 0 ? online().count() >= quorum_size_ : parent_state_ == "run";
+    };
     while (!leaving() && !complete())
         co_await changed_.wait();
 }
@@ -323,36 +365,27 @@ Task<> LifeCycle::cleanup()
 {
     if (broker_.rank() != 0 || !plan_.cancel_jobs)
         co_return;
-    bool over = false;
-    auto jobs = gate_.spawn([](LifeCycle &self, bool &over) -> Task<> {
-        try {
-            co_await self.stop_jobs();
-        } catch (const Error &error) {
-            if (error.errnum() != ENOSYS) // no job manager, no jobs
-                self.broker_.log(LogLevel::err, "broker", fmt::format("stopping jobs: {}", error.text()));
-        }
-        over = true;
-        self.changed_.notify_all();
-    }(*this, over));
+    auto timed_out = std::make_shared<bool>(false);
     Timer timeout;
-    if (auto limit = duration_attribute("broker.cleanup-timeout"); limit > Duration::zero())
-        timeout = Timer(*broker_.platform().loop, limit, [&over, this] {
-            over = true;
+    if (auto limit = time_limit("broker.cleanup-timeout"); limit > Duration::zero())
+        timeout = Timer(*broker_.platform().loop, limit, [timed_out, this] {
+            *timed_out = true;
             changed_.notify_all();
         });
-    while (!over && !impatient_)
-        co_await changed_.wait();
-    gate_.cancel(jobs);
+    auto stopped = co_await attempt(stop_jobs(), [timed_out, this] { return *timed_out || impatient_; });
+    if (stopped.failure && stopped.failure->errnum() != ENOSYS) // no job manager, no jobs
+        broker_.log(LogLevel::err, "broker", fmt::format("stopping jobs: {}", stopped.failure->text()));
 }
 
-// No new jobs start, running ones are cancelled and awaited; pending ones stay, for an instance that starts again.
+// No new jobs start, running ones are cancelled and awaited; pending ones stay, for an instance that starts
+// again.
 Task<> LifeCycle::stop_jobs()
 {
     constexpr uint32_t state_run = 16; // RFC 21 state bits, as job-manager.raiseall takes them
     auto &handle = broker_.handle();
     Json stop {{"start", false}, {"all", true}, {"nocheckpoint", true}};
     co_await handle.rpc("job-manager.queue-start", stop);
-    Json cancel {{"dry_run", false}, {"userid", -1},      {"states", state_run},
+    Json cancel {{"dry_run", false}, {"userid", -1},     {"states", state_run},
                  {"severity", 0},    {"type", "cancel"}, {"note", "the instance is shutting down"}};
     co_await handle.rpc("job-manager.raiseall", cancel);
     co_await handle.rpc("job-manager.idle", Json::object());
@@ -363,11 +396,12 @@ Task<> LifeCycle::shutdown()
     bool give_up = false;
     auto &loop = *broker_.platform().loop;
     Timer warn, timeout;
-    if (auto limit = duration_attribute("broker.shutdown-warn"); limit > Duration::zero())
+    if (auto limit = time_limit("broker.shutdown-warn"); limit > Duration::zero())
         warn = Timer(loop, limit, [this] {
-            broker_.log(LogLevel::err, "broker", "some children have not left yet: flux overlay status shows them");
+            broker_.log(LogLevel::err, "broker",
+                        "some children have not left yet: flux overlay status shows them");
         });
-    if (auto limit = duration_attribute("broker.shutdown-timeout"); limit > Duration::zero())
+    if (auto limit = time_limit("broker.shutdown-timeout"); limit > Duration::zero())
         timeout = Timer(loop, limit, [&] {
             give_up = true;
             changed_.notify_all();
@@ -382,8 +416,9 @@ Task<> LifeCycle::finalize()
     try {
         for (auto &command : plan_.rc3)
             if (int status = co_await run_program(command); status != 0)
-                broker_.log(LogLevel::err, "broker",
-                            fmt::format("the rc3 script {} ended with status {}", command[0], exit_status(status)));
+                broker_.log(
+                    LogLevel::err, "broker",
+                    fmt::format("the rc3 script {} ended with status {}", command[0], exit_status(status)));
     } catch (const Error &error) {
         failure = error;
     }

@@ -11,6 +11,10 @@
 //
 // A broker that loses its parent goes from where it is to shutdown, and its exit status is 1.
 #pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +69,16 @@ private:
     Task<> shutdown();
     Task<> finalize();
 
+    struct Outcome {
+        bool over = false; // else it was cancelled
+        std::optional<Error> failure {};
+    };
+    // Waits for the task's end, or until it is enough: then what is left of it is cancelled.
+    Task<Outcome> attempt(Task<> task, std::function<bool()> enough);
+    Task<> note_outcome(Task<> task, std::shared_ptr<Outcome> outcome);
+
+    Task<> live(int &status);
+    Task<> bring_up();
     Task<> load_modules();
     Task<> load_module(const ModuleSpec &spec);
     Task<> write_dump();
@@ -75,8 +89,9 @@ private:
     Task<> relay(Condition &from);
     bool parent_says_over() const;
     bool leaving() const { return stopping_ || overlay_.parent_lost() || parent_says_over(); }
-    Duration duration_attribute(const char *name) const; // zero: none
-    uint32_t quorum_size() const;
+    Duration time_limit(const char *name);
+    static Duration parse_limit(const char *name, const std::string &text); // zero: none
+    uint32_t parse_quorum(const std::string &text) const;
     void complain(const std::string &text);
 
     Broker &broker_;
@@ -85,6 +100,8 @@ private:
     std::unique_ptr<Process> program_;
     std::optional<int> wait_status_;
     std::string parent_state_;
+    uint32_t quorum_size_ = 0;
+    std::map<std::string, Duration, std::less<>> limits_; // by attribute, as they were at the start
     bool stopping_ = false;
     bool impatient_ = false; // asked to stop twice
     Condition changed_;

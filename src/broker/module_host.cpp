@@ -11,6 +11,9 @@ namespace flux {
 namespace {
 
 constexpr int status_running = 1; // RFC 5 module status, as module.list reports it
+constexpr Duration busy_limit =
+    std::chrono::seconds(10); // for what somebody else loads or removes at the end
+constexpr Duration busy_check = std::chrono::milliseconds(10);
 
 } // namespace
 
@@ -81,7 +84,8 @@ bool ModuleHost::wants_thread(std::string_view name) const
     if (threads.is_string() && threads.string_view() == "all")
         return true;
     if (threads && !threads.is_array())
-        throw Error(EINVAL, "modules.threads is {}: expected \"all\" or an array of module names", threads.dump());
+        throw Error(EINVAL, "modules.threads is {}: expected \"all\" or an array of module names",
+                    threads.dump());
     for (auto one : threads.elements())
         if (one.string_view() == name)
             return true;
@@ -102,7 +106,8 @@ struct Undo {
 
 } // namespace
 
-Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::string> arguments, bool own_thread)
+Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::string> arguments,
+                        bool own_thread)
 {
     std::string file;
     auto &info = resolve(path, file);
@@ -119,14 +124,20 @@ Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::str
     setup.size = broker_.size();
     setup.config = broker_.config();
     setup.attributes = &broker_.attributes();
-    setup.answer_ping = [this](const Request &request) { return broker_.answer_ping(request); };
+    setup.answer_ping = [this](const Request &request) {
+        return broker_.answer_ping(request);
+    };
     auto &loaded = *modules_.emplace(name, std::make_unique<Loaded>(broker_, file, id)).first->second;
     order_.push_back(name);
-    Undo undo {[this, name] { erase(name); }};
+    Undo undo {[this, name, alive = std::weak_ptr(alive_)] {
+        if (!alive.expired())
+            erase(name);
+    }};
     loaded.placement = own_thread || wants_thread(name) ? place_on_thread(broker_, id, std::move(setup))
                                                         : place_on_broker_loop(broker_, id, std::move(setup));
-    broker_.router().add_peer(
-        {id, PeerKind::module, [&loaded](Message message) { loaded.placement->deliver(std::move(message)); }});
+    broker_.router().add_peer({id, PeerKind::module, [&loaded](Message message) {
+                                   loaded.placement->deliver(std::move(message));
+                               }});
     broker_.router().add_service(name, id);
     co_await loaded.placement->start();
     undo.fn = nullptr;
@@ -140,9 +151,13 @@ Task<> ModuleHost::remove(std::string name)
         throw Error(ENOENT, "module {} is not loaded", name);
     auto &loaded = *found->second;
     if (loaded.leaving || !loaded.placement->is_running())
-        throw Error(EBUSY, "module {} is still {}: try again", name, loaded.leaving ? "stopping" : "starting");
+        throw Error(EBUSY, "module {} is still {}: try again", name,
+                    loaded.leaving ? "stopping" : "starting");
     loaded.leaving = true;
-    Undo undo {[&loaded] { loaded.leaving = false; }};
+    Undo undo {[&loaded, alive = std::weak_ptr(alive_)] {
+        if (!alive.expired())
+            loaded.leaving = false;
+    }};
     std::optional<Error> error;
     try {
         co_await loaded.placement->stop();
@@ -158,8 +173,15 @@ Task<> ModuleHost::remove(std::string name)
 
 Task<> ModuleHost::remove_all()
 {
-    while (!order_.empty())
-        co_await remove(order_.back());
+    auto &loop = *broker_.platform().loop;
+    auto deadline = loop.now() + busy_limit;
+    while (!order_.empty()) {
+        auto &last = *modules_.at(order_.back());
+        if ((last.leaving || !last.placement->is_running()) && loop.now() < deadline)
+            co_await sleep_for(loop, busy_check);
+        else
+            co_await remove(order_.back());
+    }
 }
 
 Task<> ModuleHost::remove_after(std::string name)

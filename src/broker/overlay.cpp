@@ -48,7 +48,7 @@ OverlayLimits OverlayLimits::from(const Attributes &attributes, const Json &conf
 
 Overlay::Overlay(Broker &broker, std::unique_ptr<Links> links, OverlayLimits limits)
     : broker_(broker), links_(std::move(links)), limits_(limits), since_(broker.platform().loop->now()),
-      changed_(*broker.platform().loop)
+      changed_(std::make_shared<Condition>(*broker.platform().loop))
 {
     for (uint32_t rank : broker.router().topology().children())
         children_.push_back({rank, SubtreeStatus::offline, since_});
@@ -85,7 +85,7 @@ Task<> Overlay::join()
     hello.credentials = {broker_.owner(), role::owner};
     send_to_parent(hello);
     while (!hello_answer_ && !parent_lost_)
-        co_await changed_.wait();
+        co_await changed_->wait();
     if (!hello_answer_)
         throw Error(ECONNRESET, "the link to rank {} was lost before it took this broker in: {}", *parent,
                     *parent_lost_);
@@ -106,7 +106,7 @@ void Overlay::from_parent(Message message)
         if (message.is_response() && message.topic == hello_topic) {
             hello_answer_ = message.errnum ? Expected<Message>(std::unexpected(message.to_error()))
                                            : Expected<Message>(std::move(message));
-            changed_.notify_all();
+            changed_->notify_all();
         }
         return;
     }
@@ -128,7 +128,7 @@ void Overlay::parent_lost(const std::string &why)
                     fmt::format("lost the parent, rank {}: {}", *broker_.router().topology().parent(), why));
         broker_.router().remove_peer(*parent_id_);
     }
-    changed_.notify_all();
+    changed_->notify_all();
 }
 
 void Overlay::send_to_parent(const Message &message)
@@ -312,7 +312,7 @@ void Overlay::set_status(Child &child, SubtreeStatus status)
     child.since = broker_.platform().loop->now();
     if (this->status() != told_)
         tell_parent_status();
-    changed_.notify_all();
+    changed_->notify_all();
 }
 
 void Overlay::tell_parent_status()
@@ -372,8 +372,9 @@ Json Overlay::health() const
 Task<Json> Overlay::health_request(Request request)
 {
     auto wait_for = request.json() ? request.find<std::string>("wait") : std::nullopt;
+    auto changed = changed_;
     while (wait_for && *wait_for != status_name(status()))
-        co_await changed_.wait();
+        co_await changed->wait();
     co_return health();
 }
 

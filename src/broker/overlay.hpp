@@ -46,7 +46,7 @@ public:
     void admit_children();
     bool has_children() const { return !connected_.empty(); }
     // A child joined, left or fares otherwise, or the parent was lost.
-    Condition &changed() { return changed_; }
+    Condition &changed() { return *changed_; }
     // Why the parent is gone; nullopt while there is one (or there never was).
     const std::optional<std::string> &parent_lost() const { return parent_lost_; }
     // Says goodbye and ends all links.
@@ -100,7 +100,7 @@ private:
     SubtreeStatus told_ = SubtreeStatus::full;
     Duration since_; // own status
     Duration last_sent_ {};
-    Condition changed_;
+    std::shared_ptr<Condition> changed_; // who waits in overlay.health may outlive the overlay
     Timer keepalive_;
 };
 

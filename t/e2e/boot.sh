@@ -33,6 +33,15 @@ text=$(start sh -c 'flux getattr broker.boot-method; flux getattr hostlist; flux
     flux run -N4 -n4 hostname >/dev/null && flux resource list | grep -o "a\[0-3\]"')
 expect "four hosts boot, in a tree of the configured shape" "config a[0-3] 2 a[0-3]" "$(xargs <<<"$text")"
 
+# One whose parent is not there waits for it, until it is told to end.
+mkdir "$directory/alone"
+flux start -s1 --test-hosts=a2 --test-rundir="$directory/alone" -c "$directory" true 2>"$directory/stderr" &
+pid=$!
+eventually "a broker waits for its parent" sh -c "[ -S '$directory'/alone/local-* ]"
+kill -TERM "$pid"
+wait "$pid"
+expect "and ends when it is told to" 1 "$((! ! $?))"
+
 chmod 644 "$directory/curve.cert"
 expect_match "a certificate that others can read is refused" "chmod 600" "$(start true 2>&1)"
 chmod 600 "$directory/curve.cert"

@@ -61,6 +61,12 @@ expect "no socket is left" "" "$(ls "$directory/run")"
 
 expect_match "a quorum that cannot be is refused" "broker.quorum is \"9\".*from 0 to 1" \
     "$(flux start -Sbroker.quorum=9 true 2>&1)"
+text=$(flux start -Slog-stderr-level=3 sh -c 'flux setattr broker.cleanup-timeout soon
+    flux setattr -e broker.shutdown-timeout 2>/dev/null || flux setattr broker.shutdown-timeout never' 2>&1)
+expect "limits that are none do not keep an instance from its end" 0 "$?"
+expect_match "and are named" 'broker.cleanup-timeout is "soon"' "$text"
+flux start -s2 sh -c 'flux overlay status --wait=lost >/dev/null 2>&1 & sleep 0' 2>"$directory/stderr"
+expect "who waits for the overlay does not hold up the end" "0 " "$? $(grep -i 'assert\|abort' "$directory/stderr")"
 expect_match "a topology that is none" 'tbon.topo "ring".*kary:K' "$(flux start -s2 -Stbon.topo=ring true 2>&1)"
 expect_match "a duration that is none" 'tbon.torpid_max is "soon"' "$(flux start -Stbon.torpid_max=soon true 2>&1)"
 expect_match "a log level that is none" 'log-stderr-level is "loud"' "$(flux start -Slog-stderr-level=loud true 2>&1)"
@@ -85,5 +91,6 @@ expect "is told with SIGHUP" 5 "$?"
 expect_match "and the user too" "connection to .* is lost" "$(cat "$directory/proxy")"
 touch "$directory/go"
 wait "$proxy__nohup"
-expect "with --nohup it is not" "6 hup" "$? $(cat "$directory/proxied")"
+expect_match "with --nohup it is not" "^6 hup flux-proxy: ERROR: the connection to .* is lost$" \
+    "$? $(cat "$directory/proxied") $(cat "$directory/proxy--nohup")"
 finish

@@ -10,7 +10,7 @@ void serve_attributes(Broker &broker)
                      auto name = request.get<std::string>("name");
                      auto *value = broker.attributes().find(name);
                      if (!value)
-                         throw Error(ENOENT);
+                         throw Error(ENOENT, "there is no attribute {}", name);
                      return Json {{"value", value->text}, {"flags", value->flags}};
                  }));
     handle.serve("attr.list", role::any, Handle::PlainHandler([&broker](Request &) -> Json {

@@ -39,11 +39,11 @@ Task<> start_shutdown(Broker &broker, Request request)
         throw Error(EINVAL, "shutdown.start goes to rank 0, this is rank {}", broker.rank());
     if (broker.state() != "run")
         throw Error(EINVAL, "the instance is in state {}: only one in state run can be shut down", broker.state());
+    int loglevel = request.json() ? request.json().value("loglevel", severity_info) : severity_info;
     if (broker.on_shutdown_request)
         broker.on_shutdown_request();
     if (!request.is_streaming())
         co_return;
-    int loglevel = request.json() ? request.json().value("loglevel", severity_info) : severity_info;
     LogRing::Follower log(broker.logger().ring(), *broker.platform().loop);
     while (auto line = co_await log.next())
         if (auto parts = LogRing::parse(*line); parts && parts->severity <= loglevel)
