@@ -302,6 +302,64 @@ Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowl
                  world.cores().held());
 }
 
+namespace {
+
+constexpr int most_tries = 1000;
+
+Task<> release_held(World &world, ClientPtr client)
+{
+    for (;;) {
+        auto answer = co_await client->handle().rpc("job-manager.list", Json::make("max_entries", 0));
+        if (answer.json()["jobs"].empty())
+            co_return;
+        for (auto job : answer.json()["jobs"].elements()) {
+            if (job.get<int>("urgency") > 0)
+                continue;
+            try {
+                co_await client->handle().rpc("job-manager.urgency",
+                                              Json::make("id", job["id"], "urgency", 16));
+            } catch (const Error &error) {
+                if (error.errnum() != ENOENT && error.errnum() != EINVAL)
+                    throw;
+            }
+        }
+        co_await world.sleep(10s);
+    }
+}
+
+} // namespace
+
+Task<> submit_stubbornly(World &world, std::set<JobId> &acknowledged, size_t count, JobPlan (*plan)(World &))
+{
+    ClientPtr client;
+    int failures = 0;
+    for (size_t done = 0; done < count;) {
+        bool failed = false;
+        try {
+            if (!client || client->lost())
+                client = world.connect(uint32_t(world.random().below(world.size())));
+            auto id = co_await submit(client, plan(world));
+            world.expect(acknowledged.insert(id).second, "job id {} was given twice", id);
+            done++;
+        } catch (const Error &error) {
+            if (!is_transient(error) || ++failures > most_tries)
+                throw;
+            failed = true;
+        }
+        if (failed)
+            client.reset();
+        if (failed || world.random().chance(0.5))
+            co_await world.sleep(seconds(world.random().unit()));
+    }
+}
+
+Task<> drain(World &world, ClientPtr client, HeldJobs held)
+{
+    if (held == HeldJobs::release)
+        co_await release_held(world, client);
+    co_await client->handle().rpc("job-manager.drain");
+}
+
 bool is_transient(const Error &error)
 {
     switch (error.errnum()) {

@@ -29,6 +29,13 @@ JobPlan random_plan(World &world);
 // Answers once the job is acknowledged.
 Task<JobId> submit(ClientPtr client, JobPlan plan);
 
+// Submits from wherever a broker is up, until that many jobs are acknowledged.
+Task<> submit_stubbornly(World &world, std::set<JobId> &acknowledged, size_t count, JobPlan (*plan)(World &));
+
+// Until no job is left that will end by itself; with release, held ones are let go.
+enum class HeldJobs { stay, release };
+Task<> drain(World &world, ClientPtr client, HeldJobs held = HeldJobs::stay);
+
 // The whole event log up to "clean", as job-info tells it.
 Task<std::vector<Event>> follow_job(ClientPtr client, JobId id);
 

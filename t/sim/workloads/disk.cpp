@@ -1,4 +1,5 @@
-// The disk under the store fills up and is emptied again: what was acknowledged stays, what was refused is refused whole.
+// The disk under the store fills up and is emptied again: what was acknowledged stays, what was refused is
+// refused whole.
 #include "common/kvs/lookup.hpp"
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
@@ -87,8 +88,7 @@ SIM_WORKLOAD(disk_full, 1, 6)
     world.finish_clients(patience);
     world.stores().failure = 0;
     auto client = world.connect(0);
-    world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
-              patience);
+    world.run("drain", drain(world, client), patience);
     world.run("check", check_jobs(world, client, state.jobs), patience);
     client.reset();
     // What the disk has is what was acknowledged: also after a crash.

@@ -22,32 +22,9 @@ uint32_t anyone(World &world)
     return uint32_t(world.random().below(world.size()));
 }
 
-// Submits wherever a broker is up, until it was acknowledged `count` times.
-Task<> stubborn_submitter(State &state, size_t count)
+Task<> submitter(State &state, size_t count)
 {
-    auto &world = state.world;
-    ClientPtr client;
-    int failures = 0;
-    for (size_t done = 0; done < count;) {
-        bool failed = false;
-        try {
-            if (!client || client->lost())
-                client = world.connect(anyone(world));
-            auto id = co_await submit(client, random_plan(world));
-            world.expect(state.acknowledged.insert(id).second, "job id {} was given twice", id);
-            done++;
-        } catch (const Error &error) {
-            if (!is_transient(error) || ++failures > most_tries)
-                throw;
-            failed = true;
-        }
-        if (failed) {
-            client.reset();
-            co_await world.sleep(seconds(world.random().unit()));
-        } else if (world.random().chance(0.5)) {
-            co_await world.sleep(seconds(world.random().unit()));
-        }
-    }
+    co_await submit_stubbornly(state.world, state.acknowledged, count, random_plan);
     state.submitters--;
 }
 
@@ -85,8 +62,9 @@ Task<> pinger(State &state)
             RpcOptions to {.nodeid = anyone(world)};
             auto topic = world.random().chance(0.5) ? "broker.ping" : "job-exec.ping";
             auto answer = co_await client->handle().rpc(topic, Json::make("seq", 1), to);
-            world.expect(answer.json().get<uint32_t>("rank") == to.nodeid, "a ping of rank {} came from rank {}",
-                         to.nodeid, answer.json().get<uint32_t>("rank"));
+            world.expect(answer.json().get<uint32_t>("rank") == to.nodeid,
+                         "a ping of rank {} came from rank {}", to.nodeid,
+                         answer.json().get<uint32_t>("rank"));
         } catch (const Error &error) {
             if (!is_transient(error))
                 throw;
@@ -99,7 +77,7 @@ void run_jobs_with(World &world, State &state)
     auto &random = world.random();
     state.submitters = 1 + random.below(4);
     for (size_t n = state.submitters; n > 0; n--)
-        world.spawn("submitter", stubborn_submitter(state, 1 + random.below(20)));
+        world.spawn("submitter", submitter(state, 1 + random.below(20)));
     for (size_t n = random.below(3); n > 0; n--)
         world.spawn("watcher", stubborn_watcher(state));
     world.spawn("pinger", pinger(state));
@@ -111,8 +89,7 @@ void run_jobs_with(World &world, State &state)
     state.over = true;
     heal(world);
     auto client = world.connect(0);
-    world.run("drain", [](ClientPtr client) -> Task<> { co_await client->handle().rpc("job-manager.drain"); }(client),
-              patience);
+    world.run("drain", drain(world, client), patience);
     world.finish_clients(patience);
     world.run("check", check_jobs(world, client, state.acknowledged), patience);
     client.reset();

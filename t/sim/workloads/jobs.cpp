@@ -87,31 +87,12 @@ Task<> meddler(Jobs &jobs, uint32_t rank)
     }
 }
 
-// Releases what meddlers have held, until no job is left.
+// When everything is submitted: until no job is left, what meddlers have held is released.
 Task<> drain(Jobs &jobs)
 {
-    auto &world = jobs.world;
-    auto client = world.connect(0);
     while (jobs.submitters > 0)
-        co_await world.sleep(1s);
-    for (;;) {
-        auto answer = co_await client->handle().rpc("job-manager.list", Json::make("max_entries", 0));
-        if (answer.json()["jobs"].empty())
-            break;
-        for (auto job : answer.json()["jobs"].elements()) {
-            if (job.get<int>("urgency") > 0)
-                continue;
-            try {
-                co_await client->handle().rpc("job-manager.urgency",
-                                              Json::make("id", job["id"], "urgency", 16));
-            } catch (const Error &error) {
-                if (error.errnum() != ENOENT && error.errnum() != EINVAL)
-                    throw;
-            }
-        }
-        co_await world.sleep(10s);
-    }
-    co_await client->handle().rpc("job-manager.drain");
+        co_await jobs.world.sleep(1s);
+    co_await drain(jobs.world, jobs.world.connect(0), HeldJobs::release);
 }
 
 } // namespace

@@ -97,12 +97,7 @@ void run_with(World &world, std::vector<std::string> modules)
     state.over = true;
     world.finish_clients(patience);
     auto client = world.connect(0);
-    world.run(
-        "drain",
-        [](ClientPtr client) -> Task<> {
-            co_await client->handle().rpc("job-manager.drain");
-        }(client),
-        patience);
+    world.run("drain", drain(world, client), patience);
     world.run("check", check_jobs(world, client, state.acknowledged), patience);
     world.run("check launches", check_launches(state), patience);
     world.run("check of the scheduler", check_scheduler_hears(world, client), patience);

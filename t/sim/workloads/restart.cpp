@@ -117,12 +117,7 @@ void live_a_while(World &world, Ledger &ledger)
 void finish_and_check(World &world, Ledger &ledger)
 {
     auto client = world.connect(0);
-    world.run(
-        "drain",
-        [](ClientPtr client) -> Task<> {
-            co_await client->handle().rpc("job-manager.drain");
-        }(client),
-        patience);
+    world.run("drain", drain(world, client), patience);
     world.run("check jobs", check_jobs(world, client, ledger.jobs), patience);
     world.run("check keys", check_keys(ledger, client), patience);
     world.run("check memos", check_memos(ledger, client), patience);

@@ -14,7 +14,6 @@ namespace flux::sim {
 namespace {
 
 constexpr Duration patience = 24h; // virtual
-constexpr int most_tries = 1000;
 constexpr const char *queue_names[] = {"batch", "debug", "night"};
 
 struct State {
@@ -69,28 +68,7 @@ JobPlan plan_of(World &world)
 
 Task<> submitter(State &state, size_t count)
 {
-    auto &world = state.world;
-    auto &random = world.random();
-    ClientPtr client;
-    int failures = 0;
-    for (size_t done = 0; done < count;) {
-        bool failed = false;
-        try {
-            if (!client || client->lost())
-                client = world.connect(uint32_t(random.below(world.size())));
-            auto id = co_await submit(client, plan_of(world));
-            world.expect(state.acknowledged.insert(id).second, "job id {} was given twice", id);
-            done++;
-        } catch (const Error &error) {
-            if (!is_transient(error) || ++failures > most_tries)
-                throw;
-            failed = true;
-        }
-        if (failed)
-            client.reset();
-        if (failed || random.chance(0.4))
-            co_await world.sleep(seconds(random.unit()));
-    }
+    co_await submit_stubbornly(state.world, state.acknowledged, count, plan_of);
     state.submitters--;
 }
 
@@ -175,30 +153,6 @@ Task<> auditor(State &state)
     }
 }
 
-// Releases what meddlers have held, until no job is left.
-Task<> drain(World &world)
-{
-    auto client = world.connect(0);
-    for (;;) {
-        auto answer = co_await client->handle().rpc("job-manager.list", Json::make("max_entries", 0));
-        if (answer.json()["jobs"].empty())
-            break;
-        for (auto job : answer.json()["jobs"].elements()) {
-            if (job.get<int>("urgency") > 0)
-                continue;
-            try {
-                co_await client->handle().rpc("job-manager.urgency",
-                                              Json::make("id", job["id"], "urgency", 16));
-            } catch (const Error &error) {
-                if (error.errnum() != ENOENT && error.errnum() != EINVAL)
-                    throw;
-            }
-        }
-        co_await world.sleep(10s);
-    }
-    co_await client->handle().rpc("job-manager.drain");
-}
-
 Task<> check_scheduler(World &world, ClientPtr client)
 {
     auto stats = co_await client->handle().rpc("sched.stats-get");
@@ -243,7 +197,7 @@ SIM_WORKLOAD(sched, 2, 12)
     heal(world);
     world.finish_clients(patience);
     world.run("start of the queues", start_queues(world.connect(0)), patience);
-    world.run("drain", drain(world), patience);
+    world.run("drain", drain(world, world.connect(0), HeldJobs::release), patience);
     auto client = world.connect(0);
     world.run("check", check_jobs(world, client, state.acknowledged, state.held), patience);
     world.run("check of the scheduler", check_scheduler(world, client), patience);
