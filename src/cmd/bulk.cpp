@@ -147,23 +147,8 @@ private:
         options.err = log.err();
         if (options.wait_event.empty() && !args_.has("watch"))
             options.wait_event = "clean";
-        bool started = false;
-        options.on_event = [&](const Event &event) {
-            if (event.name == "start" && progress_) {
-                started = true;
-                progress_->started();
-            }
-        };
-        options.before_output = [this] {
-            if (progress_)
-                progress_->hide();
-        };
-        JobEnd end = co_await attach_job(flux_, id, options);
+        JobEnd end = co_await attach_job(flux_, id, options, progress_.get());
         status_ = std::max(status_, end.exit_code());
-        if (progress_)
-            progress_->ended(started, end.failed());
-        if (progress_ && end.failed())
-            progress_->hide();
         if (args_.has("wait") || args_.has("watch"))
             report_end(id, end, true);
     }

@@ -85,4 +85,26 @@ std::string ProgressBar::line() const
     return fmt::format("{}{}│{}│{}", ::isatty(STDERR_FILENO) ? "\r\033[K" : "", head, bar, tail);
 }
 
+Task<JobEnd> attach_job(Session &flux, JobId id, AttachOptions options, ProgressBar *bar)
+{
+    bool started = false;
+    if (bar) {
+        options.on_event = [&started, bar](const Event &event) {
+            if (event.name == "start") {
+                started = true;
+                bar->started();
+            }
+        };
+        options.before_output = [bar] {
+            bar->hide();
+        };
+    }
+    JobEnd end = co_await attach_job(flux, id, std::move(options));
+    if (bar)
+        bar->ended(started, end.failed());
+    if (bar && end.failed())
+        bar->hide(); // who is told more of it says it now
+    co_return end;
+}
+
 } // namespace flux::cmd

@@ -2,7 +2,7 @@
 #pragma once
 #include <map>
 
-#include "cmd/job_client.hpp"
+#include "cmd/attach.hpp"
 #include "common/runtime/loop.hpp"
 
 namespace flux::cmd {
@@ -34,5 +34,8 @@ private:
     bool drawn_now_ = false; // a timer is set for what has changed since
     Timer timer_;
 };
+
+// attach_job for one of the bar's jobs: the bar hears of its start and end, and makes way for what is written. No bar: null.
+Task<JobEnd> attach_job(Session &flux, JobId id, AttachOptions options, ProgressBar *bar);
 
 } // namespace flux::cmd

@@ -37,27 +37,11 @@ public:
 private:
     Task<> one(JobId id)
     {
-        bool started = false;
         AttachOptions options {.label = args_.has("label-io")};
-        options.on_event = [&](const Event &event) {
-            if (event.name == "start" && progress_) {
-                started = true;
-                progress_->started();
-            }
-        };
-        options.before_output = [this] {
-            if (progress_)
-                progress_->hide();
-        };
         if (progress_)
             progress_->submitted();
-        JobEnd end = co_await attach_job(flux_, id, options);
+        JobEnd end = co_await attach_job(flux_, id, options, progress_.get());
         status_ = std::max(status_, end.exit_code());
-        if (progress_) {
-            progress_->ended(started, end.failed());
-            if (end.failed())
-                progress_->hide();
-        }
         report_end(id, end, true);
         done();
     }

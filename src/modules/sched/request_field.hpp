@@ -23,4 +23,15 @@ inline Json request_json(const Json &request, std::string_view key)
     return std::move(*parsed);
 }
 
+// A field that names one of a few things; parse returns an optional, choices lists them.
+template <class Parse>
+auto request_choice(const Json &request, std::string_view key, Parse parse, std::string_view choices)
+{
+    auto text = request_field<std::string>(request, key);
+    auto choice = parse(text);
+    if (!choice)
+        throw Error(EINVAL, "key \"{}\": \"{}\" is not one of {}", key, text.substr(0, 60), choices);
+    return *choice;
+}
+
 } // namespace flux

@@ -105,14 +105,9 @@ namespace {
 
 MatchOp match_op(const Json &request)
 {
-    auto text = request_field<std::string>(request, "cmd");
-    auto op = graph::parse_match_op(text);
-    if (!op)
-        throw Error(EINVAL,
-                    "key \"cmd\": \"{}\" is not one of allocate, allocate_with_satisfiability, "
-                    "allocate_orelse_reserve, satisfiability, without_allocating, without_allocating_future",
-                    text.substr(0, 60));
-    return *op;
+    return request_choice(request, "cmd", graph::parse_match_op,
+                          "allocate, allocate_with_satisfiability, allocate_orelse_reserve, satisfiability, "
+                          "without_allocating, without_allocating_future");
 }
 
 } // namespace

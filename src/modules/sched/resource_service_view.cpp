@@ -85,16 +85,10 @@ Json ResourceService::find(const Json &request)
     const Machine &machine = scheduler_.machine();
     auto criteria = request_field<std::string>(request, "criteria");
     graph::MatchFormat format = machine.format();
-    if (request.contains("format")) {
-        auto text = request_field<std::string>(request, "format");
-        auto parsed = graph::parse_match_format(text);
-        if (!parsed)
-            throw Error(EINVAL,
-                        "key \"format\": \"{}\" is not one of simple, pretty_simple, rlite, rv1, "
-                        "rv1_nosched, rv1_shorthand, jgf, jgf_shorthand",
-                        text.substr(0, 60));
-        format = *parsed;
-    }
+    if (request.contains("format"))
+        format = request_choice(
+            request, "format", graph::parse_match_format,
+            "simple, pretty_simple, rlite, rv1, rv1_nosched, rv1_shorthand, jgf, jgf_shorthand");
     auto found = graph::find_vertices(machine.matcher(), criteria);
     if (!found)
         throw Error(EINVAL, "key \"criteria\": {}", found.error().text());
