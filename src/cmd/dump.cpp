@@ -9,8 +9,8 @@
 
 #include "cmd/command.hpp"
 #include "cmd/dump_paths.hpp"
-#include "cmd/request_under_way.hpp"
 #include "cmd/print.hpp"
+#include "cmd/request_under_way.hpp"
 #include "common/base/hash.hpp"
 #include "common/kvs/tree.hpp"
 
@@ -113,15 +113,15 @@ public:
         if (!args_.has("quiet") && !args_.has("verbose"))
             warn("flux-dump: archived {} keys", count_);
     }
-    size_t failed() const { return failed_; }
 
 private:
     std::unique_ptr<Rpc> load(const std::string &blobref)
     {
         auto payload = Payload::raw(value_or_throw(parse_blobref(blobref)).digest);
         bool direct = args_.has("no-cache");
-        return std::unique_ptr<Rpc>(new Rpc(handle_.rpc(direct ? "content-backing.load" : "content.load", payload,
-                                                 direct ? RpcOptions {.nodeid = 0} : RpcOptions {})));
+        return std::unique_ptr<Rpc>(
+            new Rpc(handle_.rpc(direct ? "content-backing.load" : "content.load", payload,
+                                direct ? RpcOptions {.nodeid = 0} : RpcOptions {})));
     }
 
     // A blob that is not there is fatal unless --ignore-failed-read. Nothing: it is missed.
@@ -139,7 +139,6 @@ private:
         if (!args_.has("ignore-failed-read"))
             throw named;
         warn("flux-dump: {}: left out", named.text());
-        failed_++;
         co_return std::nullopt;
     }
 
@@ -218,7 +217,6 @@ private:
     ArchiveWriter &out_;
     size_t max_requests_;
     size_t count_ = 0;
-    size_t failed_ = 0;
 };
 
 int run_dump(const Args &args, Session &flux)

@@ -1,5 +1,6 @@
 // flux restore: an archive of flux dump, or of anybody, into the content store, as a key of the KVS or as its
 // checkpoint.
+#include <algorithm>
 #include <archive.h>
 #include <archive_entry.h>
 #include <climits>
@@ -11,10 +12,11 @@
 
 #include "cmd/command.hpp"
 #include "cmd/dump_paths.hpp"
-#include "cmd/request_under_way.hpp"
 #include "cmd/print.hpp"
+#include "cmd/request_under_way.hpp"
 #include "common/base/hash.hpp"
 #include "common/kvs/batch.hpp"
+#include "common/kvs/key.hpp"
 #include "common/kvs/treeobj.hpp"
 
 namespace flux::cmd {
@@ -107,10 +109,10 @@ public:
     {
         ArchiveReader archive(path);
         while (auto *entry = archive.next()) {
-            std::string name = archive_entry_pathname(entry);
+            std::string name = text_of(archive_entry_pathname(entry));
             newest_ = std::max(newest_, double(archive_entry_mtime(entry)));
             if (archive_entry_filetype(entry) == AE_IFLNK)
-                co_await add(name, link(archive_entry_symlink(entry)));
+                co_await add(name, link(text_of(archive_entry_symlink(entry))));
             else if (archive_entry_filetype(entry) == AE_IFREG)
                 co_await file(name, archive.content());
         }
@@ -124,6 +126,14 @@ public:
     double newest() const { return newest_; }
 
 private:
+    // libarchive has no text for a name that it cannot convert.
+    static std::string text_of(const char *name)
+    {
+        if (!name)
+            throw Error(EILSEQ,
+                        "the archive has an entry whose name or target is not in this locale's encoding");
+        return name;
+    }
     static Json link(const std::string &target)
     {
         size_t colons = target.find("::");
@@ -152,6 +162,9 @@ private:
     {
         Directory *directory = &root_;
         std::string last;
+        if (size_t(std::ranges::count(path, '/')) >= kvs::max_key_parts)
+            throw Error(EINVAL, "the archive has an entry of more than {} parts: {}...", kvs::max_key_parts,
+                        path.substr(0, 60));
         for (size_t begin = 0; begin <= path.size();) {
             size_t end = std::min(path.find('/', begin), path.size());
             std::string part = name_of_part(path.substr(begin, end - begin));
@@ -193,9 +206,9 @@ private:
         std::string name = blobref(hash_, bytes);
         bool direct = args_.has("no-cache");
         auto payload = Payload::raw(std::move(bytes));
-        under_way_.push_back(
-            std::unique_ptr<Rpc>(new Rpc(handle_.rpc(direct ? "content-backing.store" : "content.store", payload,
-                                              direct ? RpcOptions {.nodeid = 0} : RpcOptions {}))));
+        under_way_.push_back(std::unique_ptr<Rpc>(
+            new Rpc(handle_.rpc(direct ? "content-backing.store" : "content.store", payload,
+                                direct ? RpcOptions {.nodeid = 0} : RpcOptions {}))));
         co_return name;
     }
 
