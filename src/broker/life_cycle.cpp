@@ -165,7 +165,8 @@ void LifeCycle::complain(const std::string &text)
 Task<bool> LifeCycle::join()
 {
     // The parent may not be there yet, or be busy: that can last.
-    auto joined = co_await attempt(overlay_.join(), [this] { return stopping_; });
+    std::function<bool()> enough = [this] { return stopping_; };
+    auto joined = co_await attempt(overlay_.join(), enough);
     if (joined.failure)
         complain(fmt::format("joining the instance: {}", joined.failure->text()));
     else if (!joined.over)
@@ -199,8 +200,8 @@ bool LifeCycle::parent_says_over() const
 // A module that does not come up is waited for until somebody loses patience.
 Task<bool> LifeCycle::init()
 {
-    auto [over, failure] =
-        co_await attempt(bring_up(), [this] { return impatient_ || overlay_.parent_lost(); });
+    std::function<bool()> enough = [this] { return impatient_ || overlay_.parent_lost(); };
+    auto [over, failure] = co_await attempt(bring_up(), enough);
     if (failure)
         complain(failure->text());
     if (plan_.recovery)
@@ -372,7 +373,8 @@ Task<> LifeCycle::cleanup()
             *timed_out = true;
             changed_.notify_all();
         });
-    auto stopped = co_await attempt(stop_jobs(), [timed_out, this] { return *timed_out || impatient_; });
+    std::function<bool()> enough = [timed_out, this] { return *timed_out || impatient_; };
+    auto stopped = co_await attempt(stop_jobs(), enough);
     if (stopped.failure && stopped.failure->errnum() != ENOSYS) // no job manager, no jobs
         broker_.log(LogLevel::err, "broker", fmt::format("stopping jobs: {}", stopped.failure->text()));
 }
