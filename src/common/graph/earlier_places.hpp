@@ -7,17 +7,17 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/graph/swf.hpp"
-
 namespace flux::graph {
 
 class EarlierPlaces {
 public:
     void clear() { stamp_++; }
-    void add(const TraceJob &job, int64_t start)
+    void add(int64_t amount, int64_t duration, int64_t start)
     {
-        for (size_t x = class_of(job.procs, true) + 1; x < size; x += x & -x)
-            for (size_t y = class_of(job.estimate, true) + 1; y < size; y += y & -y) {
+        if (cells_.empty())
+            cells_.resize(size * size);
+        for (size_t x = class_of(amount, true) + 1; x < size; x += x & -x)
+            for (size_t y = class_of(duration, true) + 1; y < size; y += y & -y) {
                 Cell &cell = cells_[x * size + y];
                 if (cell.stamp != stamp_)
                     cell = {stamp_, start};
@@ -25,10 +25,13 @@ public:
                     cell.start = std::max(cell.start, start);
             }
     }
-    int64_t bound(const TraceJob &job, int64_t now) const
+    // No earlier than this, or `now`.
+    int64_t bound(int64_t amount, int64_t duration, int64_t now) const
     {
-        for (size_t x = class_of(job.procs, false) + 1; x > 0; x -= x & -x)
-            for (size_t y = class_of(job.estimate, false) + 1; y > 0; y -= y & -y)
+        if (cells_.empty())
+            return now;
+        for (size_t x = class_of(amount, false) + 1; x > 0; x -= x & -x)
+            for (size_t y = class_of(duration, false) + 1; y > 0; y -= y & -y)
                 if (const Cell &cell = cells_[x * size + y]; cell.stamp == stamp_)
                     now = std::max(now, cell.start);
         return now;
@@ -55,7 +58,7 @@ private:
     }
 
     uint64_t stamp_ = 1;
-    std::vector<Cell> cells_ = std::vector<Cell>(size * size);
+    std::vector<Cell> cells_; // a megabyte, once something is known
 };
 
 } // namespace flux::graph

@@ -225,6 +225,11 @@ std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request,
         one.exclusive =
             one.exclusive || (options_.policy.node_exclusive && one.request->type == graph_.node_type());
         Tally tally = Counter(graph_, schedule_, divisible_, window, constraint).count(one);
+        if (holds_ > 0 && graph_.column(one.request->type) >= 0 && !graph_.pooled(one.request->type)) {
+            int64_t kept = std::max<int64_t>(0, tally.free - free_units(one.request->type, window));
+            tally.free -= kept; // no certain ones are reserved, but so many
+            tally.reserved += kept;
+        }
         const std::string &type = graph_.type_name(one.request->type);
         const std::string &unit = one.request->unit;
         std::string needs = fmt::format("needs {}{}",

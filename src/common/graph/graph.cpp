@@ -317,6 +317,54 @@ void Graph::finish(VertexId from)
     add_up(total_, false);
     add_up(up_, true);
     check_order();
+    compare_shapes(from);
+}
+
+namespace {
+
+uint64_t mixed(uint64_t number) // the last step of splitmix64
+{
+    number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9;
+    number = (number ^ (number >> 27)) * 0x94d049bb133111eb;
+    return number ^ (number >> 31);
+}
+
+} // namespace
+
+// A vertex's shape is a number made of its type, size and unit, and of the shapes below it in any order.
+void Graph::compare_shapes(VertexId from)
+{
+    if (from == 0)
+        for (auto &kind : kinds_)
+            kind.model = no_vertex, kind.unlike = false;
+    std::vector<uint64_t> below(inner_count_);
+    for (size_t v = vertices_.size(); v-- > from;) {
+        const Vertex &vertex = vertices_[v];
+        if (vertex.removed)
+            continue;
+        uint64_t shape = mixed(mixed(uint64_t(vertex.type) << 16 | vertex.unit) + uint64_t(vertex.size));
+        if (vertex.child_count > 0)
+            shape = mixed(shape + below[vertex.inner]);
+        Kind &kind = kinds_[vertex.type];
+        if (kind.model == no_vertex)
+            kind.model = VertexId(v), kind.shape = shape;
+        else if (kind.shape != shape)
+            kind.unlike = true;
+        if (vertex.parent == no_vertex)
+            continue;
+        if (vertex.parent >= from)
+            below[vertices_[vertex.parent].inner] += mixed(shape);
+        else
+            make_unlike(vertex.parent);
+    }
+}
+
+// Something was added or taken below a vertex: it and those around it are not like others of their type any
+// more.
+void Graph::make_unlike(VertexId v)
+{
+    for (; v != no_vertex; v = vertices_[v].parent)
+        kinds_[vertices_[v].type].unlike = true;
 }
 
 // Adds what v and all below it amount to to every vertex above (of those that are up: as far as they are).
@@ -385,6 +433,7 @@ void Graph::remove(VertexId v)
     if (hosts)
         std::erase_if(hosts_, [&](VertexId host) { return vertices_[host].removed; });
     VertexId parent = vertices_[v].parent;
+    make_unlike(parent);
     if (parent == no_vertex) {
         if (VertexId &root = roots_[vertices_[v].subsystem]; root == v)
             root = no_vertex;

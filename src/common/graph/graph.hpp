@@ -148,6 +148,8 @@ public:
     }
     bool only_contained(TypeId type) const { return !kinds_[type].other_subsystem; }
     bool pooled(TypeId type) const { return kinds_[type].pooled; } // some vertex has a size other than 1
+    // One of the vertices of the type when they are all alike, with all that is below them; else no_vertex.
+    VertexId model(TypeId type) const { return kinds_[type].unlike ? no_vertex : kinds_[type].model; }
     // The nearest vertex at or above v that has this type, or no_vertex.
     VertexId above(VertexId v, TypeId type) const;
     // Does every vertex of this type lie below a node?
@@ -191,6 +193,8 @@ private:
     void choose_tracked();
     void count_up(VertexId v, std::vector<int64_t> &table, int sign, bool only_up);
     void check_order();
+    void compare_shapes(VertexId from);
+    void make_unlike(VertexId v);
 
     std::vector<Vertex> vertices_;
     std::vector<VertexId> child_pool_;
@@ -220,6 +224,9 @@ private:
         bool pooled = false;
         bool other_subsystem = false;
         int64_t unit = -2; // a text; -2: no vertex yet, -1: several units
+        VertexId model = no_vertex;
+        uint64_t shape = 0; // of the model
+        bool unlike = false;
     };
     std::vector<Kind> kinds_;
     TypeId node_type_;

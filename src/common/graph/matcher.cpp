@@ -83,7 +83,7 @@ bool Matcher::search(const JobRequest &request, Window window, bool ignore_use, 
                    .constraint = constrained_ ? &constraint_ : nullptr});
     bool found = false;
     for (const auto &variant : expand_variants(request, graph_)) {
-        found = search.run(variant);
+        found = search.run(variant) && (ignore_use || leaves_held(search.picks(), window));
         visited_ += search.visited();
         if (found)
             break;
@@ -162,12 +162,25 @@ Expected<Match> Matcher::match(MatchOp op, int64_t id, const JobRequest &request
     if (out)
         out->use.overhead = seconds;
     bool searched = out || out.error().errnum() == EBUSY || out.error().errnum() == ENODEV;
-    if (allocates(op) && searched) {
-        (out ? stats_.succeeded : stats_.failed).add(id, iterations_, seconds);
-        if (out)
-            jobs_[id].overhead = seconds;
-    }
+    if (allocates(op) && searched)
+        record(bool(out), id, seconds);
     return out;
+}
+
+void Matcher::record(bool succeeded, int64_t id, double seconds)
+{
+    (succeeded ? stats_.succeeded : stats_.failed).add(id, iterations_, seconds);
+    if (succeeded)
+        jobs_[id].overhead = seconds;
+}
+
+Expected<Time> Matcher::duration_of(const JobRequest &request, Time now) const
+{
+    Time left = std::max<Time>(options_.graph_end - now, 1);
+    if (request.duration > left)
+        return fail(EINVAL, "a duration of {} s is longer than the {} s that are left of the graph's time",
+                    request.duration, left);
+    return request.duration ? request.duration : left;
 }
 
 Expected<Match> Matcher::try_match(MatchOp op, int64_t id, const JobRequest &request, Time now)
@@ -177,11 +190,10 @@ Expected<Match> Matcher::try_match(MatchOp op, int64_t id, const JobRequest &req
         return fail(EEXIST, "job {} has resources already", id);
     if (auto ready = prepare(request); !ready)
         return std::unexpected(ready.error());
-    Time left = std::max<Time>(options_.graph_end - now, 1);
-    Time duration = request.duration ? request.duration : left;
-    if (duration > left)
-        return fail(EINVAL, "a duration of {} s is longer than the {} s that are left of the graph's time",
-                    duration, left);
+    auto lasts = duration_of(request, now);
+    if (!lasts)
+        return std::unexpected(lasts.error());
+    Time duration = *lasts;
     Match out;
     std::vector<Pick> picks;
     if (op == MatchOp::satisfiability) {
@@ -224,6 +236,11 @@ const JobUse *Matcher::find(int64_t id) const
 // every inner vertex above. The allocation comes children first, so one row of sums per depth is enough.
 void Matcher::apply(const JobUse &use, bool add)
 {
+    if (!use.held.empty())
+        return apply_held(use, add);
+    if (use.reserved)
+        add ? reserved_++ : reserved_--;
+    passing_.resize(graph_.type_count());
     size_t columns = graph_.tracked_count();
     Span span {use.start, use.end, use.slot, use.reserved};
     std::vector<std::vector<int64_t>> sums(1, std::vector<int64_t>(columns, 0));
@@ -257,6 +274,8 @@ void Matcher::apply(const JobUse &use, bool add)
             for (size_t i = 0; i < columns; i++)
                 above[i] += below[i];
         }
+        if (!one.exclusive || one.part)
+            passing_[vertex.type] += add ? 1 : -1;
         std::ranges::fill(below, 0);
     }
 }
@@ -392,6 +411,7 @@ void Matcher::grow(const std::vector<VertexId> &parents, const std::function<voi
     size_t columns = graph_.tracked_count();
     build(graph_);
     graph_.finish(from);
+    earlier_holds_.clear();
     if (graph_.tracked_count() != columns) {
         // Filters know the old columns only: all use is entered anew. Rare: a type that the machine did not
         // have.
@@ -414,6 +434,7 @@ void Matcher::shrink(VertexId v)
     for (int64_t id : losing)
         left[id] = picks_of(jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
     graph_.remove(v);
+    earlier_holds_.clear();
     for (auto &[id, picks] : left) {
         if (picks.empty())
             forget(id);

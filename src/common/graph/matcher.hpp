@@ -9,7 +9,9 @@
 #include <string>
 
 #include "common/graph/allocation.hpp"
+#include "common/graph/earlier_places.hpp"
 #include "common/graph/graph.hpp"
+#include "common/graph/interchangeable.hpp"
 #include "common/graph/match_stats.hpp"
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
@@ -53,6 +55,10 @@ public:
     // Errors: EBUSY not now; ENODEV never, where that was looked at; EEXIST the id is in use; EINVAL the
     // request.
     Expected<Match> match(MatchOp op, int64_t id, const JobRequest &request, Time now);
+    // For a queue's plan: now, or if `hold` at the earliest time. Where resources are interchangeable a
+    // number of them is held then and no certain vertices: match() with allocate_orelse_reserve does for all
+    // others. `possible`: it is known that the machine could do it. Errors as of match().
+    Expected<Match> start_or_hold(int64_t id, const JobRequest &request, Time now, bool hold, bool possible);
     // Why it did not match now, or could never: a sentence. Looks at the whole machine.
     std::string explain(const JobRequest &request, Time now) const;
     // The same when it is known (ENODEV) that it could never.
@@ -71,7 +77,11 @@ public:
     Expected<void> set_end(int64_t id, Time end);
 
     // Changes of the graph, with the jobs' use kept in step.
-    void set_down(VertexId v, bool down, std::string_view reason = {}) { graph_.set_down(v, down, reason); }
+    void set_down(VertexId v, bool down, std::string_view reason = {})
+    {
+        graph_.set_down(v, down, reason);
+        earlier_holds_.clear();
+    }
     void set_graph_end(Time end) { options_.graph_end = end; }
     // Other options from the next match on, but for graph_end; what jobs have they keep.
     void reconfigure(MatcherOptions options);
@@ -102,11 +112,25 @@ private:
     std::optional<Time> search_future(const JobRequest &request, Time now, Time duration,
                                       std::vector<Pick> &picks);
     Expected<void> prepare(const JobRequest &request);
+    Expected<Time> duration_of(const JobRequest &request, Time now) const;
     JobUse make_use(int64_t id, const std::vector<Pick> &picks, Time start, Time duration, bool reserved);
     void commit(JobUse &use) { apply(use, true); }
-    void withdraw(const JobUse &use) { apply(use, false); }
+    void withdraw(const JobUse &use)
+    {
+        apply(use, false);
+        earlier_holds_.clear();
+    }
     void apply(const JobUse &use, bool add);
+    void apply_held(const JobUse &use, bool add);
     void replace(JobUse &use, const std::vector<Pick> &picks);
+    void record(bool succeeded, int64_t id, double seconds);
+    // Numbers of vertices that are held without saying which (matcher_holds.cpp).
+    bool countable_now(const Interchangeable &wanted) const;
+    int64_t free_units(TypeId type, Window window) const;
+    int64_t units_taken(const std::vector<Pick> &picks) const;
+    bool leaves_held(const std::vector<Pick> &picks, Window window) const;
+    Expected<Match> try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted, Time now,
+                             bool possible);
     void keep(JobUse use);
     void forget(int64_t id);
     std::vector<int64_t> jobs_in(std::vector<JobSlot> slots) const;
@@ -122,6 +146,11 @@ private:
     JobSlot next_slot_ = 1;
     ResourceConstraint constraint_;
     bool constrained_ = false;
+    std::vector<uint32_t> passing_; // by type: uses that go through a vertex of it and do not take it whole
+    TypeId held_type_ = 0;
+    size_t holds_ = 0;    // jobs for which vertices of it are held
+    size_t reserved_ = 0; // jobs that have certain vertices reserved
+    EarlierPlaces earlier_holds_;
     size_t visited_ = 0;
     size_t iterations_ = 0;
     MatchStats stats_;

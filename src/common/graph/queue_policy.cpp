@@ -39,7 +39,39 @@ void JobQueue::insert(QueuedJob job)
         restart_ = true;
     complete_ = false;
     keys_[job.id] = key;
-    jobs_.insert_or_assign(key, Entry {std::move(job), false, false, std::nullopt});
+    unsorted_.push_back(job.id);
+    jobs_.insert_or_assign(key, Entry {.job = std::move(job)});
+}
+
+void JobQueue::erase(std::map<Key, Entry>::iterator entry)
+{
+    if (auto type = entry->second.wants; type && --wants_[*type] == 0)
+        wants_.erase(*type);
+    keys_.erase(entry->second.job.id);
+    jobs_.erase(entry);
+}
+
+const std::map<TypeId, size_t> &JobQueue::wants(const Matcher &matcher)
+{
+    for (int64_t id : std::exchange(unsorted_, {})) {
+        auto found = keys_.find(id);
+        if (found == keys_.end())
+            continue;
+        Entry &entry = jobs_.find(found->second)->second;
+        if (entry.wants)
+            continue;
+        auto counted =
+            interchangeable(*entry.job.request, matcher.graph(), matcher.options().policy.node_exclusive);
+        entry.wants = counted ? counted->type : TypeId(0);
+        wants_[*entry.wants]++;
+    }
+    return wants_;
+}
+
+bool JobQueue::may_count(const Matcher &matcher)
+{
+    const auto &wanted = wants(matcher);
+    return allowed_ && (options_.reservations() <= 1 || (wanted.size() <= 1 && !wanted.contains(0)));
 }
 
 bool JobQueue::remove(int64_t id, Matcher &matcher)
@@ -54,8 +86,7 @@ bool JobQueue::remove(int64_t id, Matcher &matcher)
     }
     if (planned_ && entry->first <= *planned_)
         restart_ = true; // what it held or held back may serve others
-    jobs_.erase(entry);
-    keys_.erase(found);
+    erase(entry);
     return true;
 }
 
@@ -100,8 +131,13 @@ std::vector<const QueuedJob *> JobQueue::first(size_t count) const
 
 void JobQueue::machine_changed()
 {
-    for (auto &[key, entry] : jobs_)
+    wants_.clear();
+    unsorted_.clear();
+    for (auto &[key, entry] : jobs_) {
         entry.possible = false;
+        entry.wants.reset();
+        unsorted_.push_back(entry.job.id);
+    }
     restart_ = true;
 }
 
@@ -139,6 +175,10 @@ void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<Queu
 
 bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out)
 {
+    bool count = may_count(matcher);
+    if (count != counted_ && reserved_ > 0)
+        restart_ = true;
+    counted_ = count;
     if (restart_) {
         give_back(matcher);
         planned_.reset();
@@ -158,16 +198,18 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
             return false;
         Entry &entry = at->second;
         bool reserve = reserved_ < most_reservations;
-        auto match = matcher.match(reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate,
-                                   entry.job.id, *entry.job.request, now);
+        auto op = reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate;
+        auto match =
+            count ? matcher.start_or_hold(entry.job.id, *entry.job.request, now, reserve, entry.possible)
+                  : matcher.match(op, entry.job.id, *entry.job.request, now);
+        effort -= std::min(effort, 1 + matcher.visited() / visits_per_effort);
         planned_ = at->first;
         int errnum = match ? 0 : match.error().errnum();
         if (match && match->use.start <= now) {
             counts_.started++;
             counts_.backfilled += waiting_ > 0;
             out.push_back({QueueDecision::Kind::start, entry.job.id, {}, std::nullopt});
-            keys_.erase(entry.job.id);
-            at = jobs_.erase(at);
+            erase(at++);
             continue;
         }
         if (errnum != 0 && errnum != EBUSY) {
@@ -176,12 +218,11 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
                                   ? "never satisfiable: " + matcher.explain_never(*entry.job.request, now)
                                   : match.error().text();
             out.push_back({QueueDecision::Kind::deny, entry.job.id, why, std::nullopt});
-            keys_.erase(entry.job.id);
-            at = jobs_.erase(at);
+            erase(at++);
             continue;
         }
         waiting_++;
-        entry.possible = true;
+        entry.possible = entry.possible || reserve;
         if (match) {
             entry.reserved = true;
             reserved_++;
@@ -194,6 +235,20 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         counts_.passes++;
     complete_ = true;
     return true;
+}
+
+void allow_counting(std::span<JobQueue> queues, const Matcher &matcher)
+{
+    std::optional<TypeId> common;
+    bool allowed = true;
+    if (queues.size() > 1)
+        for (auto &queue : queues)
+            for (auto [type, count] : queue.wants(matcher)) {
+                allowed = allowed && type != 0 && common.value_or(type) == type;
+                common = type;
+            }
+    for (auto &queue : queues)
+        queue.allow_counting(allowed);
 }
 
 } // namespace flux::graph

@@ -8,10 +8,15 @@
 // A pass looks at the jobs in order and can be interrupted between any two of them, so that planning delays
 // nobody. What was planned stays until something is freed or comes up, or until a job is put before those
 // that were planned: then the queue's reservations are given back and made anew.
+//
+// Where all jobs want interchangeable resources, or only one gets a reservation, it is of a number of them;
+// otherwise of certain ones. The two do not mix: a number that is free at any time need not be one that is
+// free all the time.
 #pragma once
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -71,6 +76,10 @@ public:
     void restart() { restart_ = true; }
     // The machine has less than before: jobs may have become impossible.
     void machine_changed();
+    // What the jobs want, by the type that is counted: jobs for which it matters which they get are under 0.
+    const std::map<TypeId, size_t> &wants(const Matcher &matcher);
+    // May numbers be reserved? Not when other queues want other things of the same machine.
+    void allow_counting(bool allowed) { allowed_ = allowed; }
     // The earliest time at which a reservation begins, forever when there is none.
     Time next_estimate() const;
 
@@ -94,22 +103,32 @@ private:
     struct Entry {
         QueuedJob job;
         bool reserved = false;
-        bool possible = false;    // on this machine, that has been looked at
+        bool possible = false; // on this machine, that has been looked at
+        std::optional<TypeId> wants;
         std::optional<Time> told; // the estimate that was told last
     };
     static Key key_of(const QueuedJob &job) { return {-job.priority, job.submitted, job.id}; }
     void give_back(Matcher &matcher);
+    bool may_count(const Matcher &matcher);
+    void erase(std::map<Key, Entry>::iterator entry);
     void tell(Entry &entry, std::optional<Time> estimate, std::vector<QueueDecision> &out);
 
     QueueOptions options_;
     std::map<Key, Entry> jobs_;
     std::unordered_map<int64_t, Key> keys_;
-    std::optional<Key> planned_; // jobs up to this one were looked at
-    size_t waiting_ = 0;         // of those, how many wait
+    std::map<TypeId, size_t> wants_;
+    std::vector<int64_t> unsorted_; // jobs that are not in wants_ yet
+    bool allowed_ = true;           // to count
+    bool counted_ = false;          // the reservations are of numbers
+    std::optional<Key> planned_;    // jobs up to this one were looked at
+    size_t waiting_ = 0;            // of those, how many wait
     size_t reserved_ = 0;
     bool restart_ = false;
     bool complete_ = true; // nobody behind planned_ need be looked at
     Counts counts_;
 };
+
+// Of the queues that plan on one machine: may they reserve numbers?
+void allow_counting(std::span<JobQueue> queues, const Matcher &matcher);
 
 } // namespace flux::graph

@@ -153,8 +153,9 @@ private:
     Group place(uint32_t job, size_t most = SIZE_MAX)
     {
         const TraceJob &one = jobs_[job];
-        int64_t at = plan_.earliest(places_.bound(one, now_), one.estimate, options_.procs - one.procs);
-        places_.add(one, at);
+        int64_t at = plan_.earliest(places_.bound(one.procs, one.estimate, now_), one.estimate,
+                                    options_.procs - one.procs);
+        places_.add(one.procs, one.estimate, at);
         Group group {at, job, job, queue_.next(job + 1)};
         size_t count = 1;
         if (most > 1 && same_shape(group.next, one)) {

@@ -347,6 +347,7 @@ private:
         planning_ = false;
         bool complete = true;
         std::vector<QueueDecision> decisions;
+        graph::allow_counting(queues_, machine_->matcher());
         // No queue is always the first.
         for (size_t i = 0; i < queues_.size(); i++) {
             auto &queue = queues_[(i + turn_) % queues_.size()];

@@ -1,8 +1,9 @@
-// Queue policies over the real matcher in virtual time. First come first served must start jobs when the
-// replay on a flat pool does; with reservations, which are of certain cores, no job may start later than it
-// was told at first while it was the first that waits.
+// Queue policies over the real matcher in virtual time. Where resources are interchangeable, jobs must start
+// when the replay on a flat pool starts them; where they are not, no job may start later than it was told at
+// first while it was the first that waits.
 #include "unit/graph/graph_help.hpp"
 
+#include <functional>
 #include <random>
 
 #include "common/graph/graph_replay.hpp"
@@ -24,20 +25,33 @@ Graph flat(int64_t procs)
     return graph;
 }
 
-QueuedJob queued(const Graph &graph, const TraceJob &job, int64_t id)
+// A job of the trace as a request to a graph: `procs` of something.
+using Ask = std::function<std::string(const TraceJob &)>;
+
+std::string ask_cores(const TraceJob &job)
 {
-    auto request = request_of(
-        graph,
-        fmt::format(R"([{{"type":"slot","count":{},"label":"s","with":[{{"type":"core","count":1}}]}}])",
-                    job.procs),
-        fmt::format(R"({{"duration":{}}})", job.estimate));
+    return fmt::format(R"([{{"type":"slot","count":{},"label":"s","with":[{{"type":"core","count":1}}]}}])",
+                       job.procs);
+}
+
+std::string ask_nodes(const TraceJob &job)
+{
+    return fmt::format(
+        R"([{{"type":"node","count":{},"exclusive":true,"with":[{{"type":"slot","count":1,"label":"s","with":[
+           {{"type":"core","count":1}}]}}]}}])",
+        job.procs);
+}
+
+QueuedJob queued(const Graph &graph, const TraceJob &job, int64_t id, const Ask &ask = ask_cores)
+{
+    auto request = request_of(graph, ask(job), fmt::format(R"({{"duration":{}}})", job.estimate));
     return {id, 16, double(job.submit), std::make_shared<const JobRequest>(std::move(request))};
 }
 
-std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, int64_t procs, QueueOptions options,
-                               std::mt19937 &random)
+std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, Graph graph, const Ask &ask,
+                               QueueOptions options, std::mt19937 &random)
 {
-    Matcher matcher(flat(procs), {.policy = value_or_throw(Policy::parse("low"))});
+    Matcher matcher(std::move(graph), {.policy = value_or_throw(Policy::parse("low"))});
     JobQueue queue(options);
     std::vector<int64_t> starts(jobs.size(), -1);
     std::multimap<Time, int64_t> ends;
@@ -53,7 +67,7 @@ std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, int64_t procs,
             queue.restart();
         }
         for (; next < jobs.size() && jobs[next].submit == now; next++)
-            queue.insert(queued(matcher.graph(), jobs[next], int64_t(next)));
+            queue.insert(queued(matcher.graph(), jobs[next], int64_t(next), ask));
         std::vector<QueueDecision> decisions;
         while (!queue.plan(matcher, now, 1 + random() % 5, decisions)) {
         }
@@ -77,28 +91,118 @@ std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, int64_t procs,
 
 } // namespace
 
-TEST(QueuePolicy, KeepsItsPromises)
+std::vector<TraceJob> random_trace(std::mt19937 &random, int64_t procs)
+{
+    std::vector<TraceJob> jobs;
+    int64_t submit = 0;
+    for (int i = 0; i < 60; i++) {
+        submit += int64_t(random() % 6);
+        TraceJob job {i, submit, 1 + int64_t(random() % 30), 0, 1 + int64_t(random()) % procs};
+        job.estimate = job.run + (random() % 2 ? int64_t(random() % 30) : 0);
+        jobs.push_back(job);
+    }
+    return jobs;
+}
+
+constexpr std::pair<QueueOptions::Policy, ReplayPolicy> policies[] = {
+    {QueueOptions::Policy::fcfs, ReplayPolicy::fcfs},
+    {QueueOptions::Policy::easy, ReplayPolicy::easy},
+    {QueueOptions::Policy::hybrid, ReplayPolicy::hybrid},
+    {QueueOptions::Policy::conservative, ReplayPolicy::conservative},
+};
+
+TEST(QueuePolicy, PlansInterchangeableResourcesAsAPool)
 {
     std::mt19937 random(5);
     for (int round = 0; round < 40; round++) {
         int64_t procs = 1 + int64_t(random() % 20);
-        std::vector<TraceJob> jobs;
-        int64_t submit = 0;
-        for (int i = 0; i < 60; i++) {
-            submit += int64_t(random() % 6);
-            TraceJob job {i, submit, 1 + int64_t(random() % 30), 0, 1 + int64_t(random()) % procs};
-            job.estimate = job.run + (random() % 2 ? int64_t(random() % 30) : 0);
-            jobs.push_back(job);
-        }
-        using Policy = QueueOptions::Policy;
-        for (auto policy : {Policy::fcfs, Policy::easy, Policy::hybrid, Policy::conservative}) {
+        auto jobs = random_trace(random, procs);
+        for (auto [policy, replayed] : policies) {
             QueueOptions options {.policy = policy, .queue_depth = 1000, .reservation_depth = 3};
-            auto starts = starts_of(jobs, procs, options, random);
-            EXPECT_EQ(std::ranges::count(starts, -1), 0);
-            if (policy == Policy::fcfs) {
-                ASSERT_EQ(starts, replay(jobs, {.policy = ReplayPolicy::fcfs, .procs = procs}).starts);
-            }
+            auto expected = replay(jobs, {.policy = replayed, .procs = procs, .depth = 3}).starts;
+            ASSERT_EQ(starts_of(jobs, flat(procs), ask_cores, options, random), expected);
+            ASSERT_EQ(starts_of(jobs, machine({.nodes = int(procs)}), ask_nodes, options, random), expected);
         }
+    }
+}
+
+TEST(QueuePolicy, KeepsItsPromisesWhereResourcesDiffer)
+{
+    constexpr int nodes = 4;
+    auto ask = [](const TraceJob &job) {
+        switch (job.number % 3) {
+        case 0:
+            return ask_cores(job);
+        case 1: // together on a node
+            return fmt::format(
+                R"([{{"type":"slot","count":1,"label":"s","with":[{{"type":"core","count":{}}}]}}])",
+                1 + job.procs % 8);
+        default:
+            return ask_nodes({.procs = 1 + job.procs % nodes});
+        }
+    };
+    std::mt19937 random(6);
+    for (int round = 0; round < 40; round++)
+        for (auto [policy, replayed] : policies) {
+            auto jobs = random_trace(random, 16);
+            QueueOptions options {.policy = policy, .queue_depth = 1000, .reservation_depth = 3};
+            auto starts = starts_of(jobs, machine({.nodes = nodes}), ask, options, random);
+            EXPECT_EQ(std::ranges::count(starts, -1), 0);
+        }
+}
+
+// Others, and what goes down, leave no more than is held.
+TEST(QueuePolicy, HoldsNumbersAgainstEverybody)
+{
+    Matcher matcher(machine({.nodes = 4}), {.policy = value_or_throw(Policy::parse("low"))});
+    const Graph &graph = matcher.graph();
+    JobQueue queue({.policy = QueueOptions::Policy::easy});
+    queue.insert(queued(graph, {1, 0, 100, 100, 2}, 1, ask_nodes)); // starts, until 100
+    queue.insert(queued(graph, {2, 0, 100, 100, 4}, 2, ask_nodes)); // waits until 100
+    std::vector<QueueDecision> decisions;
+    EXPECT_TRUE(queue.plan(matcher, 0, 100, decisions));
+    ASSERT_TRUE(matcher.find(2));
+    EXPECT_EQ(matcher.find(2)->start, 100);
+    EXPECT_TRUE(matcher.find(2)->allocation.empty());
+    auto cores = [&](Time duration) {
+        auto request =
+            request_of(graph, R"([{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":2}]}])",
+                       fmt::format(R"({{"duration":{}}})", duration));
+        return matcher.match(MatchOp::allocate_orelse_reserve, 3, request, 0);
+    };
+    auto beside = cores(101); // reaches into the time of the four nodes
+    ASSERT_TRUE(beside);
+    EXPECT_EQ(beside->use.start, 200);
+    EXPECT_TRUE(matcher.cancel(3));
+    beside = cores(100);
+    ASSERT_TRUE(beside);
+    EXPECT_EQ(beside->use.start, 0);
+    EXPECT_TRUE(matcher.cancel(3));
+    auto third = queued(graph, {3, 0, 300, 300, 2}, 3, ask_nodes);
+    EXPECT_EQ(matcher.explain(*third.request, 0), "needs 2 nodes: 0 free, 2 allocated (next free 100), 2 "
+                                                  "reserved for other jobs");
+    EXPECT_TRUE(queue.remove(2, matcher));
+    matcher.set_down(graph.hosts()[3], true);
+    queue.machine_changed();
+    queue.insert(queued(graph, {4, 0, 50, 50, 3}, 4, ask_nodes));
+    queue.insert(queued(graph, {5, 0, 100, 100, 4}, 5, ask_nodes)); // more than is up: nobody knows when
+    decisions.clear();
+    EXPECT_TRUE(queue.plan(matcher, 0, 100, decisions));
+    EXPECT_EQ(matcher.find(4)->start, 100);
+    EXPECT_FALSE(matcher.find(5));
+    EXPECT_TRUE(queue.is_blocked(5));
+}
+
+TEST(QueuePolicy, PlansInSlices)
+{
+    Matcher matcher(flat(1), {.policy = value_or_throw(Policy::parse("low"))});
+    JobQueue queue({.policy = QueueOptions::Policy::conservative});
+    for (int64_t id = 1; id <= 10; id++)
+        queue.insert(queued(matcher.graph(), {id, id, 10, 10, 1}, id));
+    std::vector<QueueDecision> decisions;
+    for (size_t slice = 1; slice <= 10; slice++) {
+        EXPECT_EQ(queue.plan(matcher, 0, 1, decisions), slice == 10);
+        EXPECT_EQ(decisions.size(), slice);
     }
 }
 
@@ -148,15 +252,12 @@ TEST(GraphReplay, StartsEveryJobAndLeavesNothing)
         job.estimate = job.run + int64_t(random() % 20);
         jobs.push_back(job);
     }
-    using Policy = QueueOptions::Policy;
-    for (auto policy : {Policy::fcfs, Policy::easy, Policy::hybrid, Policy::conservative}) {
+    for (auto [policy, replayed] : policies) {
         Matcher matcher(machine({.nodes = 4, .gpus = 0}),
                         {.policy = value_or_throw(graph::Policy::parse("lonode"))});
         auto result = replay_on_graph(jobs, matcher, {.policy = policy, .queue_depth = 1000});
         EXPECT_EQ(std::ranges::count(result.starts, -1), 0);
         EXPECT_TRUE(matcher.jobs().empty());
-        if (policy == Policy::fcfs) {
-            EXPECT_EQ(result.starts, replay(jobs, {.policy = ReplayPolicy::fcfs, .procs = 32}).starts);
-        }
+        EXPECT_EQ(result.starts, replay(jobs, {.policy = replayed, .procs = 32}).starts);
     }
 }
