@@ -1,6 +1,7 @@
 #include "common/graph/interchangeable.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace flux::graph {
 
@@ -28,6 +29,33 @@ bool countable(TypeId type, const Graph &graph, bool node_exclusive)
     return graph[model].child_count == 0 || graph.total(model)[size_t(column)] == 0; // none inside another
 }
 
+// How many of the slots one node of these has room for.
+int64_t slots_on(VertexId node, const Request &slot, const Graph &graph)
+{
+    int64_t most = std::numeric_limits<int64_t>::max();
+    for (const auto &one : slot.with) {
+        int column = graph.column(one.type);
+        if (one.kind != Request::Kind::resource || !one.with.empty() || !one.unit.empty() || column < 0 ||
+            !one.count.fixed() || one.count.min() < 1 || graph.pooled(one.type) ||
+            !graph.only_contained(one.type) || !graph.only_below_nodes(one.type))
+            return 0;
+        most = std::min(most, graph.total(node)[size_t(column)] / int64_t(one.count.min()));
+    }
+    return slot.with.empty() ? 0 : most;
+}
+
+// Slots inside nodes that are taken whole: as many nodes as they fill.
+std::optional<Interchangeable> nodes_of_slots(const Request &slot, int64_t times, const Graph &graph)
+{
+    TypeId node = graph.node_type();
+    if (!countable(node, graph, true) || graph[graph.model(node)].child_count == 0)
+        return std::nullopt;
+    int64_t on_one = slots_on(graph.model(node), slot, graph);
+    if (on_one == 0)
+        return std::nullopt;
+    return Interchangeable {node, (times - 1) / on_one + 1};
+}
+
 } // namespace
 
 std::optional<Interchangeable> interchangeable(const JobRequest &request, const Graph &graph,
@@ -40,9 +68,13 @@ std::optional<Interchangeable> interchangeable(const JobRequest &request, const 
     bool in_slot = false;
     while (list->size() == 1) {
         const Request &one = list->front();
-        if (one.kind == Request::Kind::xor_slot || one.colocated || !one.count.fixed() ||
-            one.count.min() < 1 || !one.unit.empty() ||
-            __builtin_mul_overflow(times, int64_t(one.count.min()), &times))
+        if (one.kind == Request::Kind::xor_slot || !one.count.fixed() || one.count.min() < 1 ||
+            !one.unit.empty() || __builtin_mul_overflow(times, int64_t(one.count.min()), &times))
+            return std::nullopt;
+        if (one.kind == Request::Kind::slot && node_exclusive)
+            if (auto nodes = nodes_of_slots(one, times, graph))
+                return nodes;
+        if (one.colocated)
             return std::nullopt;
         if (one.kind == Request::Kind::resource) {
             bool exclusive =

@@ -1,6 +1,6 @@
 // Interchangeable resources: a request for so many exclusive vertices of one type, wherever they are, on a
-// machine where all of that type are alike: cores, or whole nodes. When such a job can start is a matter of
-// counting; which vertices it gets is decided when it starts.
+// machine where all of that type are alike: cores, or whole nodes; also slots, where nodes are taken whole.
+// When such a job can start is a matter of counting; which vertices it gets is decided when it starts.
 #pragma once
 #include <optional>
 

@@ -48,10 +48,19 @@ QueuedJob queued(const Graph &graph, const TraceJob &job, int64_t id, const Ask 
     return {id, 16, double(job.submit), std::make_shared<const JobRequest>(std::move(request))};
 }
 
-std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, Graph graph, const Ask &ask,
-                               QueueOptions options, std::mt19937 &random)
+// Where nodes are taken whole: slots that fill so many of the nodes of machine(), or nearly.
+std::string ask_slots(const TraceJob &job)
 {
-    Matcher matcher(std::move(graph), {.policy = value_or_throw(Policy::parse("low"))});
+    auto slots = job.procs * 2 - job.number % 2; // two on a node: it has 8 cores
+    return fmt::format(
+        R"([{{"type":"slot","count":{},"label":"s","with":[{{"type":"core","count":3}},{{"type":"gpu","count":1}}]}}])",
+        slots);
+}
+
+std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, Graph graph, const Ask &ask,
+                               QueueOptions options, std::mt19937 &random, const char *match_policy = "low")
+{
+    Matcher matcher(std::move(graph), {.policy = value_or_throw(Policy::parse(match_policy))});
     JobQueue queue(options);
     std::vector<int64_t> starts(jobs.size(), -1);
     std::multimap<Time, int64_t> ends;
@@ -122,6 +131,12 @@ TEST(QueuePolicy, PlansInterchangeableResourcesAsAPool)
             auto expected = replay(jobs, {.policy = replayed, .procs = procs, .depth = 3}).starts;
             ASSERT_EQ(starts_of(jobs, flat(procs), ask_cores, options, random), expected);
             ASSERT_EQ(starts_of(jobs, machine({.nodes = int(procs)}), ask_nodes, options, random), expected);
+            auto mixed = [](const TraceJob &job) {
+                return job.number % 3 ? ask_slots(job) : ask_nodes(job);
+            };
+            for (const auto *exclusive : {"lonodex", "firstnodex"})
+                ASSERT_EQ(starts_of(jobs, machine({.nodes = int(procs)}), mixed, options, random, exclusive),
+                          expected);
         }
     }
 }
