@@ -59,39 +59,65 @@ std::vector<std::string> wanted_states(const Args &args, std::vector<std::string
     return args.has("states") ? comma_list(args.all("states")) : fallback;
 }
 
-// One row for each kind of node in a state: same queues, same properties.
+// The nodes by the properties that they have: those of one group differ in nothing that a row tells.
+std::map<std::vector<bool>, ResourceSet> by_properties(ResourceSet set)
+{
+    std::map<std::vector<bool>, ResourceSet> out;
+    if (set.properties().empty() && !set.empty()) {
+        out[{}] = std::move(set);
+        return out;
+    }
+    std::vector<bool> has(set.properties().size());
+    for (const auto &node : set.nodes()) {
+        size_t place = 0;
+        for (const auto &[name, ranks] : set.properties())
+            has[place++] = ranks.contains(node.rank);
+        out[has].merge_node(node, node.shape);
+    }
+    return out;
+}
+
+ResourceRow row_of(const Args &args, const SchedulerView &view, uint32_t rank)
+{
+    const ResourceSet &set = view.all();
+    auto chosen = args.has("queue") ? comma_list(args.all("queue")) : std::vector<std::string>();
+    std::vector<std::string> queues, properties, others;
+    for (const auto &queue : view.queues_of(rank))
+        if (chosen.empty() || std::find(chosen.begin(), chosen.end(), queue) != chosen.end())
+            queues.push_back(queue);
+    for (const auto &[name, ranks] : set.properties())
+        if (ranks.contains(rank)) {
+            properties.push_back(name);
+            if (!view.has_queue(name))
+                others.push_back(name);
+        }
+    return {.queue = fmt::format("{}", fmt::join(queues, ",")),
+            .properties = fmt::format("{}", fmt::join(properties, ",")),
+            .propertiesx = fmt::format("{}", fmt::join(others, ","))};
+}
+
+// One row for each kind of node in a state: same queues, same properties. In the order of their first ranks.
 void add_rows(std::vector<ResourceRow> &rows, const Args &args, const SchedulerView &view,
               const std::string &state)
 {
-    ResourceSet set = view.state(state);
-    auto chosen = args.has("queue") ? comma_list(args.all("queue")) : std::vector<std::string>();
     std::vector<ResourceRow> kinds;
-    for (const auto &node : set.nodes()) {
-        ResourceRow row {.state = state};
-        std::vector<std::string> queues;
-        for (const auto &queue : view.queues_of(set, node.rank))
-            if (chosen.empty() || std::find(chosen.begin(), chosen.end(), queue) != chosen.end())
-                queues.push_back(queue);
-        std::vector<std::string> properties, others;
-        for (const auto &[name, ranks] : set.properties())
-            if (ranks.contains(node.rank)) {
-                properties.push_back(name);
-                if (!view.has_queue(name))
-                    others.push_back(name);
-            }
-        row.queue = fmt::format("{}", fmt::join(queues, ","));
-        row.properties = fmt::format("{}", fmt::join(properties, ","));
-        row.propertiesx = fmt::format("{}", fmt::join(others, ","));
+    for (auto &[has, nodes] : by_properties(view.state(state))) {
+        ResourceRow row = row_of(args, view, nodes.nodes().front().rank);
+        row.state = state;
         auto same = std::find_if(kinds.begin(), kinds.end(),
                                  [&](const ResourceRow &kind) { return kind.same_line(row); });
-        if (same == kinds.end())
-            same = kinds.insert(kinds.end(), row);
-        same->set.merge_node(node, node.shape);
+        if (same != kinds.end()) {
+            same->set.unite(nodes);
+            continue;
+        }
+        row.set = std::move(nodes);
+        kinds.push_back(std::move(row));
     }
+    std::ranges::sort(kinds, {}, [](const ResourceRow &kind) { return kind.set.nodes().front().rank; });
     bool skip_empty = args.has("skip-empty") || (args.has("include") && !args.has("no-skip-empty"));
     if (kinds.empty() && !skip_empty)
         kinds.push_back({.state = state});
-    rows.insert(rows.end(), kinds.begin(), kinds.end());
+    std::ranges::move(kinds, std::back_inserter(rows));
 }
 
 int run_list(const Args &args, Session &flux)

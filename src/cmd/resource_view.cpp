@@ -46,29 +46,31 @@ SchedulerView::SchedulerView(Session &flux) : config_(instance_config(flux))
 
 ResourceSet SchedulerView::state(std::string_view name) const
 {
-    ResourceSet out = all_;
+    auto common = [&](const ResourceSet &part) { // often a small one
+        return all_.subset(part.ranks()).intersect(part);
+    };
     if (name == "all")
-        return out;
+        return all_;
     if (name == "up")
-        return out.subtract(down_);
+        return ResourceSet(all_).subtract(down_);
     if (name == "down")
-        return out.intersect(down_);
+        return common(down_);
     if (name == "allocated")
-        return out.intersect(allocated_);
+        return common(allocated_);
     if (name == "free")
-        return out.subtract(allocated_).subtract(down_);
+        return ResourceSet(all_).subtract(allocated_).subtract(down_);
     std::vector<std::string> names {"all", "up", "down", "allocated", "free"};
     throw UsageError(fmt::format("--states: '{}' is none of {}{}", name, fmt::join(names, ", "),
                                  did_you_mean(name, names)));
 }
 
-std::vector<std::string> SchedulerView::queues_of(const ResourceSet &set, uint32_t rank) const
+std::vector<std::string> SchedulerView::queues_of(uint32_t rank) const
 {
     std::vector<std::string> out;
     for (auto [name, queue] : config_["queues"].members()) {
         bool all = !queue.contains("parent");
         for (auto property : queue["requires"].elements())
-            all &= set.has_property(rank, property.string_view());
+            all &= all_.has_property(rank, property.string_view());
         if (all)
             out.emplace_back(name);
     }
@@ -82,7 +84,7 @@ void SchedulerView::keep_queues(const std::vector<std::string> &names)
             throw UsageError(fmt::format("--queue: there is no queue {}; flux queue list shows them", name));
     Idset ranks;
     for (const auto &node : all_.nodes())
-        for (const auto &queue : queues_of(all_, node.rank))
+        for (const auto &queue : queues_of(node.rank))
             if (is_in(names, queue))
                 ranks.add(node.rank);
     all_ = all_.subset(ranks);
@@ -195,7 +197,7 @@ void merge_rows(std::vector<ResourceRow> &rows, const OutputFormat &format)
         auto same = std::find_if(out.begin(), out.end(),
                                  [&](const ResourceRow &other) { return other.same_line(row); });
         if (same == out.end())
-            out.push_back(row);
+            out.push_back(std::move(row));
         else
             same->set.unite(row.set);
     }

@@ -19,7 +19,8 @@ public:
     // all, up, down, allocated, free. EINVAL.
     ResourceSet state(std::string_view name) const;
     // The queues (of the configuration) that a node belongs to.
-    std::vector<std::string> queues_of(const ResourceSet &set, uint32_t rank) const;
+    std::vector<std::string> queues_of(uint32_t rank) const;
+    const ResourceSet &all() const { return all_; }
     bool has_queue(const std::string &name) const { return config_.at("queues", name).is_object(); }
     // Keeps only what is in these queues, or on these hosts or ranks. EINVAL names a queue that is not there.
     void keep_queues(const std::vector<std::string> &names);

@@ -113,13 +113,8 @@ public:
     Loop &loop() const { return loop_; }
     Gate &gate() { return gate_; } // request handlers run here
     // Runs fn from the top of the loop, unless this handle is gone by then.
-    void post(Callback fn)
-    {
-        loop_.post([self = self_, fn = std::move(fn)]() mutable {
-            if (*self)
-                fn();
-        });
-    }
+    void post(Callback fn) { loop_.post(while_alive(std::move(fn))); }
+    void post_background(Callback fn) { loop_.post_background(while_alive(std::move(fn))); }
 
     // --- as a client
     Rpc rpc(std::string topic, Payload payload = {}, RpcOptions options = {});
@@ -186,6 +181,14 @@ private:
     Task<> run_coroutine(CoroutineHandler &handler, Request request, uint64_t running_id);
     Task<> run_stream(StreamHandler &handler, Request request, uint64_t running_id);
     void subscription_changed(const std::string &prefix, bool added);
+
+    Callback while_alive(Callback fn)
+    {
+        return [self = self_, fn = std::move(fn)]() mutable {
+            if (*self)
+                fn();
+        };
+    }
 
     Loop &loop_;
     Send send_;

@@ -185,6 +185,16 @@ void Schedule::use_whole(VertexId v, const Span &span)
 {
     auto &whole = make(v).whole;
     whole.insert(std::ranges::upper_bound(whole, span.start, {}, &Span::start), span);
+    if (!span.reserved)
+        set_taken(v, true);
+}
+
+void Schedule::set_taken(VertexId v, bool taken)
+{
+    if (taken_.size() <= v / 64)
+        taken_.resize(std::max<size_t>(graph_->size(), v + 1) / 64 + 1);
+    uint64_t bit = uint64_t(1) << (v % 64);
+    taken_[v / 64] = taken ? taken_[v / 64] | bit : taken_[v / 64] & ~bit;
 }
 
 void Schedule::use_part(VertexId v, const Span &span, int64_t amount)
@@ -199,6 +209,8 @@ void Schedule::release(VertexId v, JobSlot job)
     Use *use = find(v);
     FLUX_ASSERT(use);
     std::erase_if(use->whole, [&](const Span &span) { return span.job == job; });
+    if (taken(v) && std::ranges::all_of(use->whole, &Span::reserved))
+        set_taken(v, false);
     for (size_t i = use->parts.size(); i-- > 0;)
         if (use->parts[i].job == job) {
             use->parts.erase(use->parts.begin() + long(i));
@@ -341,7 +353,8 @@ void Schedule::collect_jobs(VertexId v, bool whole, std::vector<JobSlot> &out) c
 
 size_t Schedule::bytes() const
 {
-    size_t bytes = use_of_.capacity() * sizeof(uint32_t) + uses_.capacity() * sizeof(Use);
+    size_t bytes = use_of_.capacity() * sizeof(uint32_t) + taken_.capacity() * sizeof(uint64_t) +
+                   uses_.capacity() * sizeof(Use);
     for (const auto &use : uses_)
         bytes += use.whole.capacity() * sizeof(Span) +
                  use.parts.capacity() * (sizeof(Span) + sizeof(int64_t)) +

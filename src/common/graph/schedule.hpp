@@ -95,6 +95,9 @@ public:
     void add_below(VertexId v, const Span &span, std::span<const int64_t> amounts);
     void remove_below(VertexId v, const Span &span, std::span<const int64_t> amounts);
 
+    // Somebody has the whole vertex now: not in any window that begins now will it be free. Costs a bit's
+    // look.
+    bool taken(VertexId v) const { return v / 64 < taken_.size() && (taken_[v / 64] >> (v % 64) & 1); }
     // Nobody has the whole vertex.
     bool open(VertexId v, const Window &window) const;
     // Nobody has anything of it or below it.
@@ -127,10 +130,12 @@ private:
     const Use *find(VertexId v) const;
     Use &make(VertexId v);
     void drop_if_unused(VertexId v);
+    void set_taken(VertexId v, bool taken);
 
     const Graph *graph_;
     std::vector<uint32_t> use_of_; // by vertex: index into uses_ plus one
     std::vector<Use> uses_;
+    std::vector<uint64_t> taken_; // a bit for each vertex
     std::vector<uint32_t> unused_;
 };
 

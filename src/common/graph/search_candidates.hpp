@@ -17,10 +17,11 @@ bool Search::walk(VertexId at, const Request &request, List siblings, bool rever
                 roots.push_back(root);
         children = roots;
     }
+    bool now = scope_.window.now && !scope_.ignore_use;
     for (size_t i = 0; i < children.size(); i++) {
         VertexId v = children[reverse ? children.size() - 1 - i : i];
         visited_++;
-        if (!visible(v))
+        if ((now && scope_.schedule.taken(v)) || !visible(v))
             continue;
         const Vertex &vertex = graph_[v];
         if (vertex.type == request.type) {

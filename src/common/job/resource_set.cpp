@@ -212,6 +212,8 @@ ResourceSet &ResourceSet::unite(const ResourceSet &other)
 
 ResourceSet &ResourceSet::subtract(const ResourceSet &other)
 {
+    if (other.empty())
+        return *this;
     ShapeCombiner subtract(subtract_shapes);
     if (much_smaller(other)) {
         bool emptied = false;
@@ -367,9 +369,9 @@ void ResourceSet::set_hosts(const Hostlist &hosts)
 {
     if (hosts.size() != nodes_.size())
         throw Error(EINVAL, "{} host names for {} ranks", hosts.size(), nodes_.size());
-    size_t index = 0;
-    for (auto host : hosts)
-        nodes_[index++].host = std::make_shared<const std::string>(std::move(host));
+    auto names = std::make_shared<const std::vector<std::string>>(hosts.begin(), hosts.end());
+    for (size_t i = 0; i < nodes_.size(); i++)
+        nodes_[i].host = std::shared_ptr<const std::string>(names, &(*names)[i]);
 }
 
 bool ResourceSet::has_property(uint32_t rank, std::string_view name) const noexcept

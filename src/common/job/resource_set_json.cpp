@@ -118,10 +118,12 @@ void ResourceSet::read_execution(const Json &execution)
     Hostlist hosts = read_nodelist(execution);
     if (hosts.size() != all.count())
         throw Error(EINVAL, "R: execution.nodelist names {} hosts for {} ranks", hosts.size(), all.count());
-    auto host = hosts.begin();
+    // All names in one piece of memory, which lives as long as any of them is used.
+    auto names = std::make_shared<const std::vector<std::string>>(hosts.begin(), hosts.end());
+    auto name = names->begin();
     nodes_.reserve(all.count());
     for (uint32_t rank : all)
-        nodes_.push_back({rank, nullptr, std::make_shared<const std::string>(*host++)});
+        nodes_.push_back({rank, nullptr, std::shared_ptr<const std::string>(names, &*name++)});
     for (const auto &entry : entries)
         for (uint32_t rank : entry.ranks) {
             auto &shape = std::ranges::lower_bound(nodes_, rank, {}, &Node::rank)->shape;

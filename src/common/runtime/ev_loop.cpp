@@ -216,8 +216,11 @@ std::shared_ptr<EvLoop::SignalWatch> EvLoop::watch_signal(int signum, std::funct
 
 void EvLoop::step(bool wait)
 {
-    ev_run(impl_->loop, wait && !has_ready() && !impl_->stopping ? EVRUN_ONCE : EVRUN_NOWAIT);
+    bool idle = !has_ready() && !has_background() && !impl_->stopping;
+    ev_run(impl_->loop, wait && idle ? EVRUN_ONCE : EVRUN_NOWAIT);
     run_ready(ready_batch);
+    if (has_background())
+        run_background();
 }
 
 void EvLoop::run()

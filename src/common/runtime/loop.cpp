@@ -63,4 +63,11 @@ size_t Loop::run_ready(size_t limit)
     return count;
 }
 
+void Loop::run_background()
+{
+    auto fn = std::move(background_.front());
+    background_.pop_front();
+    fn();
+}
+
 } // namespace flux

@@ -70,7 +70,10 @@ public:
 
     // Runs fn from the top of this loop, after what is already scheduled. This thread only.
     void post(Callback fn) { posted_.push_back(std::move(fn)); }
-    // The same from any thread.
+    // Work that can wait, a slice at a time: one such function runs whenever all that is ready has had its turn
+    // and what has come from outside was looked at.
+    void post_background(Callback fn) { background_.push_back(std::move(fn)); }
+    // As post(), from any thread.
     virtual void post_from_any_thread(Callback fn) = 0;
 
     // One-shot timers. Cancelling an id that has fired, or 0, does nothing.
@@ -95,12 +98,15 @@ protected:
     bool has_ready() const noexcept { return head_.next_ != &head_ || !posted_.empty(); }
     // Runs posted functions and ready coroutines, at most `limit` of them; returns how many.
     size_t run_ready(size_t limit);
+    bool has_background() const noexcept { return !background_.empty(); }
+    void run_background(); // one of them
 
 private:
     friend class Waiter;
     Clock &clock_;
     Waiter head_; // sentinel of the circular ready list
     std::deque<Callback> posted_;
+    std::deque<Callback> background_;
 };
 
 // A timer that is cancelled when it goes out of scope.

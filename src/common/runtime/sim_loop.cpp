@@ -31,6 +31,11 @@ bool SimLoop::step(Duration deadline)
         steps_ += run_ready(1);
         return true;
     }
+    if (has_background()) {
+        steps_++;
+        run_background();
+        return true;
+    }
     if (timers_.empty() || timers_.begin()->first.first > deadline)
         return false;
     // As a real loop does: every timer that is due by now, before what they set going.

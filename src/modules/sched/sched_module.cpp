@@ -340,7 +340,7 @@ private:
         if (planning_ || !machine_)
             return;
         planning_ = true;
-        post([this] { plan_slice(); });
+        handle().post_background([this] { plan_slice(); });
     }
     void plan_slice()
     {

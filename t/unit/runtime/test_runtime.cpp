@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -149,6 +151,27 @@ TEST(EvLoop, TimersFireInOrderAndCancelledOnesNever)
     never.cancel();
     loop.run();
     EXPECT_EQ(log, "ab");
+}
+
+// Nor do slices of work that go on and on: what came in between gets its turn after each.
+TEST(EvLoop, WorkInTheBackgroundDelaysDescriptorsByOneSlice)
+{
+    EvLoop loop;
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    int slices = 0;
+    std::function<void()> slice = [&] {
+        if (slices++ == 0)
+            ASSERT_EQ(::write(ends[1], "x", 1), 1);
+        loop.post_background(slice);
+    };
+    auto watch = loop.watch_fd(ends[0], true, false, [&](bool, bool) { loop.stop(); });
+    loop.post_background(slice);
+    loop.run();
+    EXPECT_LE(slices, 2);
+    watch.reset();
+    ::close(ends[0]);
+    ::close(ends[1]);
 }
 
 TEST(Random, AUuidHasItsFormAndOneSeedItsSequence)
