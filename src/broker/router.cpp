@@ -12,6 +12,12 @@ Router::PeerState *Router::find(const RouteId &id)
     return found == peers_.end() ? nullptr : found->second.get();
 }
 
+const Peer *Router::peer(const RouteId &id) const
+{
+    auto found = peers_.find(id);
+    return found == peers_.end() ? nullptr : &found->second->peer;
+}
+
 Router::PeerState *Router::local_service(std::string_view name)
 {
     auto service = services_.find(name);

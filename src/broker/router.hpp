@@ -44,6 +44,7 @@ public:
     // drops its services and subscriptions. An unknown id does nothing.
     void remove_peer(const RouteId &id);
     const Peer *parent() const { return parent_; }
+    const Peer *peer(const RouteId &id) const; // null when it is not (or no longer) connected
 
     // Requests to `name`.* on this broker go to the peer. EEXIST, ENOENT when there is no such peer.
     // EINVAL when the name is too long.

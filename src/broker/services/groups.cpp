@@ -83,8 +83,14 @@ void Groups::tell_parent()
     }(*this));
 }
 
+// A child that was lost while its update waited here has left every group already: what it said is out of date.
 void Groups::update(Request request)
 {
+    auto *sender = broker_.router().peer(request.message().route.back());
+    if (!sender)
+        return;
+    if (sender->kind != PeerKind::child)
+        throw Error(EPERM, "groups.update is what a broker tells its parent: use groups.join and groups.leave");
     for (auto [name, change] : request.get<Json>("update").members())
         this->change(std::string(name), value_or_throw(Idset::parse(change.get<std::string>("join"))),
                      value_or_throw(Idset::parse(change.get<std::string>("leave"))));
