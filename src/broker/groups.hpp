@@ -1,5 +1,5 @@
 // Groups: named sets of ranks (broker.online, broker.torpid, and what modules make of them). Each broker knows the
-// members of its own subtree; changes of one turn travel to the parent together, and rank 0 knows all.
+// members of its own subtree; changes of one turn travel to the parent together, once there is one, and rank 0 knows all.
 #pragma once
 #include <map>
 #include <set>
@@ -21,6 +21,8 @@ public:
     void change(const std::string &name, const Idset &join, const Idset &leave);
     void join(const std::string &name); // this rank
     void leave(const std::string &name);
+    // There is a parent now, which hears what its subtree's members are.
+    void parent_joined() { tell_parent(); }
     // A child is gone: it and all below it leave every group.
     void leave_all(uint32_t child_rank);
     Condition &changed() { return changed_; }

@@ -98,6 +98,7 @@ Task<> Overlay::join()
     broker_.router().add_peer(
         {*parent_id_, PeerKind::parent, [this](Message message) { send_to_parent(message); }, *parent});
     tell_parent_status();
+    broker_.groups().parent_joined();
 }
 
 void Overlay::from_parent(Message message)

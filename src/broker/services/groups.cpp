@@ -69,6 +69,8 @@ void Groups::tell_parent()
     broker_.handle().gate().spawn([](Groups &self) -> Task<> {
         co_await sleep_for(*self.broker_.platform().loop, Duration::zero());
         self.telling_ = false;
+        if (!self.broker_.router().parent())
+            co_return; // it hears of all when this broker has joined
         Json update = Json::object();
         for (auto &[name, members] : self.groups_) {
             auto &told = self.told_[name];
@@ -77,7 +79,7 @@ void Groups::tell_parent()
                 update.set(name, Json {{"join", join.format()}, {"leave", leave.format()}});
             told = members;
         }
-        if (!update.empty() && self.broker_.router().parent())
+        if (!update.empty())
             self.broker_.handle().notify("groups.update", Json {{"update", update}},
                                          {.nodeid = self.broker_.rank(), .flags = message_flag::upstream});
     }(*this));

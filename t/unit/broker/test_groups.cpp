@@ -19,6 +19,14 @@ struct TestLinks : Links {
     std::vector<Message> up;
 };
 
+Message hello_of(uint32_t rank)
+{
+    auto hello = Message::request("overlay.hello", Json {{"rank", rank}, {"version", ""}});
+    hello.matchtag = 1;
+    hello.credentials = {0, role::owner};
+    return hello;
+}
+
 // One broker of a tree; the loop runs what is ready and no timer.
 struct Member {
     explicit Member(uint32_t rank, uint32_t size = 3, uint32_t fanout = 1)
@@ -34,6 +42,12 @@ struct Member {
         overlay->admit_children();
     }
     void settle() { loop.run_until_time(loop.now()); }
+    // The parent answers hello.
+    void take_in()
+    {
+        Json answer {{"uuid", "parent"}, {"attributes", Json::object()}};
+        overlay->from_parent(Message::response_to(hello_of(broker->rank()), answer));
+    }
     std::string online() const { return broker->groups().members("broker.online").format(); }
     // The updates that the parent was sent, as JSON.
     std::vector<std::string> told() const
@@ -52,14 +66,6 @@ struct Member {
     std::unique_ptr<Overlay> overlay;
     TestLinks *links = nullptr;
 };
-
-Message hello_of(uint32_t rank)
-{
-    auto hello = Message::request("overlay.hello", Json {{"rank", rank}, {"version", ""}});
-    hello.matchtag = 1;
-    hello.credentials = {0, role::owner};
-    return hello;
-}
 
 Message update_of(const RouteId &child, const std::string &join, const std::string &leave = "")
 {
@@ -108,4 +114,36 @@ TEST(Groups, AnUpdateOfAnEarlierLifeSaysNothingOfTheNext)
     root.overlay->from_child(second_life, update_of(second_life, "1"));
     root.settle();
     EXPECT_EQ(root.online(), "1");
+}
+
+TEST(Groups, WhatWasJoinedBeforeTheBrokerIsToldToTheParentOnceItHas)
+{
+    Member broker(1, 2);
+    broker.broker->groups().join("early");
+    broker.settle();
+    EXPECT_EQ(broker.told(), std::vector<std::string>()) << "there is no parent yet";
+    Gate gate(broker.loop);
+    gate.spawn(broker.overlay->join());
+    broker.settle();
+    broker.take_in();
+    broker.settle();
+    EXPECT_EQ(broker.told(), std::vector<std::string> {R"({"early":{"join":"1","leave":""}})"});
+    broker.broker->groups().join("late");
+    broker.settle();
+    EXPECT_EQ(broker.told().back(), R"({"late":{"join":"1","leave":""}})")
+        << "and only what is new after that";
+}
+
+TEST(Groups, WhatCameAndWentBeforeTheBrokerJoinedIsNobodysBusiness)
+{
+    Member broker(1, 2);
+    broker.broker->groups().join("brief");
+    broker.settle();
+    broker.broker->groups().leave("brief");
+    Gate gate(broker.loop);
+    gate.spawn(broker.overlay->join());
+    broker.settle();
+    broker.take_in();
+    broker.settle();
+    EXPECT_EQ(broker.told(), std::vector<std::string>());
 }
