@@ -12,8 +12,8 @@ namespace flux {
 namespace {
 
 constexpr int listen_backlog = 512;
-constexpr size_t read_chunk = 64 << 10;         // bytes per read(2)
-constexpr size_t max_unsent = max_message_size; // bytes queued for a client that does not read
+constexpr size_t read_chunk = 64 << 10; // bytes per read(2)
+constexpr const char *log_name = "connector-local";
 
 sockaddr_un address_of(const std::string &path)
 {
@@ -27,13 +27,20 @@ sockaddr_un address_of(const std::string &path)
     return address;
 }
 
+bool out_of_descriptors(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
+}
+
 } // namespace
 
 class LocalServer::Client {
 public:
     Client(LocalServer &server, uint64_t number, int fd, Credentials credentials)
         : server_(server), number_(number), fd_(fd), credentials_(credentials),
-          id_(server.broker_.platform().random->uuid())
+          id_(server.broker_.platform().random->uuid()),
+          max_kept_(is_guest() ? server.limits_.guest_buffer : server.limits_.owner_buffer),
+          reader_(max_kept_)
     {
         server.broker_.router().add_peer({id_, PeerKind::client, [this](Message message) {
                                               send(message);
@@ -53,19 +60,21 @@ public:
         closed_ = true;
         server_.broker_.router().remove_peer(id_);
     }
+    bool is_guest() const { return !credentials_.is_owner(); }
 
 private:
     void send(const Message &message)
     {
         if (closed_)
             return;
-        if (message.is_event() && message.has(message_flag::private_) && !credentials_.is_owner() &&
+        if (message.is_event() && message.has(message_flag::private_) && is_guest() &&
             message.credentials.userid != credentials_.userid)
             return;
         bool idle = unsent_.empty();
         encode_message(message, unsent_, true);
-        if (unsent_.size() > max_unsent)
-            return give_up(fmt::format("does not read what it is sent ({} bytes wait)", unsent_.size()));
+        if (unsent_.size() > max_kept_)
+            return give_up(fmt::format("it does not read what it is sent: {} bytes wait, at most {} may",
+                                       unsent_.size(), max_kept_));
         // Written at the end of this turn: answers to pipelined requests share one write.
         if (idle)
             server_.broker_.platform().loop->post([this, alive = alive_] {
@@ -115,13 +124,13 @@ private:
         // Only the owner may speak for somebody else; everybody else is who the kernel says.
         bool asserts = message.credentials.userid != userid_unknown;
         uint32_t asserted_roles = message.credentials.rolemask;
-        if (!credentials_.is_owner() || !asserts)
+        if (is_guest() || !asserts)
             message.credentials = {credentials_.userid, credentials_.rolemask};
         else
             message.credentials.rolemask = asserted_roles ? asserted_roles : credentials_.rolemask;
         // Nor from behind somebody else: the first hop is who a request or event is from. (An owner's proxy
         // has hops.)
-        if (!credentials_.is_owner() && !message.is_response())
+        if (is_guest() && !message.is_response())
             message.route.clear();
         server_.broker_.router().receive(id_, std::move(message));
     }
@@ -131,7 +140,7 @@ private:
         if (std::exchange(closed_, true))
             return;
         if (!why.empty())
-            server_.broker_.log(LogLevel::warning, "connector-local",
+            server_.broker_.log(LogLevel::warning, log_name,
                                 fmt::format("client of uid {} dropped: {}", credentials_.userid, why));
         watch_->set(false, false);
         server_.broker_.platform().loop->post([&server = server_, number = number_, alive = alive_] {
@@ -149,6 +158,7 @@ private:
     int fd_;
     Credentials credentials_;
     RouteId id_;
+    size_t max_kept_; // bytes, each way
     FrameReader reader_;
     std::string unsent_;
     bool closed_ = false;
@@ -156,7 +166,8 @@ private:
     std::unique_ptr<Loop::FdWatch> watch_;
 };
 
-LocalServer::LocalServer(Broker &broker, std::string path) : broker_(broker), path_(std::move(path))
+LocalServer::LocalServer(Broker &broker, std::string path, Limits limits)
+    : broker_(broker), path_(std::move(path)), limits_(limits)
 {
     auto address = address_of(path_);
     fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -166,7 +177,8 @@ LocalServer::LocalServer(Broker &broker, std::string path) : broker_(broker), pa
         int errnum = errno;
         if (fd_ >= 0)
             close(fd_);
-        throw Error(errnum, "cannot listen on {}: {}", path_, errno_text(errnum));
+        throw Error(errnum, "cannot listen on {}: {}: choose another rundir with -Srundir=PATH", path_,
+                    errno_text(errnum));
     }
     chmod(path_.c_str(), 0777); // who may talk is decided by who connects, not by the file
     watch_ = broker.platform().loop->watch_fd(fd_, true, false, [this](bool, bool) { accept_one(); });
@@ -183,34 +195,83 @@ LocalServer::~LocalServer()
 void LocalServer::accept_one()
 {
     int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        if (out_of_descriptors(errno))
+            pause_accepting(errno);
         return;
-    ucred peer {};
-    socklen_t size = sizeof peer;
+    }
+    said_paused_ = false;
     Credentials credentials;
-    uint8_t verdict = 0;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        verdict = EPERM;
-    else if (peer.uid == broker_.owner())
-        credentials = {peer.uid, role::owner | role::local};
-    else if (auto access = broker_.config()["access"];
-             peer.uid == 0 && access["allow-root-owner"] == Json(true))
-        credentials = {peer.uid, role::owner | role::local};
-    else if (access["allow-guest-user"] == Json(true))
-        credentials = {peer.uid, role::user | role::local};
-    else
-        verdict = EPERM;
+    auto verdict = uint8_t(refusal(fd, credentials));
     if (::send(fd, &verdict, 1, MSG_NOSIGNAL) != 1 || verdict != 0) {
         close(fd);
         return;
     }
     auto number = next_client_++;
-    clients_.emplace(number, std::make_unique<Client>(*this, number, fd, credentials));
+    auto client = std::make_unique<Client>(*this, number, fd, credentials);
+    guests_ += client->is_guest();
+    clients_.emplace(number, std::move(client));
+}
+
+int LocalServer::refusal(int fd, Credentials &credentials)
+{
+    ucred peer {};
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return EPERM;
+    auto access = broker_.config()["access"];
+    if (peer.uid == broker_.owner() || (peer.uid == 0 && access["allow-root-owner"] == Json(true)))
+        credentials = {peer.uid, role::owner | role::local};
+    else if (access["allow-guest-user"] == Json(true))
+        credentials = {peer.uid, role::user | role::local};
+    else
+        return EPERM;
+    if (clients_.size() >= limits_.connections)
+        return refuse_full("", limits_.connections);
+    if (!credentials.is_owner() && guests_ >= limits_.guest_connections)
+        return refuse_full("of guests ", limits_.guest_connections);
+    return 0;
+}
+
+int LocalServer::refuse_full(std::string_view whose, size_t limit)
+{
+    if (!std::exchange(said_full_, true))
+        broker_.log(LogLevel::err, log_name,
+                    fmt::format("{} connections {}are all that {} takes: others are refused until one ends",
+                                limit, whose, path_));
+    return EUSERS;
+}
+
+// The connection that cannot be accepted stays readable: it is not looked at until there may be a descriptor.
+void LocalServer::pause_accepting(int errnum)
+{
+    if (!std::exchange(said_paused_, true))
+        broker_.log(LogLevel::err, log_name,
+                    fmt::format("{} has no descriptors for more connections ({}): they wait until one ends; "
+                                "ulimit -n raises the limit",
+                                path_, errno_text(errnum)));
+    paused_ = true;
+    watch_->set(false, false);
+    pause_ = Timer(*broker_.platform().loop, limits_.accept_pause, [this] { resume_accepting(); });
+}
+
+void LocalServer::resume_accepting()
+{
+    if (!std::exchange(paused_, false))
+        return;
+    pause_.cancel();
+    watch_->set(true, false);
 }
 
 void LocalServer::drop(uint64_t id)
 {
-    clients_.erase(id);
+    auto client = clients_.extract(id);
+    if (!client)
+        return;
+    guests_ -= client.mapped()->is_guest();
+    client.mapped().reset();
+    said_full_ = false;
+    resume_accepting();
 }
 
 } // namespace flux

@@ -198,8 +198,8 @@ Expected<std::optional<Message>> FrameReader::next()
     if (found != frame_magic)
         return fail(EPROTO, "the peer does not speak the Flux protocol: frame starts with {:#010x}, expected {:#010x}",
                     found, frame_magic);
-    if (size > max_message_size)
-        return fail(EPROTO, "a message of {} bytes, more than {} allowed", size, max_message_size);
+    if (size > max_size_)
+        return fail(EPROTO, "a message of {} bytes, more than {} allowed", size, max_size_);
     if (rest.size() - frame_header_size < size) {
         buffer_.erase(0, consumed_);
         consumed_ = 0;

@@ -37,12 +37,15 @@ Expected<Message> decode_message(std::string_view bytes);
 // Cuts a byte stream of the local connector into messages.
 class FrameReader {
 public:
+    // max_size: bytes of one message; a larger one is refused when it is announced, before it is kept.
+    explicit FrameReader(size_t max_size = max_message_size) : max_size_(max_size) {}
     void append(std::string_view bytes) { buffer_.append(bytes); }
     // The next whole message, nullopt when more bytes are needed, EPROTO when the stream cannot be a Flux peer's (it
     // stays unusable then).
     Expected<std::optional<Message>> next();
 
 private:
+    size_t max_size_;
     std::string buffer_;
     size_t consumed_ = 0;
 };
