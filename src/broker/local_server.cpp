@@ -27,6 +27,34 @@ sockaddr_un address_of(const std::string &path)
     return address;
 }
 
+// A socket that nobody listens on any more is removed; a broker that lives keeps its own.
+void make_room(const std::string &path, const sockaddr_un &address)
+{
+    struct stat info {};
+    if (lstat(path.c_str(), &info) != 0)
+        return; // bind() says what is wrong with the path
+    if (!S_ISSOCK(info.st_mode))
+        throw Error(EEXIST,
+                    "{} is no socket, and in the way of the broker's: move it away, or choose another rundir",
+                    path);
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int result =
+        probe < 0 ? -1 : connect(probe, reinterpret_cast<const sockaddr *>(&address), sizeof address);
+    int errnum = result < 0 ? errno : 0;
+    if (probe >= 0)
+        close(probe);
+    if (errnum == 0 || errnum == EAGAIN) // its backlog is full
+        throw Error(
+            EADDRINUSE,
+            "a broker answers at {} already: end it first (flux shutdown local://{}), or choose another "
+            "rundir with -Srundir=PATH",
+            path, path);
+    if (errnum != ECONNREFUSED)
+        throw Error(errnum, "cannot see whether a broker answers at {}: {}: remove it if none does", path,
+                    errno_text(errnum));
+    unlink(path.c_str());
+}
+
 bool out_of_descriptors(int errnum)
 {
     return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
@@ -170,8 +198,8 @@ LocalServer::LocalServer(Broker &broker, std::string path, Limits limits)
     : broker_(broker), path_(std::move(path)), limits_(limits)
 {
     auto address = address_of(path_);
+    make_room(path_, address);
     fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unlink(path_.c_str());
     if (fd_ < 0 || bind(fd_, reinterpret_cast<sockaddr *>(&address), sizeof address) < 0 ||
         listen(fd_, listen_backlog) < 0) {
         int errnum = errno;

@@ -27,7 +27,8 @@ struct LocalServerLimits {
 class LocalServer {
 public:
     using Limits = LocalServerLimits;
-    // Binds and listens; a stale socket file of a dead broker is replaced. Throws Error naming the path.
+    // Binds and listens; a stale socket file of a dead broker is replaced. Throws Error naming the path:
+    // EADDRINUSE when a broker answers there, EEXIST when it is no socket.
     LocalServer(Broker &broker, std::string path, Limits limits = {});
     ~LocalServer();
     const std::string &path() const { return path_; }

@@ -374,3 +374,50 @@ TEST(LocalServer, WithoutDescriptorsItTriesAgainAfterAWhile)
     ASSERT_TRUE(world.loop.run_until([&] { return waiting.verdict.has_value(); }));
     EXPECT_EQ(world.logged("descriptors"), 1u) << "said once";
 }
+
+// --- the path
+
+TEST(LocalServer, AnotherBrokersSocketIsNotTaken)
+{
+    World living(As::owner);
+    try {
+        LocalServer second(*living.broker, living.path);
+        ADD_FAILURE() << "it took the socket of a broker that lives";
+    } catch (const Error &error) {
+        EXPECT_EQ(error.errnum(), EADDRINUSE);
+        EXPECT_TRUE(error.text().contains(living.path)) << error.text();
+        EXPECT_TRUE(error.text().contains("rundir")) << error.text();
+    }
+    Program client(living);
+    ASSERT_TRUE(living.loop.run_until([&] { return client.verdict.has_value(); }));
+    EXPECT_TRUE(client.accepted());
+}
+
+TEST(LocalServer, TheSocketOfADeadBrokerIsReplaced)
+{
+    World world(As::owner, {}, false);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address {};
+    address.sun_family = AF_UNIX;
+    world.path.copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr *>(&address), sizeof address), 0);
+    close(fd);
+    world.server = std::make_unique<LocalServer>(*world.broker, world.path);
+    Program client(world);
+    ASSERT_TRUE(world.loop.run_until([&] { return client.verdict.has_value(); }));
+    EXPECT_TRUE(client.accepted());
+}
+
+TEST(LocalServer, WhatIsNoSocketIsNotRemoved)
+{
+    World world(As::owner, {}, false);
+    std::ofstream(world.path) << "precious";
+    try {
+        LocalServer server(*world.broker, world.path);
+        ADD_FAILURE() << "a file was replaced by a socket";
+    } catch (const Error &error) {
+        EXPECT_EQ(error.errnum(), EEXIST);
+        EXPECT_TRUE(error.text().contains(world.path)) << error.text();
+    }
+    EXPECT_TRUE(std::filesystem::is_regular_file(world.path));
+}
