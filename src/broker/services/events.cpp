@@ -26,8 +26,10 @@ Task<Json> publish(Broker &broker, Request request)
 {
     if (broker.rank() == 0)
         co_return Json::make("seq", broker.router().publish_at_root(published_event(request)));
-    Payload payload = request.message().payload;
-    auto answer = co_await broker.handle().rpc("event.publish", payload, {.nodeid = 0});
+    Message copy = Message::request(request.message().topic, request.message().payload);
+    copy.credentials = request.credentials(); // it stays the sender's
+    RpcOptions to_root {.nodeid = 0};
+    Message answer = co_await Rpc(broker.handle(), std::move(copy), to_root);
     co_return answer.json();
 }
 
