@@ -32,14 +32,43 @@ std::string path_of(std::string_view uri)
 {
     switch (errnum) {
     case ENOENT:
-        throw Error(errnum,
-                    "cannot connect to {}: there is no such socket; the instance has ended or never was",
-                    path);
+        throw Error(
+            errnum,
+            "cannot connect to {}{}: there is no such socket: the instance has ended or never was; start one "
+            "with flux start, or set FLUX_URI to another's",
+            scheme, path);
     case ECONNREFUSED:
-        throw Error(errnum, "cannot connect to {}: no broker listens there; the instance has died", path);
+        throw Error(
+            errnum,
+            "cannot connect to {}{}: no broker listens there: the instance has died; start one with flux "
+            "start, or set FLUX_URI to another's",
+            scheme, path);
     default:
-        throw Error(errnum, "cannot connect to {}: {}", path, errno_text(errnum));
+        throw Error(errnum, "cannot connect to {}{}: {}: is FLUX_URI the one that was meant?", scheme, path,
+                    errno_text(errnum));
     }
+}
+
+// What the broker's first byte says, and what can be done.
+[[noreturn]] void throw_refusal(int errnum, std::string_view path)
+{
+    std::string_view remedy = "the log of that broker says more (flux dmesg)";
+    switch (errnum) {
+    case EPERM:
+        remedy = "it belongs to another user, who may let you in with access.allow-guest-user = true in its "
+                 "configuration";
+        break;
+    case EUSERS:
+        remedy = "it has as many connections as it takes; try again when some have ended";
+        break;
+    case ECONNRESET:
+        remedy =
+            "it hung up before it answered, and may be about to end; try again, or look whether the instance "
+            "still runs";
+        break;
+    }
+    throw Error(errnum, "the broker at {}{} refuses this connection: {}: {}", scheme, path,
+                errno_text(errnum), remedy);
 }
 
 int connect_to(const std::string &path)
@@ -80,7 +109,7 @@ LocalConnector::LocalConnector(Loop &loop, std::string_view uri) : loop_(loop), 
     int fd = connect_to(path_);
     if (int refusal = read_accept_byte(fd)) {
         ::close(fd);
-        throw Error(refusal, "the broker at {} refuses this connection: {}", path_, errno_text(refusal));
+        throw_refusal(refusal, path_);
     }
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
     fd_ = fd;

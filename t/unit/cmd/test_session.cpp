@@ -15,6 +15,8 @@ namespace {
 // Accepts one client and answers its requests; "drop" closes the connection instead.
 class TinyBroker {
 public:
+    static constexpr unsigned char hang_up = 255; // instead of an errno: says nothing
+
     explicit TinyBroker(unsigned char accept_byte)
     {
         char name[] = "/tmp/flux-test-XXXXXX";
@@ -41,7 +43,8 @@ private:
     void serve(unsigned char accept_byte)
     {
         int fd = ::accept(listener_, nullptr, nullptr);
-        EXPECT_EQ(::write(fd, &accept_byte, 1), 1);
+        if (accept_byte != hang_up)
+            EXPECT_EQ(::write(fd, &accept_byte, 1), 1);
         FrameReader reader;
         char chunk[4096];
         for (ssize_t n; !accept_byte && (n = ::read(fd, chunk, sizeof(chunk))) > 0;) {
@@ -111,15 +114,50 @@ TEST(Session, fails_what_is_under_way_when_the_broker_goes_away)
     }
 }
 
-TEST(Session, reports_a_refusal)
+TEST(Session, a_refusal_names_the_uri_and_what_to_do)
 {
-    TinyBroker broker(EPERM);
+    struct Case {
+        int errnum;
+        const char *remedy;
+    };
+    for (auto [errnum, remedy] : {Case {EPERM, "allow-guest-user"}, Case {EUSERS, "try again"}}) {
+        TinyBroker broker(static_cast<unsigned char>(errnum));
+        Session flux(broker.uri());
+        try {
+            flux.connect();
+            FAIL();
+        } catch (const Error &error) {
+            EXPECT_EQ(error.errnum(), errnum);
+            EXPECT_TRUE(error.text().contains(broker.uri())) << error.text();
+            EXPECT_TRUE(error.text().contains(remedy)) << error.text();
+        }
+    }
+}
+
+TEST(Session, a_broker_that_hangs_up_before_it_answers_is_named)
+{
+    TinyBroker broker(TinyBroker::hang_up);
     Session flux(broker.uri());
     try {
         flux.connect();
         FAIL();
     } catch (const Error &error) {
-        EXPECT_EQ(error.errnum(), EPERM);
+        EXPECT_EQ(error.errnum(), ECONNRESET);
+        EXPECT_TRUE(error.text().contains(broker.uri())) << error.text();
+        EXPECT_TRUE(error.text().contains("try again")) << error.text();
+    }
+}
+
+TEST(Session, a_socket_where_nobody_listens_is_named_with_what_to_do)
+{
+    for (auto uri : {"local:///nowhere/at/all", "local:///dev/null"}) {
+        try {
+            Session(uri).connect();
+            FAIL() << uri;
+        } catch (const Error &error) {
+            EXPECT_TRUE(error.text().contains(uri)) << error.text();
+            EXPECT_TRUE(error.text().contains("FLUX_URI")) << error.text();
+        }
     }
 }
 
