@@ -16,6 +16,9 @@ constexpr int linger_ms = 500;          // how long close() waits for the last m
 constexpr int reconnect_ms = 20;        // between attempts to reach a parent that is not there yet, at first
 constexpr int max_reconnect_ms = 2000;  // and in the end
 constexpr int max_messages_a_turn = 256; // of one socket, before others get their turn
+// For outboxes, if ZeroMQ does not wake us before.
+constexpr Duration retry_interval = std::chrono::milliseconds(100);
+constexpr int64_t curve_overhead = 64; // bytes at most that encryption adds to a message
 constexpr size_t key_bytes = 32;
 constexpr const char *zap_domain = "flux";
 
@@ -58,14 +61,12 @@ public:
         zmq_close(socket_);
     }
     void *get() const { return socket_; }
-    void set(int option, int value)
+    void set(int option, int value) { set(option, &value, sizeof value); }
+    void set(int option, int64_t value) { set(option, &value, sizeof value); }
+    void set(int option, const std::string &value) { set(option, value.data(), value.size()); }
+    void set(int option, const void *value, size_t size)
     {
-        if (zmq_setsockopt(socket_, option, &value, sizeof value) != 0)
-            throw Error(errno, "ZeroMQ option {}: {}", option, zmq_strerror(errno));
-    }
-    void set(int option, const std::string &value)
-    {
-        if (zmq_setsockopt(socket_, option, value.data(), value.size()) != 0)
+        if (zmq_setsockopt(socket_, option, value, size) != 0)
             throw Error(errno, "ZeroMQ option {}: {}", option, zmq_strerror(errno));
     }
     bool readable() const
@@ -74,9 +75,11 @@ public:
         size_t size = sizeof events;
         return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
     }
-    void watch(std::function<void()> read)
+    // At every look, `send` has its turn first.
+    void watch(std::function<void()> read, std::function<void()> send = {})
     {
         read_ = std::move(read);
+        send_ = std::move(send);
         int fd = -1;
         size_t size = sizeof fd;
         zmq_getsockopt(socket_, ZMQ_FD, &fd, &size);
@@ -94,21 +97,30 @@ public:
             look();
         });
     }
-    // Whole or not at all; false when the peer is not there.
-    bool send(std::string_view first, std::string_view rest)
+    // Whole or not at all, and at once: full when its queue is, gone when the peer is not there.
+    Sent send(std::string_view first, std::string_view rest)
     {
-        bool sent = first.empty() || zmq_send(socket_, first.data(), first.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0;
-        sent = sent && zmq_send(socket_, rest.data(), rest.size(), ZMQ_DONTWAIT) >= 0;
+        auto sent = send_unlooked(first, rest);
         if (watch_)
             look_again();
         return sent;
+    }
+    // The same from inside a look.
+    Sent send_unlooked(std::string_view first, std::string_view rest)
+    {
+        bool sent =
+            first.empty() || zmq_send(socket_, first.data(), first.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0;
+        sent = sent && zmq_send(socket_, rest.data(), rest.size(), ZMQ_DONTWAIT) >= 0;
+        return sent ? Sent::yes : zmq_errno() == EAGAIN ? Sent::full : Sent::gone;
     }
 
 private:
     void look()
     {
         auto alive = alive_;
-        if (!readable())
+        if (send_)
+            send_();
+        if (!*alive || !readable())
             return;
         read_();
         if (*alive)
@@ -116,7 +128,7 @@ private:
     }
     Loop &loop_;
     void *socket_;
-    std::function<void()> read_;
+    std::function<void()> read_, send_;
     std::unique_ptr<Loop::FdWatch> watch_;
     bool scheduled_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -130,6 +142,7 @@ ZmqLinks::ZmqLinks(Loop &loop, Setup setup) : loop_(loop), setup_(std::move(setu
 
 ZmqLinks::~ZmqLinks()
 {
+    *alive_ = false;
     close();
     zmq_ctx_term(context_);
     if (!socket_path_.empty())
@@ -139,7 +152,8 @@ ZmqLinks::~ZmqLinks()
 std::unique_ptr<ZmqLinks::Socket> ZmqLinks::make_socket(int type)
 {
     auto socket = std::make_unique<Socket>(loop_, context_, type);
-    socket->set(ZMQ_SNDHWM, 0);
+    socket->set(ZMQ_SNDHWM, setup_.sndhwm);
+    socket->set(ZMQ_MAXMSGSIZE, int64_t(setup_.max_message) + curve_overhead);
     socket->set(ZMQ_RCVHWM, type == ZMQ_ROUTER ? setup_.child_rcvhwm : 0);
     socket->set(ZMQ_IPV6, setup_.ipv6);
     socket->set(ZMQ_CURVE_SECRETKEY, setup_.keys.secret_key);
@@ -167,7 +181,7 @@ std::string ZmqLinks::bind(const std::string &uri)
     if (zmq_bind(router_->get(), uri.c_str()) != 0)
         throw Error(errno, "cannot take in children at {}: {}", uri, zmq_strerror(errno));
     router_monitor_->watch([this] { tell_lost_children(); });
-    router_->watch([this] { read_children(); });
+    router_->watch([this] { read_children(); }, [this] { send_kept_to_children(); });
     std::array<char, 512> endpoint {};
     size_t size = endpoint.size();
     zmq_getsockopt(router_->get(), ZMQ_LAST_ENDPOINT, endpoint.data(), &size);
@@ -214,25 +228,22 @@ void ZmqLinks::read_children()
         if (!identity.receive(router_->get()))
             break;
         bool whole = identity.more() && body.receive(router_->get());
-        for (bool more = whole && body.more(); more;) { // a stranger's further frames
+        for (bool more = whole && body.more(); more;) {
             Frame rest;
             more = rest.receive(router_->get()) && rest.more();
             whole = false;
         }
         auto name = identity.bytes();
-        if (!whole || name.empty() || name.size() > RouteId::max_length)
+        if (name.empty() || name.size() > RouteId::max_length)
             continue;
         RouteId id(name);
-        auto &child = find_child(id, body.source_fd());
-        if (child.dropped || !receiver_)
+        if (find_child(id, body.source_fd()).dropped || !receiver_)
             continue;
-        auto message = decode_message(body.bytes());
+        auto message = whole ? decode_message(body.bytes()) : fail(EPROTO, "a message of several frames");
         if (message)
             receiver_->from_child(id, std::move(*message));
-        else {
-            child.dropped = true;
-            receiver_->child_lost(id, message.error().text());
-        }
+        else
+            lose_child(id, message.error().text());
     }
     tell_lost_children();
 }
@@ -276,19 +287,62 @@ void ZmqLinks::child_gone(int fd)
             auto id = at->first;
             bool tell = !at->second.dropped && receiver_;
             children_.erase(at);
+            waiting_.erase(id);
             if (tell)
                 receiver_->child_lost(id, "the connection was closed");
             return;
         }
 }
 
+void ZmqLinks::lose_child(const RouteId &id, const std::string &why)
+{
+    auto found = children_.find(id);
+    if (found == children_.end() || std::exchange(found->second.dropped, true))
+        return;
+    found->second.outbox = {};
+    waiting_.erase(id);
+    if (receiver_)
+        receiver_->child_lost(id, why);
+}
+
 void ZmqLinks::send_to_child(const RouteId &child, const Message &message)
 {
     if (!router_)
         return;
-    std::string bytes;
-    encode_message(message, bytes, false);
-    router_->send(child.text(), bytes);
+    auto bytes = encode(message, child);
+    auto found = children_.find(child);
+    if (bytes.empty() || found == children_.end())
+        return;
+    auto &outbox = found->second.outbox;
+    bool room = send_or_keep(*router_, child.text(), outbox, std::move(bytes));
+    if (!outbox.messages.empty())
+        waiting_.insert(child);
+    if (!room)
+        loop_.post([this, alive = alive_, child, waiting = outbox.bytes] {
+            if (*alive)
+                lose_child(child, fmt::format("it does not take its messages: {} bytes wait", waiting));
+        });
+}
+
+void ZmqLinks::send_kept_to_children()
+{
+    if (waiting_.empty())
+        return;
+    std::vector<RouteId> stuck;
+    std::erase_if(waiting_, [&](const RouteId &id) {
+        auto &child = children_.at(id);
+        if (send_kept(*router_, id.text(), child.outbox))
+            return true;
+        if (loop_.now() - child.outbox.since <= setup_.child_patience)
+            return false;
+        if (child.dropped)
+            child.outbox = {};
+        else
+            stuck.push_back(id);
+        return child.dropped;
+    });
+    for (auto &id : stuck)
+        lose_child(id, fmt::format("it has taken no message for {} s", to_seconds(setup_.child_patience)));
 }
 
 void ZmqLinks::drop_child(const RouteId &child)
@@ -318,7 +372,7 @@ void ZmqLinks::connect(const LinkAddress &parent)
     if (zmq_connect(dealer_->get(), parent.uri.c_str()) != 0)
         throw Error(errno, "cannot connect to the parent at {}: {}", parent.uri, zmq_strerror(errno));
     dealer_monitor_->watch([this] { read_parent_monitor(); });
-    dealer_->watch([this] { read_parent(); });
+    dealer_->watch([this] { read_parent(); }, [this] { send_kept(*dealer_, {}, parent_outbox_); });
 }
 
 void ZmqLinks::read_parent()
@@ -332,20 +386,104 @@ void ZmqLinks::read_parent()
         auto message = decode_message(body.bytes());
         if (message)
             receiver_->from_parent(std::move(*message));
-        else {
-            parent_gone_ = true;
-            receiver_->parent_lost(message.error().text());
-        }
+        else
+            lose_parent(message.error().text());
     }
+}
+
+void ZmqLinks::lose_parent(const std::string &why)
+{
+    parent_outbox_ = {};
+    if (!std::exchange(parent_gone_, true) && receiver_)
+        receiver_->parent_lost(why);
 }
 
 void ZmqLinks::send_to_parent(const Message &message)
 {
     if (!dealer_ || parent_gone_)
         return;
+    auto bytes = encode(message, std::nullopt);
+    if (bytes.empty() || send_or_keep(*dealer_, {}, parent_outbox_, std::move(bytes)))
+        return;
+    loop_.post([this, alive = alive_] {
+        if (*alive)
+            lose_parent(fmt::format("it does not take its messages: {} bytes wait", parent_outbox_.bytes));
+    });
+}
+
+// --- what goes out
+
+// Empty when nothing is to be sent. A message that is too large would cost the link, and with it the subtree:
+// whoever waits for it, or for an answer to it, gets an error instead.
+std::string ZmqLinks::encode(const Message &message, std::optional<RouteId> child)
+{
     std::string bytes;
     encode_message(message, bytes, false);
-    dealer_->send({}, bytes);
+    if (bytes.size() <= setup_.max_message)
+        return bytes;
+    auto refusal = Message::error_response_to(
+        message, Error(EMSGSIZE,
+                       "{}: a message of {} bytes, and at most {} go from one broker to the next: ask for "
+                       "less, or in parts",
+                       message.topic, bytes.size(), setup_.max_message));
+    refusal.credentials = {userid_unknown, role::owner};
+    bytes.clear();
+    if (message.is_response())
+        encode_message(refusal, bytes, false);
+    else if (message.wants_response())
+        loop_.post([this, alive = alive_, child, refusal = std::move(refusal)]() mutable {
+            if (!*alive || !receiver_)
+                return;
+            if (child)
+                receiver_->from_child(*child, std::move(refusal));
+            else
+                receiver_->from_parent(std::move(refusal));
+        });
+    return bytes;
+}
+
+// False when more waits than may.
+bool ZmqLinks::send_or_keep(Socket &socket, std::string_view to, Outbox &outbox, std::string bytes)
+{
+    if (outbox.messages.empty()) {
+        if (socket.send(to, bytes) != Sent::full)
+            return true; // or gone: the monitor tells
+        outbox.since = loop_.now();
+    }
+    outbox.bytes += bytes.size();
+    outbox.messages.push_back(std::move(bytes));
+    try_later();
+    return outbox.bytes <= setup_.max_outbox;
+}
+
+// From inside a look. True when nothing waits any more.
+bool ZmqLinks::send_kept(Socket &socket, std::string_view to, Outbox &outbox)
+{
+    if (!outbox.messages.empty())
+        socket.readable(); // lets ZeroMQ see which queues have room again
+    while (!outbox.messages.empty()) {
+        if (socket.send_unlooked(to, outbox.messages.front()) == Sent::full)
+            return false;
+        outbox.bytes -= outbox.messages.front().size();
+        outbox.messages.pop_front();
+        outbox.since = loop_.now();
+    }
+    return true;
+}
+
+void ZmqLinks::try_later()
+{
+    if (std::exchange(retrying_, true))
+        return;
+    retry_ = Timer(loop_, retry_interval, [this] {
+        retrying_ = false;
+        if (router_)
+            router_->look_again();
+        if (dealer_)
+            dealer_->look_again();
+        if (!waiting_.empty() || !parent_outbox_.messages.empty())
+            try_later();
+    });
 }
 
 // --- what is lost
@@ -368,16 +506,19 @@ void ZmqLinks::read_parent_monitor()
     while (auto event = next_event(*dealer_monitor_)) {
         while (dealer_->readable()) // what came before
             read_parent();
-        if (!std::exchange(parent_gone_, true) && receiver_)
-            receiver_->parent_lost(event->number == ZMQ_EVENT_DISCONNECTED
-                                       ? "the connection was closed"
-                                       : "the parent does not accept this broker's key");
+        lose_parent(event->number == ZMQ_EVENT_DISCONNECTED ? "the connection was closed"
+                                                            : "the parent does not accept this broker's key");
     }
 }
 
 void ZmqLinks::close()
 {
     receiver_ = nullptr;
+    retry_.cancel();
+    if (router_)
+        send_kept_to_children();
+    if (dealer_)
+        send_kept(*dealer_, {}, parent_outbox_);
     dealer_.reset();
     dealer_monitor_.reset();
     router_.reset();

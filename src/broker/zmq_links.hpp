@@ -1,9 +1,16 @@
-// ZmqLinks: the links of a real broker. A ROUTER socket for the children, a DEALER to the parent, both with CURVE.
+// ZmqLinks: the links of a real broker. A ROUTER socket for the children, a DEALER to the parent, both with
+// CURVE.
 //
-// One ZeroMQ frame carries one message, encoded as on a local socket (RFC 3 parts with lengths) without its frame header.
-// Who may connect is decided by key, in a ZAP handler of our own on the broker's loop. A connection that closes is told by
-// the sockets' monitors; the file descriptor that a child's messages came from says which child it was.
+// One ZeroMQ frame carries one message, encoded as on a local socket (RFC 3 parts with lengths) without its
+// frame header. Who may connect is decided by key, in a ZAP handler of our own on the broker's loop. A
+// connection that closes is told by the sockets' monitors; the file descriptor that a child's messages came
+// from says which child it was.
+//
+// Nothing here waits for a peer. What ZeroMQ does not take, because its queue for the peer is full, stands in
+// an outbox. A child that takes nothing of its outbox for `child_patience` is lost, and so is any peer whose
+// outbox is full. (One that takes what it is sent and says nothing is torpid: the overlay sees to that.)
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +18,7 @@
 #include <string>
 
 #include "broker/curve.hpp"
+#include "common/message/codec.hpp"
 #include "common/runtime/link.hpp"
 #include "common/runtime/loop.hpp"
 
@@ -18,6 +26,9 @@ namespace flux {
 
 class ZmqLinks : public Links {
 public:
+    // Bytes of one message: what a client may send, and the hops that are added on the way.
+    static constexpr size_t max_link_message = max_message_size + max_route_hops * (RouteId::max_length + 1);
+
     struct Setup {
         std::string uuid; // the identity that the parent sees
         CurveKeys keys;
@@ -26,6 +37,10 @@ public:
         Duration tcp_user_timeout = std::chrono::seconds(20); // zero: the system's own
         Duration connect_timeout = std::chrono::seconds(30);  // of one attempt; zero: the system's own
         bool ipv6 = false;
+        int sndhwm = 16384;                                 // messages in ZeroMQ's queue for one peer
+        size_t max_message = max_link_message;              // bytes; who sends more loses its connection
+        size_t max_outbox = 2 * max_link_message;           // bytes that wait beyond that, for one peer
+        Duration child_patience = std::chrono::seconds(60); // with a child that takes nothing
     };
     ZmqLinks(Loop &loop, Setup setup);
     ~ZmqLinks() override;
@@ -45,9 +60,16 @@ public:
 
 private:
     class Socket;
+    enum class Sent { yes, full, gone };
+    struct Outbox {
+        std::deque<std::string> messages;
+        size_t bytes = 0;
+        Duration since {}; // nothing has been taken
+    };
     struct Child {
         int fd = -1; // of the connection, as the monitor names it
         bool dropped = false;
+        Outbox outbox;
     };
     void read_children();
     void read_parent();
@@ -62,6 +84,13 @@ private:
     void collect_losses();
     void tell_lost_children();
     void child_gone(int fd);
+    void lose_child(const RouteId &id, const std::string &why);
+    void lose_parent(const std::string &why);
+    std::string encode(const Message &message, std::optional<RouteId> child);
+    bool send_or_keep(Socket &socket, std::string_view to, Outbox &outbox, std::string bytes);
+    bool send_kept(Socket &socket, std::string_view to, Outbox &outbox);
+    void send_kept_to_children();
+    void try_later();
     std::unique_ptr<Socket> make_socket(int type);
 
     Loop &loop_;
@@ -73,6 +102,11 @@ private:
     std::set<int> lost_fds_; // connections that are gone, not told yet
     std::string socket_path_; // of an ipc:// endpoint
     bool parent_gone_ = false;
+    std::set<RouteId> waiting_; // children with something in their outbox
+    Outbox parent_outbox_;
+    Timer retry_;
+    bool retrying_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::unique_ptr<Socket> zap_, router_, router_monitor_, dealer_, dealer_monitor_;
 };
 
