@@ -81,7 +81,7 @@ for option in "" --nohup; do
     # shellcheck disable=SC2086
     flux proxy $option "$uri" sh -c 'trap "echo hup >>\"$0/proxied\"; exit 5" HUP; echo here >"$0/ready"; while [ ! -e "$0/go" ]; do sleep 0.05; done; exit 6' \
         "$directory" 2>"$directory/proxy$option" &
-    read -r _ <"$directory/ready"
+    until read -r _ <"$directory/ready"; do :; done # the one before may not have closed it yet
     eval "proxy${option//-/_}=$!"
 done
 FLUX_URI=$uri flux shutdown --quiet
