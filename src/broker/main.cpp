@@ -26,6 +26,8 @@ namespace flux {
 
 namespace {
 
+const std::string local_scheme = "local://";
+
 // Where this build's or installation's files are, from the place of the running program.
 struct Layout {
     std::filesystem::path prefix; // PREFIX/bin/flux-broker
@@ -253,65 +255,54 @@ private:
     Platform platform_ {&loop, &random, &spawner, &stores};
 };
 
-int run(Options options)
+// What this broker is, whatever instance it becomes a part of.
+void set_own_attributes(Attributes &attributes, const Options &options, const Layout &layout,
+                        RealWorld &world)
 {
-    RealWorld world;
-    auto &loop = world.loop;
-    auto &random = world.random;
-    auto layout = find_layout();
-    auto &attributes = options.attributes;
-    bool shared_rundir = attributes.get("rundir").has_value();
-    OwnDirectory rundir(attributes, "rundir", attributes.get("rundir"));
-
     if (!options.config_path.empty())
         attributes.set("config.path", options.config_path, Attributes::immutable);
-    Json config = read_config(options.config_path, options.conf);
-    auto hostname = own_hostname(attributes);
-    auto uuid = random.uuid();
-    attributes.set("hostname", hostname, Attributes::immutable);
-    attributes.set("broker.uuid", uuid, Attributes::immutable);
+    attributes.set("hostname", own_hostname(attributes), Attributes::immutable);
+    attributes.set("broker.uuid", world.random.uuid(), Attributes::immutable);
     attributes.set("version", FLUX_VERSION, Attributes::immutable);
-    attributes.set("broker.starttime", fmt::format("{}", loop.clock().wall_time()), Attributes::immutable);
+    attributes.set("broker.starttime", fmt::format("{}", world.loop.clock().wall_time()),
+                   Attributes::immutable);
     attributes.get_or_set("content.hash", "sha1");
     attributes.get_or_set("conf.shell_path", layout.prefix / "bin/flux-shell");
+}
 
-    auto booted = boot({loop, attributes, config, rundir.path(), hostname, uuid});
-    auto rank = booted.topology.rank(), size = booted.topology.size();
-    std::unique_ptr<OwnDirectory> statedir;
-    if (rank == 0)
-        adopt_parent(attributes, size);
-    if (auto path = attributes.get("statedir"); path && rank == 0)
-        statedir = std::make_unique<OwnDirectory>(attributes, "statedir", *path);
-    auto socket = rundir.path() + (shared_rundir ? fmt::format("/local-{}", rank) : "/local");
-    auto uri = attributes.get_or_set("local-uri", "local://" + socket);
-    constexpr std::string_view scheme = "local://";
-    if (!uri.starts_with(scheme))
+// Where programs of this node find the broker: in a rundir that brokers share, each has a socket of its own.
+std::string choose_uri(Attributes &attributes, const std::string &rundir, bool shared_rundir, uint32_t rank)
+{
+    auto socket = rundir + (shared_rundir ? fmt::format("/local-{}", rank) : "/local");
+    auto uri = attributes.get_or_set("local-uri", local_scheme + socket);
+    if (!uri.starts_with(local_scheme))
         throw Error(EINVAL, "attribute local-uri is \"{}\": expected local://PATH", uri);
-    if (options.verbose)
-        fmt::print(stderr, "flux-broker: rank {} of {}, boot {}, {}, {}\n", rank, size,
-                   *attributes.get("broker.boot-method"), uri, attributes.get("tbon.endpoint").value_or("no children"));
+    return uri;
+}
 
+BrokerSetup make_setup(const Options &options, const Json &config, const Layout &layout,
+                       const Topology &topology, const OverlayLimits &limits, RealWorld &world)
+{
     BrokerSetup setup;
     setup.platform = world.platform();
     setup.new_thread_world = [] { return std::make_unique<RealWorld>(); };
-    setup.topology = booted.topology;
-    setup.attributes = attributes;
+    setup.topology = topology;
+    setup.attributes = options.attributes;
     setup.config = config;
     if (!options.config_path.empty())
         setup.reload_config = [path = options.config_path, more = options.conf] { return read_config(path, more); };
     setup.module_path = module_path(layout);
     setup.owner = getuid();
-    auto limits = OverlayLimits::from(attributes, config);
     setup.attributes.get_or_set("tbon.torpid_min", format_duration(to_seconds(limits.torpid_min)));
     setup.attributes.get_or_set("tbon.torpid_max", format_duration(to_seconds(limits.torpid_max)));
     for (auto name : {"content.hash", "local-uri"})
         setup.attributes.set(name, *setup.attributes.get(name), Attributes::immutable);
-    Broker broker(std::move(setup));
-    set_outlets(broker);
-    Overlay overlay(broker, std::move(booted.links), limits);
-    LocalServer server(broker, uri.substr(scheme.size()));
-    LifeCycle life(broker, overlay, make_plan(options, broker.attributes(), layout, uri));
+    return setup;
+}
 
+// Until the life cycle is over; the value is the exit status.
+int run_to_the_end(LifeCycle &life, Broker &broker, EvLoop &loop)
+{
     std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals;
     for (int signum : {SIGINT, SIGTERM, SIGHUP})
         signals.push_back(loop.watch_signal(signum, [&life](int number) { life.stop(number); }));
@@ -319,11 +310,44 @@ int run(Options options)
 
     int status = 1;
     Gate gate(loop);
-    if (rank == 0)
+    if (broker.rank() == 0)
         gate.spawn(announce(broker));
     gate.spawn(live(life, loop, status));
     loop.run();
     return status;
+}
+
+int run(Options options)
+{
+    RealWorld world;
+    auto layout = find_layout();
+    auto &attributes = options.attributes;
+    bool shared_rundir = attributes.get("rundir").has_value();
+    OwnDirectory rundir(attributes, "rundir", attributes.get("rundir"));
+    Json config = read_config(options.config_path, options.conf);
+    set_own_attributes(attributes, options, layout, world);
+
+    auto booted = boot({world.loop, attributes, config, rundir.path(), *attributes.get("hostname"),
+                        *attributes.get("broker.uuid")});
+    auto rank = booted.topology.rank(), size = booted.topology.size();
+    if (rank == 0)
+        adopt_parent(attributes, size);
+    std::unique_ptr<OwnDirectory> statedir;
+    if (auto path = attributes.get("statedir"); path && rank == 0)
+        statedir = std::make_unique<OwnDirectory>(attributes, "statedir", *path);
+    auto uri = choose_uri(attributes, rundir.path(), shared_rundir, rank);
+    if (options.verbose)
+        fmt::print(stderr, "flux-broker: rank {} of {}, boot {}, {}, {}\n", rank, size,
+                   *attributes.get("broker.boot-method"), uri,
+                   attributes.get("tbon.endpoint").value_or("no children"));
+
+    auto limits = OverlayLimits::from(attributes, config);
+    Broker broker(make_setup(options, config, layout, booted.topology, limits, world));
+    set_outlets(broker);
+    Overlay overlay(broker, std::move(booted.links), limits);
+    LocalServer server(broker, uri.substr(local_scheme.size()));
+    LifeCycle life(broker, overlay, make_plan(options, broker.attributes(), layout, uri));
+    return run_to_the_end(life, broker, world.loop);
 }
 
 } // namespace
