@@ -41,6 +41,9 @@ text=$(flux start -Srundir="$directory" --conf=access.allow-guest-user=true bash
     try peek job info "$job" R
     try output job attach "$job"
     flux cancel "$job"
+    flux job wait-event "$job" clean >/dev/null
+    try publish event pub -s job-purge-inactive "{\"jobs\":[$(flux job id -t dec "$job")]}"
+    echo "still listed: $(flux jobs -ano "{id}" | grep -c "$job")"
     echo "found $(ion find --format=simple -q status=up | tail -1)"
     printf "version: 9999\nresources: [{type: slot, count: 1, label: s, with: [{type: core, count: 1}]}]\n" >"$directory/j"
     printf "tasks: [{command: [a], slot: s, count: {per_slot: 1}}]\nattributes: {system: {duration: 1}}\n" >>"$directory/j"
@@ -57,6 +60,8 @@ done
 for what in write read submit set unload drain end cancel kill peek output; do
     expect_match "a guest may not $what" "^$what: no" "$text"
 done
+expect_match "a guest may publish" "^publish: ok" "$text"
+expect_match "but nobody believes that jobs were purged" "^still listed: 1" "$text"
 expect_match "a guest may look at the graph" "^found .*cluster0" "$text"
 expect "and change nothing of it" 10 "$(grep -c "^ion .*: flux-ion-resource: ERROR: .*\(not permitted\|owner\)" <<<"$text")"
 expect_match "and the instance is well" "^size 1" "$text"

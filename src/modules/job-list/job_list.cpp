@@ -12,6 +12,7 @@ namespace flux::job_list {
 namespace {
 
 constexpr size_t chunk = 100; // jobs of one response
+constexpr const char *purge_event = "job-purge-inactive";
 
 struct Counts {
     std::map<JobState, size_t> states;
@@ -61,7 +62,9 @@ public:
     }
     Task<> start() override
     {
-        handle().on_event("job-purge-inactive", [this](const Message &event) {
+        handle().on_event(purge_event, [this](const Message &event) {
+            if (!event.credentials.is_owner() || event.topic != purge_event) // anybody may publish
+                return;
             for (auto id : event.json()["jobs"].elements())
                 purge(JobId(id.as<uint64_t>()));
         });
