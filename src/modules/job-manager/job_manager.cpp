@@ -248,18 +248,11 @@ void JobManager::retire(Job &job)
 {
     flush(job);
     auto id = job.id;
-    bool completed = job.result() == JobResult::completed;
+    take_over_ended(job);
     if (job.waitable()) {
         --waitable_;
-        std::string errstr;
-        if (!completed && job.fatal)
-            errstr = fmt::format("Fatal exception type={} {}", (*job.fatal)["type"].string_view(),
-                                 (*job.fatal)["note"].string_view());
-        else if (!completed)
-            errstr = fmt::format("task(s) exited with exit code {}", job.status >> 8 & 0xff);
-        answer_waiters(job, Json {{"id", id.value()}, {"success", completed}, {"errstr", errstr}});
+        answer_waiters(id, wait_answer(job));
     }
-    take_over_ended(job);
     leave_singletons(job);
     begin_timers_.erase(id);
     active_.erase(id);
@@ -427,54 +420,6 @@ Task<Json> JobManager::memo(Request request)
         co_await durable(id);
     }
     co_return Json();
-}
-
-// Kept until the job has ended; each ended job answers one request.
-void JobManager::wait(Request request)
-{
-    // Clients say -1 for whichever job ends first; here that is 0.
-    JobId id(uint64_t(std::max<int64_t>(request.find<int64_t>("id").value_or(0), 0)));
-    auto zombie = id.value() ? zombies_.find(id) : zombies_.begin();
-    if (zombie != zombies_.end()) {
-        spawn(answer_wait(std::move(request), zombie->second));
-        zombies_.erase(zombie);
-        return;
-    }
-    if (!id.value() && waitable_ <= waiters_of_[id].size())
-        throw Error(ECHILD, "there are no more waitable jobs");
-    if (id.value()) {
-        Job *job = find(id);
-        if (!job || !job->waitable())
-            throw Error(ECHILD, "{} is no waitable job, or was waited for already", id);
-        if (auto others = waiters_of_.find(id); others != waiters_of_.end() && !others->second.empty())
-            throw Error(ECHILD, "{} is waited for already", id);
-    }
-    waiters_.push_back({std::move(request), id});
-    waiters_of_[id].push_back(std::prev(waiters_.end()));
-}
-
-// The job has ended for whoever is told so when its last event is in the store.
-Task<> JobManager::answer_wait(Request request, Json answer)
-{
-    co_await writer_.flush();
-    request.respond(answer);
-}
-
-void JobManager::answer_waiters(const Job &job, const Json &answer)
-{
-    for (JobId key : {job.id, JobId(0)}) {
-        auto found = waiters_of_.find(key);
-        if (found == waiters_of_.end() || found->second.empty())
-            continue;
-        auto waiter = found->second.front();
-        found->second.erase(found->second.begin());
-        if (found->second.empty())
-            waiters_of_.erase(found);
-        spawn(answer_wait(std::move(waiter->request), answer));
-        waiters_.erase(waiter);
-        return;
-    }
-    zombies_[job.id] = answer;
 }
 
 Task<Json> JobManager::drain(Request)

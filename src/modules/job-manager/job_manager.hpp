@@ -28,6 +28,7 @@ private:
     static constexpr size_t purge_batch = 100;     // jobs of one commit of the automatic purge
     static constexpr double purge_interval = 10;   // seconds between looks at inactive-age-limit
     static constexpr size_t load_window = 256;     // lookups under way while jobs are taken over
+    static constexpr const char *waited_key = "waited"; // of a job: somebody was told its result
 
     // What one queue is told by flux-queue(1).
     struct Queue {
@@ -75,11 +76,15 @@ private:
     Task<Json> memo(Request request);
     Task<Json> update(Request request);
     Task<> update_expiration(JobId id, double duration);
-    void wait(Request request);
-    void answer_waiters(const Job &job, const Json &answer);
-    Task<> answer_wait(Request request, Json answer);
     Task<Json> drain(Request request);
     Task<Json> idle(Request request);
+
+    // wait.cpp
+    void wait(Request request);
+    static Json wait_answer(const Job &job);
+    void answer_waiters(JobId id, Json answer);
+    Task<> answer_wait(Request request, JobId id, Json answer);
+    Task<> take_over_zombie(JobId id, Json answer);
 
     // history.cpp
     Json history_get(Request &request);

@@ -94,6 +94,8 @@ Task<> JobManager::load_job(JobId id)
     max_jobid_ = std::max(max_jobid_, id.value());
     if (job->state == JobState::inactive) {
         take_over_ended(*job);
+        if (job->waitable())
+            co_await take_over_zombie(id, wait_answer(*job));
         co_return;
     }
     job->eventlog = std::move(eventlog);
