@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::string_view exec_prefix = "exec.";              // of an event of guest.exec.eventlog
 constexpr size_t stdin_chunk = 64u << 10;                      // bytes of one message to the shell
+constexpr int stdin_window = 16; // of those that are not answered, then no more is read
 constexpr Duration interrupt_window = std::chrono::seconds(2); // for the second key after ^C
 
 class Attachment {
@@ -298,9 +299,30 @@ private:
             io.set("encoding", "base64");
         } else {
             io.set("eof", true);
-            stdin_watch_->set(false, false);
+            stdin_over_ = true;
         }
-        handle_.notify(service_ + ".stdin", io, {.nodeid = leader_});
+        stdin_unanswered_++;
+        watch_stdin();
+        gate_.spawn(send_input(io));
+    }
+
+    void watch_stdin()
+    {
+        if (stdin_watch_)
+            stdin_watch_->set(!stdin_over_ && stdin_unanswered_ < stdin_window, false);
+    }
+
+    // Answered when it is stored and the tasks have read it: only then is room for more.
+    Task<> send_input(Json io)
+    {
+        RpcOptions leader {.nodeid = leader_};
+        try {
+            co_await handle_.rpc(service_ + ".stdin", io, leader);
+        } catch (const Error &) { // the job has ended, or is about to and says why
+            stdin_over_ = true;
+        }
+        stdin_unanswered_--;
+        watch_stdin();
     }
 
     Session &flux_;
@@ -324,6 +346,8 @@ private:
     std::deque<std::pair<FILE *, std::string>> tail_;
     std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals_;
     std::unique_ptr<Loop::FdWatch> stdin_watch_;
+    int stdin_unanswered_ = 0;
+    bool stdin_over_ = false; // its end was read, or nobody takes it any more
     Condition changed_;
     Gate gate_;
 };

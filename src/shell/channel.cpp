@@ -61,10 +61,23 @@ void ShellChannel::readable()
         input_.append(std::string_view(buffer, size_t(n)));
         return deliver();
     }
+    end();
+}
+
+void ShellChannel::end()
+{
     ended_ = true;
     unsent_.clear();
     watch_->set(false, false);
     on_end_();
+    note_backlog(); // what nobody wants any more holds nobody up
+}
+
+void ShellChannel::note_backlog()
+{
+    bool now = unsent_.size() > (backlog_ ? low_water : high_water);
+    if (std::exchange(backlog_, now) != now && on_backlog_)
+        on_backlog_(now);
 }
 
 void ShellChannel::deliver()
@@ -79,9 +92,7 @@ void ShellChannel::deliver()
         if (!message) {
             send(shell_channel::Log {3, message.error().text()});
             flush();
-            ended_ = true;
-            watch_->set(false, false);
-            return on_end_();
+            return end();
         }
         on_message_(std::move(*message));
     }
@@ -92,6 +103,7 @@ void ShellChannel::send(const shell_channel::FromShell &message)
     if (ended_)
         return;
     unsent_ += shell_channel::encode(message);
+    note_backlog();
     if (unsent_.size() > max_unsent)
         write_some(true);
     if (!flush_posted_) {
@@ -125,6 +137,7 @@ void ShellChannel::write_some(bool wait)
         }
     }
     unsent_.erase(0, sent);
+    note_backlog();
     if (watch_ && !ended_)
         watch_->set(true, !unsent_.empty());
 }

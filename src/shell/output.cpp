@@ -30,6 +30,12 @@ void Output::open()
     }
 }
 
+bool Output::goes_to_channel(uint32_t task, std::string_view stream) const
+{
+    auto found = streams_.find(std::pair(task, std::string(stream)));
+    return found != streams_.end() && found->second.fd < 0;
+}
+
 int Output::open_file(const StreamOptions &options, const std::string &stream, uint32_t task,
                       std::string &path)
 {

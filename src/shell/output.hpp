@@ -20,6 +20,7 @@ public:
     void open();
     // Empty bytes are the stream's end.
     void add(uint32_t task, std::string_view stream, std::string_view bytes);
+    bool goes_to_channel(uint32_t task, std::string_view stream) const;
 
 private:
     struct Stream {

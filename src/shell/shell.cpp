@@ -61,6 +61,7 @@ void Shell::start()
                        if (!running_)
                            loop_.stop();
                    });
+    channel_.on_backlog([this](bool backlog) { read_output(!backlog); });
     try {
         start_tasks();
     } catch (const Error &error) {
@@ -124,6 +125,14 @@ void Shell::start_task(uint32_t task)
                                 .on_exit =
                                     [this, task](int status) {
                                         task_exited(task, status);
+                                    },
+                                .on_written =
+                                    [this, task](std::string_view stream, size_t bytes) {
+                                        if (stream != "stdin")
+                                            return;
+                                        auto &unread = tasks_[task].unread;
+                                        unread -= std::min(unread, bytes);
+                                        tell_stdin_taken();
                                     }};
     try {
         tasks_[task].process = spawner_.spawn(std::move(spec), std::move(callbacks));
@@ -210,8 +219,9 @@ void Shell::handle(shell_channel::ToShell message)
 
 void Shell::write_stdin(const shell_channel::Stdin &input)
 {
+    stdin_heard_++;
     if (!job_.options.stdin_path.empty())
-        return;
+        return tell_stdin_taken();
     auto wanted = input.ranks == "all" ? Expected<Idset>(job_.tasks) : Idset::parse(input.ranks);
     if (!wanted) {
         channel_.send(shell_channel::Log {3, wanted.error().text()});
@@ -219,11 +229,31 @@ void Shell::write_stdin(const shell_channel::Stdin &input)
     }
     for (auto task : *wanted &job_.tasks) {
         auto *process = process_of(task);
-        if (process && !input.data.empty())
+        if (process && !input.data.empty()) {
+            tasks_[task].unread += input.data.size();
             process->write("stdin", input.data);
+        }
         if (process && input.eof)
             process->close("stdin");
     }
+    tell_stdin_taken();
+}
+
+void Shell::tell_stdin_taken()
+{
+    for (const auto &[task, entry] : tasks_)
+        if (!entry.exited && entry.unread > max_unread_stdin)
+            return;
+    if (std::exchange(stdin_told_, stdin_heard_) != stdin_heard_)
+        channel_.send(shell_channel::StdinTaken {stdin_heard_});
+}
+
+void Shell::read_output(bool reading)
+{
+    for (const auto &[task, entry] : tasks_)
+        for (auto *stream : {"stdout", "stderr"})
+            if (entry.process && output_.goes_to_channel(task, stream))
+                entry.process->set_reading(stream, reading);
 }
 
 void Shell::task_exited(uint32_t task, int wait_status)
@@ -238,6 +268,8 @@ void Shell::task_exited(uint32_t task, int wait_status)
         first_exit(task, wait_status);
     if (!running_)
         finish();
+    else
+        tell_stdin_taken(); // it was the one that did not read
 }
 
 // Somebody from outside killed it (the kernel when memory is short, a person): the tasks that are left need not

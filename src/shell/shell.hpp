@@ -16,6 +16,9 @@ namespace flux::shell {
 class Shell {
 public:
     static constexpr size_t max_stdin_file = 64u << 20; // bytes of a file given as standard input
+    // Bytes of standard input that a task has not read yet, then its sender waits. Not 0: the tasks that do read are
+    // not to wait for one that never does, unless there is very much.
+    static constexpr size_t max_unread_stdin = 16u << 20;
 
     Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job);
     ~Shell();
@@ -30,6 +33,7 @@ private:
     struct TaskProcess {
         std::unique_ptr<Process> process;
         bool exited = false;
+        size_t unread = 0; // bytes of standard input
     };
     void start_tasks();
     void start_task(uint32_t task);
@@ -39,6 +43,8 @@ private:
     void start_warning_timer();
     void handle(shell_channel::ToShell message);
     void write_stdin(const shell_channel::Stdin &input);
+    void tell_stdin_taken();
+    void read_output(bool reading);
     void task_exited(uint32_t task, int wait_status);
     void first_exit(uint32_t task, int wait_status);
     void signal_tasks(int signum);
@@ -56,6 +62,8 @@ private:
     PmiExchange pmi_;
     std::map<uint32_t, TaskProcess> tasks_;
     size_t running_ = 0;
+    uint64_t stdin_heard_ = 0; // messages
+    uint64_t stdin_told_ = 0;  // of those, as taken
     int status_ = 0;
     bool any_exited_ = false;
     bool signalled_ = false; // tasks that end by a signal may owe it to us

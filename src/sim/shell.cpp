@@ -11,6 +11,8 @@ namespace sc = shell_channel;
 namespace {
 
 constexpr Delay between_lines {std::chrono::microseconds(10), std::chrono::milliseconds(20)};
+constexpr Delay between_flood_lines {std::chrono::microseconds(10), std::chrono::microseconds(200)};
+constexpr size_t flood_line = 8u << 10; // bytes
 constexpr Delay between_barriers {std::chrono::microseconds(100), std::chrono::milliseconds(5)};
 
 std::string pmi_key(uint64_t barrier, uint32_t nodeid)
@@ -96,6 +98,8 @@ void SimShell::handle(sc::ToShell message)
                                             barrier_, node));
         barrier_++;
         later(between_barriers.draw(random()), [this] { enter_barrier(); });
+    } else if (std::holds_alternative<sc::Stdin>(message)) {
+        say(sc::StdinTaken {++inputs_});
     } else if (std::holds_alternative<sc::Shutdown>(message)) {
         for (auto &[task, state] : tasks_)
             if (state.running)
@@ -142,6 +146,8 @@ void SimShell::start_tasks()
     for (auto task : job_->tasks) {
         if (command_ == "lines") {
             print_line(task, int(argument()));
+        } else if (command_ == "flood") {
+            flood(task, int(argument()));
         } else if (command_ == "sleep" || command_ == "deaf" || command_ == "hang") {
             later(seconds(argument()), [this, task] { end_task(task, 0); });
         } else {
@@ -160,6 +166,17 @@ void SimShell::print_line(uint32_t task, int left)
         return end_task(task, 0);
     say(sc::Output {"stdout", task, fmt::format("{}: {} to go\n", task, left), false});
     later(between_lines.draw(random()), [this, task, left] { print_line(task, left - 1); });
+}
+
+void SimShell::flood(uint32_t task, int left)
+{
+    if (!tasks_[task].running)
+        return;
+    if (left == 0)
+        return end_task(task, 0);
+    if (is_read())
+        say(sc::Output {"stdout", task, fmt::format("{:>{}}\n", left--, flood_line), false});
+    later(between_flood_lines.draw(random()), [this, task, left] { flood(task, left); });
 }
 
 void SimShell::enter_barrier()

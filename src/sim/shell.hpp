@@ -3,6 +3,7 @@
 //
 //     true | false | exit N | sleep SECONDS
 //     lines N           N lines of output per task, over some time
+//     flood N           N lines of 8 KiB per task, as fast as they are read
 //     barrier N         N PMI exchanges among the job's shells, each checked
 //     deaf SECONDS      like sleep, but only SIGKILL ends it
 //     crash SECONDS     the shell itself dies then, without a word
@@ -31,6 +32,7 @@ private:
     void start_job(shell_channel::Start start);
     void start_tasks();
     void print_line(uint32_t task, int left);
+    void flood(uint32_t task, int left);
     void enter_barrier();
     void end_task(uint32_t task, int wait_status);
     void finish();
@@ -43,6 +45,7 @@ private:
     shell_channel::LineBuffer input_;
     std::optional<flux::shell::Job> job_;
     std::string command_;
+    uint64_t inputs_ = 0; // messages of standard input
     std::map<uint32_t, TaskState> tasks_;
     size_t running_ = 0;
     uint64_t barrier_ = 0;

@@ -63,8 +63,39 @@ void SimProcess::later(Duration delay, std::function<void()> fn)
 
 void SimProcess::output(std::string_view stream, std::string_view bytes)
 {
-    if (!exited_ && callbacks_.on_output)
+    if (exited_)
+        return;
+    if (paused_ || !unread_.empty())
+        unread_.emplace_back(stream, bytes);
+    else if (callbacks_.on_output)
         callbacks_.on_output(stream, bytes);
+}
+
+// One stream is all that anybody pauses: a shell's channel.
+void SimProcess::set_reading(std::string_view, bool reading)
+{
+    paused_ = !reading;
+    if (!paused_ && (!unread_.empty() || unread_exit_))
+        loop().after(Duration::zero(), [this, alive = alive_] {
+            if (*alive)
+                catch_up();
+        });
+}
+
+void SimProcess::catch_up()
+{
+    auto alive = alive_;
+    while (!paused_ && !unread_.empty()) {
+        auto [stream, bytes] = std::move(unread_.front());
+        unread_.erase(unread_.begin());
+        if (callbacks_.on_output)
+            callbacks_.on_output(stream, bytes);
+        if (!*alive)
+            return;
+    }
+    if (!paused_ && unread_exit_)
+        if (auto on_exit = callbacks_.on_exit)
+            on_exit(*std::exchange(unread_exit_, std::nullopt));
 }
 
 void SimProcess::exit(int wait_status)
@@ -73,7 +104,9 @@ void SimProcess::exit(int wait_status)
         return;
     world_.running--;
     on_end();
-    if (callbacks_.on_exit)
+    if (paused_ || !unread_.empty())
+        unread_exit_ = wait_status;
+    else if (callbacks_.on_exit)
         callbacks_.on_exit(wait_status);
 }
 

@@ -2,6 +2,7 @@
 // a few small programs are here: true, false, exit N, sleep SECONDS. Others do not exist (ENOENT).
 #pragma once
 #include <map>
+#include <optional>
 #include <set>
 
 #include "common/runtime/spawner.hpp"
@@ -42,11 +43,14 @@ public:
     void signal(int signum) override;
     void write(std::string_view, std::string_view) override {}
     void close(std::string_view) override {}
+    void set_reading(std::string_view stream, bool reading) override;
 
 protected:
     Loop &loop() { return world_.physics.loop; }
     Random &random() { return world_.physics.random; }
     bool exited() const { return exited_; }
+    // Whether what it says is taken. What it says all the same is kept until then, and its exit with it.
+    bool is_read() const { return !paused_; }
     void output(std::string_view stream, std::string_view bytes);
     // What is to happen later, if the process still lives then.
     void later(Duration delay, std::function<void()> fn);
@@ -56,9 +60,13 @@ protected:
     ProcessWorld &world_;
 
 private:
+    void catch_up();
     ProcessCallbacks callbacks_;
     int pid_;
     bool exited_ = false;
+    bool paused_ = false;
+    std::vector<std::pair<std::string, std::string>> unread_; // stream, bytes
+    std::optional<int> unread_exit_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

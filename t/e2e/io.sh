@@ -35,5 +35,16 @@ expect_match "a file that cannot be made is named" "/no/such/place/x" "$text"
 expect "output has a limit" 1000 "$(flux run -o output.limit=1000 sh -c 'head -c 5000 /dev/zero | tr "\0" x' 2>/dev/null | wc -c)"
 expect "bytes that are no text come through" "ff00fe" \
     "$(flux run sh -c "printf '\377\0\376'" | od -An -tx1 | tr -d ' \n')"
+number() { seq 1 "$1"; } # of lines, each of its own
+expect "much output comes through whole and in order" "$(number 400000 | cksum)" "$(flux run seq 1 400000 | cksum)"
+expect "and much input" "$(number 1500000 | cksum)" "$(number 1500000 | flux run cksum)"
+expect "to every task" "$(number 300000 | cksum | sed p)" "$(number 300000 | flux run -n2 cksum)"
+expect "who does not read it is not given it for ever" 0 "$(number 300000 | flux run true; echo $?)"
+expect_match "other jobs go on beside one that writes on and on" "^beside" "$(
+    id=$(flux submit yes)
+    flux job wait-event -p guest.exec.eventlog "$id" shell.start >/dev/null
+    flux run echo beside
+    flux cancel "$id"
+    flux job wait-event "$id" clean >/dev/null)"
 expect "a large line comes through" 300000 "$(flux run sh -c 'head -c 300000 /dev/zero | tr "\0" x' | wc -c)"
 finish

@@ -127,6 +127,10 @@ Json to_json(const Exception &message)
                  {"note", valid_utf8(message.note)},
                  {"lost_task", message.lost_task ? Json(true) : Json()}};
 }
+Json to_json(const StdinTaken &message)
+{
+    return Json {{"type", "stdin-taken"}, {"count", message.count}};
+}
 Json to_json(const Finish &message)
 {
     return Json {{"type", "finish"}, {"status", message.status}};
@@ -193,6 +197,8 @@ FromShell from_shell(const Json &json)
                           json.value<std::string>("note", {}), json.value<bool>("lost_task", false)};
     if (type == "tasks")
         return Tasks {json.get<std::vector<int>>("pids")};
+    if (type == "stdin-taken")
+        return StdinTaken {json.get<uint64_t>("count")};
     if (type == "finish")
         return Finish {json.get<int>("status")};
     throw Error(EPROTO, "unknown message type \"{}\"", type);

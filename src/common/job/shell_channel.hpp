@@ -91,10 +91,13 @@ struct Exception {
 struct Tasks { // the tasks' process groups, for whoever has to clean up after a shell that was killed
     std::vector<int> pids;
 };
+struct StdinTaken { // so many Stdin messages so far: the tasks have read them, but for a bounded rest
+    uint64_t count = 0;
+};
 struct Finish {     // the last message
     int status = 0; // the worst wait status of this shell's tasks
 };
-using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, Finish>;
+using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, Finish>;
 
 // One line with its newline.
 std::string encode(const ToShell &message);

@@ -29,7 +29,8 @@ struct ProcessCallbacks {
     // wait_status as of waitpid(2). Called once, after every stream that nobody else holds open has ended.
     std::function<void(int wait_status)> on_exit;
     // So many bytes of what was written to the stream are no longer queued: the process took them, or nobody
-    // reads that stream any more. For flow control; may be called from inside Process::write.
+    // reads that stream any more: what is written to one that has ended counts at once. For flow control; may be
+    // called from inside Process::write.
     std::function<void(std::string_view stream, size_t bytes)> on_written;
 };
 
@@ -43,6 +44,9 @@ public:
     // stream is "stdin" or a channel's name. Queued without limit; the caller bounds what it sends.
     virtual void write(std::string_view stream, std::string_view bytes) = 0;
     virtual void close(std::string_view stream) = 0;
+    // Whether on_output is told what comes from that stream: at first it is. While not, the process blocks when its
+    // pipe is full, and nothing is lost: neither the stream nor the process is reported as ended before the rest.
+    virtual void set_reading(std::string_view stream, bool reading) = 0;
 };
 
 class Spawner {

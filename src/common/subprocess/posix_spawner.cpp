@@ -20,6 +20,7 @@ namespace flux {
 namespace {
 
 constexpr size_t read_size = 64 * 1024; // bytes per read(2): a Linux pipe's capacity
+constexpr int last_reads = 16;          // of a stream that somebody keeps open when its process has ended
 
 class Fd {
 public:
@@ -131,6 +132,7 @@ struct Stream {
     bool writes = false;
     bool socket = false;
     bool close_when_written = false;
+    bool paused = false; // not read for now
     Fd fd;
     std::string unwritten;
     std::unique_ptr<Loop::FdWatch> watch;
@@ -180,9 +182,26 @@ public:
         if (stream.unwritten.empty() && (stream.close_when_written || !stream.writes))
             close_writing(stream);
         else
-            stream.watch->set(stream.reads, !stream.unwritten.empty());
+            set_watch(stream);
         if (taken && callbacks.on_written)
             callbacks.on_written(stream.name, taken);
+    }
+
+    void set_watch(Stream &stream)
+    {
+        stream.watch->set(stream.reads && !stream.paused, !stream.unwritten.empty());
+    }
+
+    void set_reading(std::string_view name, bool reading)
+    {
+        for (auto &stream : streams) {
+            if (stream.name != name || !stream.fd || stream.paused == !reading)
+                continue;
+            stream.paused = !reading;
+            set_watch(stream);
+            if (reading && reaped) // the rest is read now, as if it had ended just now
+                start_grace();
+        }
     }
 
     void write_queued(Stream &stream)
@@ -209,7 +228,7 @@ public:
         stream.writes = false;
         if (stream.socket && stream.reads) {
             ::shutdown(stream.fd.get(), SHUT_WR);
-            stream.watch->set(true, false);
+            set_watch(stream);
             return;
         }
         drop(stream);
@@ -282,18 +301,20 @@ private:
         return n;
     }
 
-    void read(Stream &stream)
+    // Whether there was something.
+    bool read(Stream &stream)
     {
         static thread_local std::vector<char> buffer(read_size);
         auto n = ::read(stream.fd.get(), buffer.data(), buffer.size());
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
+            return false;
         if (n > 0) {
             if (callbacks.on_output)
                 callbacks.on_output(stream.name, std::string_view(buffer.data(), n));
-            return;
+            return true;
         }
         end(stream);
+        return false;
     }
 
     void end(Stream &stream)
@@ -318,16 +339,26 @@ private:
             loop.post([self = std::move(zombie)] {});
             return;
         }
-        grace_timer = Timer(loop, grace, [this] { end_streams(); });
+        start_grace();
         report_if_done();
+    }
+
+    void start_grace()
+    {
+        grace_timer = Timer(loop, grace, [this] { end_streams(); });
     }
 
     void end_streams()
     {
         auto self = shared_from_this();
         for (auto &stream : streams)
-            if (stream.fd && stream.reads)
-                end(stream);
+            if (stream.fd && stream.reads && !stream.paused) {
+                int reads = last_reads; // of what is in its buffer
+                while (stream.fd && !stream.paused && reads-- > 0 && read(stream))
+                    ;
+                if (stream.fd && !stream.paused)
+                    end(stream);
+            }
     }
 
     void report_if_done()
@@ -366,8 +397,11 @@ public:
     void write(std::string_view name, std::string_view bytes) override
     {
         auto *stream = state_->find(name);
-        if (!stream || stream->close_when_written)
-            return; // it has ended: the process no longer reads
+        if (!stream || stream->close_when_written) { // it has ended: the process no longer reads
+            if (state_->callbacks.on_written && !bytes.empty())
+                state_->callbacks.on_written(name, bytes.size());
+            return;
+        }
         bool idle = stream->unwritten.empty();
         stream->unwritten += bytes;
         if (idle)
@@ -382,6 +416,7 @@ public:
         if (stream->unwritten.empty())
             state_->close_writing(*stream);
     }
+    void set_reading(std::string_view name, bool reading) override { state_->set_reading(name, reading); }
 
 private:
     std::shared_ptr<State> state_;

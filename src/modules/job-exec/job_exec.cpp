@@ -163,6 +163,7 @@ Json JobExec::stats() const
                  {"shells", jobs_.size()},
                  {"launched", launched_},
                  {"links", open_links_.size()},
+                 {"unstored", Json {{"bytes", unstored_bytes_}, {"most", most_unstored_}}},
                  {"commits", writer_.commits()}};
 }
 

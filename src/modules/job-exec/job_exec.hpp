@@ -6,6 +6,8 @@
 // per child ("job-exec.link"), which the parent opens when it first has something to say; its failure means
 // that every rank behind that child is lost. doc/job-exec.md tells the protocol.
 #pragma once
+#include <deque>
+#include <numeric>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -41,7 +43,14 @@ private:
     static constexpr double short_mock = 0.1; // seconds: shorter mock jobs are written when they end
     static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
     static constexpr size_t max_shell_line = 128u << 20;         // bytes
-    static constexpr uint64_t default_input_limit = 10'000'000; // bytes; flux-shell-options(7)
+    static constexpr uint64_t max_input = 1'000'000'000; // bytes of standard input of a job, as of output.limit
+    // Bytes of what a job's shells have said that are not known to be stored, divided among its ranks; then job-exec
+    // reads no more of them.
+    static constexpr uint64_t max_unstored = 4u << 20;
+    static constexpr uint64_t least_unstored = 64u << 10; // of one rank, however many there are
+    static constexpr uint64_t credit_steps = 4; // a shell is told that something is stored by this part of its share
+    // Bytes of standard input that its tasks have not taken, of senders that do not wait for answers; then the job ends.
+    static constexpr size_t max_waiting_input = 64u << 20;
 
     // A job as rank 0 sees it.
     struct Run {
@@ -60,6 +69,9 @@ private:
         int kills = 0;
         uint64_t input_bytes = 0;
         bool input_begun = false;
+        // Messages of standard input: what all of them have in common is settled.
+        uint64_t input_heard = 0, input_stored = 0, input_taken = 0, input_settled = 0;
+        std::map<uint32_t, uint64_t> stored; // bytes by rank, of which its shell was not told yet
         OutputLog output;
         // What is written with the first thing that a shell says: a commit less for every job.
         bool holding = true;
@@ -81,7 +93,15 @@ private:
         bool heard = false;        // it has said something
         bool finished = false;     // it said so: it exits by itself
         bool exited = false;
-        std::string service;       // registered here, when this is the leader
+        uint64_t unstored = 0;     // bytes of what it has said
+        uint64_t share = 0;        // the most of that
+        bool paused = false;       // its channel is not read
+        // When this is the leader
+        std::string service;       // registered here
+        std::deque<Request> input; // answered when what they brought is settled
+        uint64_t input_settled = 0;
+        size_t input_bytes = 0;    // of those requests
+        bool input_refused = false; // there was too much of it
         explicit Local(Part part) : part(std::move(part)) {}
     };
 
@@ -97,6 +117,9 @@ private:
     void hear_event(Run &run, const Json &message);
     void hear_stdin(Run &run, const Json &message);
     void hear_loss(Run &run, const Loss &loss);
+    void note_unstored(Run &run, const News &news, bool input);
+    Task<> tell_stored();
+    void settle_input(Run &run);
     void start_exit_timer(Run &run, const Json &context);
     void exec_event(Run &run, std::string_view name, Json context = {});
     void write_held(Run &run);
@@ -118,10 +141,12 @@ private:
     Json orders(Request &request);
     void obey(const Json &order);
     static void tell_shell(Process &shell, const Json &message);
+    void give_credit(const Json &order);
+    void pass_on_settled_input(const Json &order);
     void order_below(uint32_t child, Json order);
     Task<> follow(uint32_t child);
     void child_lost(uint32_t child, const std::string &reason);
-    void tell(JobId id, News news);
+    void tell(JobId id, News news, std::optional<uint32_t> source = {});
     void schedule_flush();
     void flush();
     void drop_all(); // the parent is gone
@@ -130,9 +155,11 @@ private:
     void launch(JobId id, Local &local, const Json &job);
     void spawn_shell(JobId id, Local &local, const Json &job);
     void read_channel(JobId id, std::string_view bytes);
-    void from_shell(JobId id, Local &local, const Json &message);
+    void from_shell(JobId id, Local &local, const Json &message, size_t bytes);
     void shell_exited(JobId id, int status);
     void release_shell(JobId id, Local &local);
+    static uint64_t share_of(size_t ranks);
+    static void read_on(Local &local, uint64_t share = UINT64_MAX);
     void abandon(const std::shared_ptr<Run> &run);
     void shell_service(Request request);
 
@@ -141,6 +168,20 @@ private:
     KvsWriter writer_;
     std::unordered_map<JobId, std::shared_ptr<Run>> runs_;
     std::unordered_map<JobId, Local> jobs_;
+    // What was given to the store, in order of the commits.
+    struct Unstored {
+        KvsWriter::Ticket ticket;
+        JobId id;
+        std::map<uint32_t, uint64_t> bytes; // by rank
+        uint64_t input = 0;                 // messages of standard input so far
+        uint64_t total() const
+        {
+            return std::accumulate(bytes.begin(), bytes.end(), uint64_t(0),
+                                   [](uint64_t sum, const auto &entry) { return sum + entry.second; });
+        }
+    };
+    std::deque<Unstored> unstored_;
+    uint64_t unstored_bytes_ = 0, most_unstored_ = 0;
     std::vector<JobId> dirty_;
     bool flush_posted_ = false;
     std::optional<Request> link_;               // to the parent

@@ -26,6 +26,9 @@ News read(const Json &json)
             throw Error(EPROTO, "said: expected objects, found {}", message.type_name());
         news.said.push_back(message);
     }
+    for (auto [rank, bytes] : json["said_bytes"].members())
+        news.said_bytes[value_or_throw(Idset::parse(rank)).first().value_or(0)] += bytes.as<uint64_t>();
+    news.input_taken = json.find<uint64_t>("input_taken");
     for (auto exchange : json["exchanges"].elements()) {
         auto &entry = news.exchanges[exchange.get<uint64_t>("seq")];
         entry.ranks |= idset_at(exchange, "ranks");
@@ -39,7 +42,8 @@ News read(const Json &json)
 
 bool News::empty() const
 {
-    return started.empty() && ended.empty() && losses.empty() && said.empty() && exchanges.empty();
+    return started.empty() && ended.empty() && losses.empty() && said.empty() && exchanges.empty() &&
+           !input_taken;
 }
 
 void News::merge(News &&other)
@@ -52,6 +56,8 @@ void News::merge(News &&other)
         said = std::move(other.said);
     else
         std::ranges::move(other.said, std::back_inserter(said));
+    for (auto [rank, bytes] : other.said_bytes)
+        said_bytes[rank] += bytes;
     for (auto &[seq, exchange] : other.exchanges) {
         auto &mine = exchanges[seq];
         if (mine.ranks.empty())
@@ -78,6 +84,14 @@ Json News::to_json(JobId id) const
     }
     if (!said.empty())
         out.set("said", Json::array_of(said));
+    if (!said_bytes.empty()) {
+        Json bytes_of = Json::object();
+        for (auto [rank, bytes] : said_bytes)
+            bytes_of.set(fmt::format("{}", rank), bytes);
+        out.set("said_bytes", bytes_of);
+    }
+    if (input_taken)
+        out.set("input_taken", *input_taken);
     if (!exchanges.empty()) {
         Json list = Json::array();
         for (const auto &[seq, exchange] : exchanges)
@@ -101,7 +115,7 @@ Part::Part(const Topology &topology, Idset here) : ranks_(std::move(here))
     Idset nowhere;
     for (uint32_t rank : ranks_) {
         if (rank == topology.rank())
-            here_ = true;
+            own_rank_ = rank;
         else if (auto child = rank < topology.size() ? topology.child_toward(rank) : std::nullopt)
             children_[*child].add(rank);
         else
@@ -116,8 +130,10 @@ Part::Part(const Topology &topology, Idset here) : ranks_(std::move(here))
     add(std::move(news));
 }
 
-void Part::add(News news)
+void Part::add(News news, std::optional<uint32_t> source)
 {
+    if (auto taken = std::exchange(news.input_taken, std::nullopt); taken && source)
+        input_taken_[*source] = std::max(input_taken_[*source], *taken);
     started_ |= news.started & ranks_;
     news.started.clear();
     ended_ |= news.ended & ranks_;
@@ -141,6 +157,23 @@ void Part::lose_child(uint32_t child, std::string_view reason)
     add(std::move(news));
 }
 
+// Of those that still read any.
+uint64_t Part::least_input_taken() const
+{
+    std::optional<uint64_t> least;
+    auto consider = [&](uint32_t source) {
+        auto found = input_taken_.find(source);
+        uint64_t taken = found == input_taken_.end() ? 0 : found->second;
+        least = least ? std::min(*least, taken) : taken;
+    };
+    if (own_rank_ && !ended_.contains(*own_rank_))
+        consider(*own_rank_);
+    for (const auto &[child, below] : children_)
+        if (!has_ended(below))
+            consider(child);
+    return least.value_or(0);
+}
+
 News Part::take()
 {
     News out = std::move(waiting_);
@@ -154,6 +187,8 @@ News Part::take()
         out.ended = ended_;
         out.status = status_;
     }
+    if (auto taken = input_taken_.empty() ? 0 : least_input_taken(); taken > told_input_)
+        out.input_taken = told_input_ = taken;
     for (auto at = out.exchanges.begin(); at != out.exchanges.end();) {
         if ((at->second.ranks | ended_) == ranks_) { // who has ended puts nothing more
             at->second.ranks = ranks_;

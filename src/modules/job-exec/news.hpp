@@ -35,7 +35,9 @@ struct News {
     Idset ended;    // their shells are gone, whatever the reason; a lost rank is in here too
     int status = 0; // the worst wait status of those
     std::vector<Loss> losses;
-    std::vector<Json> said; // by shells, in order: events, output, exceptions, logs; each with its "rank"
+    std::vector<Json> said; // by shells, in order: events, output, exceptions, logs; standard input, by its leader
+    std::map<uint32_t, uint64_t> said_bytes; // how much of that is from the shell of which rank
+    std::optional<uint64_t> input_taken;     // messages of standard input that every shell's tasks have taken
     std::map<uint64_t, Exchange> exchanges; // PMI, by sequence number
 
     bool empty() const;
@@ -50,7 +52,7 @@ public:
     Part(const Topology &topology, Idset here);
 
     const Idset &ranks() const { return ranks_; }
-    bool is_here() const { return here_; } // this rank has a shell of the job
+    bool is_here() const { return own_rank_.has_value(); } // this rank has a shell of the job
     // The children that have ranks of the job at or below them, and which.
     const std::map<uint32_t, Idset> &children() const { return children_; }
     Idset running() const { return ranks_ - ended_; }
@@ -58,7 +60,8 @@ public:
     bool all_ended() const { return ended_ == ranks_; }
     bool has_ended(const Idset &ranks) const { return ended_.contains(ranks); }
 
-    void add(News news);
+    // `source`: the child that told it, or this rank.
+    void add(News news, std::optional<uint32_t> source = {});
     // The link to this child is gone, for that reason: every rank behind it that has not ended is lost.
     void lose_child(uint32_t child, std::string_view reason);
     // What is ripe for telling.
@@ -66,12 +69,15 @@ public:
 
 private:
     Idset ranks_;
-    bool here_ = false;
     std::map<uint32_t, Idset> children_;
     Idset started_, ended_;
     int status_ = 0;
     bool told_started_ = false;
     bool told_ended_ = false;
+    std::optional<uint32_t> own_rank_; // when is_here()
+    std::map<uint32_t, uint64_t> input_taken_; // by source
+    uint64_t told_input_ = 0;
+    uint64_t least_input_taken() const;
     News waiting_; // what is told at once, and exchanges
 };
 

@@ -26,12 +26,18 @@ void JobExec::hear(Run &run, News news)
         respond(run, "start", Json::object());
     if (!news.said.empty())
         write_held(run);
+    auto input_before = run.input_heard;
     for (const auto &message : news.said)
         try {
             hear_shell(run, message);
         } catch (const Error &error) {
             log(LogLevel::err, "{}: a shell said something that makes no sense: {}", run.id, error.text());
         }
+    note_unstored(run, news, run.input_heard != input_before);
+    if (news.input_taken) {
+        run.input_taken = *news.input_taken;
+        settle_input(run);
+    }
     for (const auto &loss : news.losses)
         hear_loss(run, loss);
     for (auto &[seq, exchange] : news.exchanges) // of every rank, or it would not be told
@@ -64,6 +70,66 @@ void JobExec::hear_shell(Run &run, const Json &message)
         if (severity == 0)
             stop_job(run);
     }
+}
+
+// What was heard just now is given to the store: shells may go on when it is there.
+void JobExec::note_unstored(Run &run, const News &news, bool input)
+{
+    if (news.said_bytes.empty() && !input)
+        return;
+    bool idle = unstored_.empty();
+    const auto &entry =
+        unstored_.emplace_back(Unstored {writer_.latest(), run.id, news.said_bytes, input ? run.input_heard : 0});
+    unstored_bytes_ += entry.total();
+    most_unstored_ = std::max(most_unstored_, unstored_bytes_);
+    if (idle)
+        spawn(tell_stored());
+}
+
+// Shells that say little are not told at all: their share is more than that.
+Task<> JobExec::tell_stored()
+{
+    while (!unstored_.empty()) {
+        auto ticket = unstored_.front().ticket;
+        try {
+            co_await writer_.wait(ticket);
+        } catch (const Error &error) { // what cannot be stored holds nobody up for ever
+            log(LogLevel::err, "output of jobs is lost: {}", error.text());
+        }
+        std::map<JobId, Json> orders;
+        for (; !unstored_.empty() && unstored_.front().ticket <= ticket; unstored_.pop_front()) {
+            const auto &entry = unstored_.front();
+            unstored_bytes_ -= entry.total();
+            auto run = runs_.find(entry.id);
+            if (run == runs_.end())
+                continue;
+            run->second->input_stored = std::max(run->second->input_stored, entry.input);
+            settle_input(*run->second);
+            for (auto [rank, bytes] : entry.bytes) {
+                auto &stored = run->second->stored[rank];
+                stored += bytes;
+                if (stored < share_of(run->second->ranks.count()) / credit_steps)
+                    continue;
+                auto &order = orders[entry.id];
+                if (!order)
+                    order = Json::object();
+                auto key = fmt::format("{}", rank);
+                order.set(key, order.value<uint64_t>(key, 0) + std::exchange(stored, 0));
+            }
+        }
+        for (const auto &[id, ranks] : orders)
+            obey(Json {{"id", id.value()}, {"type", "stored"}, {"ranks", ranks}});
+    }
+}
+
+// Whoever sends standard input may send more when what came before is on record and read by the tasks.
+void JobExec::settle_input(Run &run)
+{
+    auto settled = std::min(run.input_stored, run.input_taken);
+    if (settled <= run.input_settled)
+        return;
+    run.input_settled = settled;
+    obey(Json {{"id", run.id.value()}, {"type", "input-settled"}, {"rank", *run.ranks.first()}, {"count", settled}});
 }
 
 void JobExec::hear_event(Run &run, const Json &message)
@@ -111,9 +177,10 @@ void JobExec::hear_stdin(Run &run, const Json &message)
         writer_.append(key, Event {wall_time(), "header", header}.encode());
     }
     run.input_bytes += message["data"].string_view().size();
-    if (run.input_bytes > default_input_limit) {
+    if (run.input_bytes > max_input) {
         raise_exception(run, 0, "exec",
-                        fmt::format("standard input is over its limit of {} bytes", default_input_limit));
+                        fmt::format("standard input is over its limit of {} bytes: give it as a file (--input=PATH)",
+                                    max_input));
         stop_job(run);
         return;
     }
@@ -122,6 +189,7 @@ void JobExec::hear_stdin(Run &run, const Json &message)
         if (Json value = message[name])
             context.set(name, value);
     writer_.append(key, Event {wall_time(), "data", context}.encode());
+    run.input_heard++;
     to_shells(run, message);
 }
 

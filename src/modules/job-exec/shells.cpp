@@ -29,6 +29,18 @@ std::string line_of(Json message)
 }
 } // namespace
 
+uint64_t JobExec::share_of(size_t ranks)
+{
+    return std::max(max_unstored / std::max<size_t>(ranks, 1), least_unstored);
+}
+
+void JobExec::read_on(Local &local, uint64_t share)
+{
+    local.share = share;
+    if (std::exchange(local.paused, false) && local.shell)
+        local.shell->set_reading(channel, true);
+}
+
 void JobExec::launch(JobId id, Local &local, const Json &job)
 {
     try {
@@ -75,6 +87,7 @@ void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
     callbacks.on_exit = [this, id](int status) { shell_exited(id, status); };
     local.shell = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
     local.shell->write(channel, line_of(message));
+    local.share = share_of(ranks.count());
     ++launched_;
     if (rank() == *ranks.first()) {
         local.service = service_name(userid, id);
@@ -101,12 +114,14 @@ void JobExec::read_channel(JobId id, std::string_view bytes)
         try {
             if (!message || !message->is_object())
                 throw Error(EPROTO, "no JSON object");
-            from_shell(id, local, *message);
+            from_shell(id, local, *message, end - begin);
         } catch (const Error &error) {
             log(LogLevel::err, "{}: its shell said something that makes no sense: {}", id, error.text());
         }
     }
     local.partial.erase(0, begin);
+    if (local.unstored > local.share && !std::exchange(local.paused, true))
+        local.shell->set_reading(channel, false);
     if (local.partial.size() > max_shell_line) {
         log(LogLevel::err, "{}: a line of its shell is over {} bytes long", id, max_shell_line);
         local.partial.clear();
@@ -114,7 +129,7 @@ void JobExec::read_channel(JobId id, std::string_view bytes)
     }
 }
 
-void JobExec::from_shell(JobId id, Local &local, const Json &message)
+void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t bytes)
 {
     auto type = message["type"].string_view();
     News news;
@@ -131,9 +146,14 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message)
         auto &exchange = news.exchanges[message.get<uint64_t>("seq")];
         exchange.ranks.add(rank());
         exchange.pairs = message.get<Json>("pairs");
-    } else
+    } else if (type == "stdin-taken") {
+        news.input_taken = message.get<uint64_t>("count");
+    } else {
         news.said.push_back(message);
-    tell(id, std::move(news));
+        news.said_bytes[rank()] = bytes;
+        local.unstored += bytes;
+    }
+    tell(id, std::move(news), rank());
 }
 
 void JobExec::shell_exited(JobId id, int status)
@@ -161,6 +181,10 @@ void JobExec::shell_exited(JobId id, int status)
 // Nobody asks about this shell any more. It is told to end its tasks and itself.
 void JobExec::release_shell(JobId id, Local &local)
 {
+    for (auto &request : local.input)
+        request.fail(Error(EPIPE, "job {} has ended: nothing reads its standard input any more", id));
+    local.input.clear();
+    read_on(local);
     if (!local.service.empty()) {
         services_.erase(local.service);
         handle().notify("service.remove", Json {{"service", local.service}}, {.nodeid = rank()});
@@ -196,10 +220,25 @@ void JobExec::shell_service(Request request)
         if (Json value = request.json()[name])
             message.set(name, value);
     value_or_throw(shell_channel::parse_to_shell(message.dump())); // or every shell would stumble over it
+    auto id = found->second;
+    auto &local = jobs_.at(id);
     News news;
-    news.said.push_back(message);
-    tell(found->second, std::move(news));
-    request.respond();
+    auto bytes = request.message().payload.bytes().size();
+    if (local.input_refused || local.input_bytes + bytes > max_waiting_input) {
+        auto note = fmt::format("standard input: {} bytes wait to be read by its tasks and {} may: send more when what "
+                                "was sent is answered, or give it as a file (--input=PATH)",
+                                local.input_bytes + bytes, max_waiting_input);
+        request.fail(Error(ENOBUFS, "job {}: {}", id, note));
+        if (std::exchange(local.input_refused, true))
+            return;
+        news.said.push_back(
+            Json {{"type", "exception"}, {"severity", 0}, {"exception", "exec"}, {"note", note}});
+    } else {
+        local.input_bytes += bytes;
+        local.input.push_back(std::move(request));
+        news.said.push_back(message);
+    }
+    tell(id, std::move(news));
 }
 
 } // namespace flux::job_exec

@@ -5,6 +5,15 @@
 
 namespace flux::job_exec {
 
+namespace {
+bool ends_tasks(const Json &message)
+{
+    auto type = message["type"].string_view();
+    return type == "shutdown" || type == "kill-shell" ||
+           (type == "signal" && message.value<int>("signum", 0) == SIGKILL);
+}
+} // namespace
+
 // --- towards the root
 
 void JobExec::link(Request request)
@@ -15,12 +24,12 @@ void JobExec::link(Request request)
     link_.emplace(std::move(request));
 }
 
-void JobExec::tell(JobId id, News news)
+void JobExec::tell(JobId id, News news, std::optional<uint32_t> source)
 {
     auto found = jobs_.find(id);
     if (found == jobs_.end())
         return; // given up
-    found->second.part.add(std::move(news));
+    found->second.part.add(std::move(news), source);
     if (std::exchange(found->second.dirty, true))
         return;
     dirty_.push_back(id);
@@ -121,12 +130,52 @@ void JobExec::obey(const Json &order)
     auto found = jobs_.find(id);
     if (found == jobs_.end())
         return; // it has ended meanwhile
+    if (type == "stored")
+        return give_credit(order);
+    if (type == "input-settled")
+        return pass_on_settled_input(order);
     auto &local = found->second;
+    if (ends_tasks(order["message"]))
+        read_on(local); // what is left to be said has an end, and nobody may be there any more to say what is stored
     for (const auto &[child, below] : local.part.children())
         if (!local.part.has_ended(below))
             order_below(child, order);
     if (local.shell && !local.exited) // it may have: it is kept until those of every rank have
         tell_shell(*local.shell, order["message"]);
+}
+
+void JobExec::give_credit(const Json &order)
+{
+    std::map<uint32_t, Json> below;
+    for (auto [text, bytes] : order.get<Json>("ranks").members()) {
+        auto at = value_or_throw(Idset::parse(text)).first().value_or(0);
+        if (auto child = at == rank() ? std::nullopt : topology_.child_toward(at)) {
+            if (!below[*child])
+                below[*child] = Json::object();
+            below[*child].set(text, bytes);
+        } else if (auto found = jobs_.find(JobId(order.get<uint64_t>("id"))); at == rank() && found != jobs_.end()) {
+            auto &local = found->second;
+            local.unstored -= std::min(local.unstored, bytes.as<uint64_t>());
+            if (local.unstored <= local.share / 2)
+                read_on(local, local.share);
+        }
+    }
+    for (const auto &[child, ranks] : below)
+        order_below(child, Json {{"id", order["id"]}, {"type", "stored"}, {"ranks", ranks}});
+}
+
+void JobExec::pass_on_settled_input(const Json &order)
+{
+    auto leader = order.get<uint32_t>("rank");
+    if (auto child = leader == rank() ? std::nullopt : topology_.child_toward(leader))
+        return order_below(*child, order);
+    auto &local = jobs_.at(JobId(order.get<uint64_t>("id")));
+    auto count = order.get<uint64_t>("count");
+    for (; local.input_settled < count && !local.input.empty(); local.input_settled++) {
+        local.input_bytes -= local.input.front().message().payload.bytes().size();
+        local.input.front().respond();
+        local.input.pop_front();
+    }
 }
 
 void JobExec::tell_shell(Process &shell, const Json &message)
@@ -159,7 +208,7 @@ Task<> JobExec::follow(uint32_t child)
     try {
         while (auto message = co_await stream.next())
             for (auto item : message->json()["news"].elements())
-                tell(JobId(item.get<uint64_t>("id")), value_or_throw(News::from_json(item)));
+                tell(JobId(item.get<uint64_t>("id")), value_or_throw(News::from_json(item)), child);
         reason = "its job-exec module was unloaded";
     } catch (const Error &error) {
         reason = error.text();

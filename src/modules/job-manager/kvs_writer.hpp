@@ -87,7 +87,9 @@ public:
         if (failed != failures_.end())
             throw failed->second;
     }
-    Task<> flush() { return wait(batch_.empty() && !running_ ? done_ : next_ - (batch_.empty() ? 1 : 0)); }
+    // Of what was added last.
+    Ticket latest() const { return batch_.empty() ? next_ - 1 : next_; }
+    Task<> flush() { return wait(latest()); }
     // The last flush: what cannot be written soon is given up.
     Task<> close()
     {

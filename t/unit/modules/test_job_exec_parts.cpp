@@ -68,6 +68,38 @@ TEST(JobExecPart, a_rank_that_ends_before_the_others_start_holds_nobody_up)
     EXPECT_EQ(part.take().started.format(), "0");
 }
 
+TEST(JobExecPart, input_is_taken_when_every_shell_that_still_reads_has_taken_it)
+{
+    Part part(Topology(0, 3, 2), ids("0-2"));
+    auto taken = [](uint64_t count) {
+        News news;
+        news.input_taken = count;
+        return news;
+    };
+    part.add(taken(3), 0);
+    part.add(taken(1), 1);
+    EXPECT_TRUE(part.take().empty());
+    part.add(taken(2), 2);
+    EXPECT_EQ(part.take().input_taken, 1u);
+    EXPECT_TRUE(part.take().empty());
+    part.add(ended("1"));
+    EXPECT_EQ(part.take().input_taken, 2u);
+}
+
+TEST(JobExecPart, what_shells_said_is_counted_by_rank_on_its_way)
+{
+    News one, other;
+    one.said_bytes = {{3, 10}, {4, 1}};
+    other.said_bytes = {{3, 5}};
+    other.input_taken = 7;
+    one.said.push_back(Json {{"type", "log"}});
+    one.merge(std::move(other));
+    auto back = value_or_throw(News::from_json(one.to_json(JobId(1))));
+    EXPECT_EQ(back.said_bytes, (std::map<uint32_t, uint64_t> {{3, 15}, {4, 1}}));
+    other.input_taken = 7;
+    EXPECT_EQ(value_or_throw(News::from_json(other.to_json(JobId(1)))).input_taken, 7u);
+}
+
 TEST(JobExecPart, what_shells_say_is_told_at_once_and_in_order)
 {
     Part part(Topology(0, 2, 2), ids("0-1"));

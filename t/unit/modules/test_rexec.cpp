@@ -22,6 +22,7 @@ struct FakeProcess : Process {
         written[std::string(stream)] += bytes;
     }
     void close(std::string_view stream) override { closed.emplace_back(stream); }
+    void set_reading(std::string_view, bool) override {}
     ProcessSpec spec;
     ProcessCallbacks callbacks;
     std::vector<int> signals;

@@ -52,6 +52,7 @@ struct Exec {
     std::vector<ch::PmiExchange> exchanges;
     std::string logs, redirects;
     std::optional<int> finish, exit;
+    uint64_t stdin_taken = 0;
 
     void start(Json jobspec, Json R, uint32_t nodeid = 0, uint32_t nnodes = 1)
     {
@@ -101,6 +102,8 @@ struct Exec {
             logs += log->text;
         else if (auto *redirect = std::get_if<ch::Redirect>(&message))
             redirects += redirect->stream + "=" + redirect->path + ";";
+        else if (auto *taken = std::get_if<ch::StdinTaken>(&message))
+            stdin_taken = taken->count;
         else if (auto *end = std::get_if<ch::Finish>(&message))
             finish = end->status;
     }
@@ -135,6 +138,61 @@ TEST(Shell, runs_one_task_and_tells_its_life)
     EXPECT_EQ(exec.events["shell.start"]["taskmap"]["map"].dump(), "[[0,1,1,1]]");
     EXPECT_TRUE(exec.events.contains("shell.task-exit"));
     EXPECT_TRUE(exec.exceptions.empty());
+}
+
+TEST(Shell, a_task_waits_when_its_output_is_not_read_and_signals_still_reach_it)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sh", "-c", "trap 'exit 3' TERM; while :; do head -c 100000 /dev/zero | tr '\\0' x; done"}, 1),
+               resources("3", "0", "a"));
+    exec.until([&] { return exec.output["stdout:0"].size() > 1000; });
+    exec.process->set_reading(ch::environment_name, false);
+    auto before = exec.output["stdout:0"].size();
+    bool waited = false;
+    Timer limit(loop, std::chrono::milliseconds(300), [&] { waited = true; });
+    while (!waited)
+        loop.step(true);
+    EXPECT_EQ(exec.output["stdout:0"].size(), before);
+    exec.send(ch::Signal {SIGKILL}); // a shell that waited for us would not hear it
+    waited = false;
+    limit = Timer(loop, std::chrono::milliseconds(100), [&] { waited = true; });
+    while (!waited)
+        loop.step(true);
+    exec.process->set_reading(ch::environment_name, true);
+    EXPECT_EQ(exec.wait(), SIGKILL);
+    EXPECT_LT(exec.output["stdout:0"].size(), before + (3u << 20)); // less than it could have written
+}
+
+TEST(Shell, input_that_a_task_does_not_read_is_taken_up_to_a_limit)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sleep", "1000"}, 1), resources("3", "0", "a"));
+    exec.until([&] { return exec.events.contains("shell.start"); });
+    std::string chunk(4u << 20, 'x');
+    for (int i = 0; i < 6; i++)
+        exec.send(ch::Stdin {.data = chunk});
+    exec.send(ch::Signal {0}); // answered by a complaint, when all that has been heard
+    exec.until([&] { return exec.logs.contains("no signal 0"); });
+    EXPECT_EQ(exec.stdin_taken, 4u); // 16 MiB, of which the pipe has some
+    exec.send(ch::Signal {SIGTERM});
+    EXPECT_EQ(exec.wait(), SIGTERM);
+    EXPECT_EQ(exec.stdin_taken, 6u); // who is gone holds nobody up
+}
+
+TEST(Shell, input_is_taken_as_it_is_read)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"wc", "-c"}, 1), resources("3", "0", "a"));
+    std::string chunk(4u << 20, 'x');
+    for (int i = 0; i < 6; i++)
+        exec.send(ch::Stdin {.data = chunk});
+    exec.until([&] { return exec.stdin_taken == 6; });
+    exec.send(ch::Stdin {.eof = true});
+    EXPECT_EQ(exec.wait(), 0);
+    EXPECT_EQ(exec.output["stdout:0"], "25165824\n");
 }
 
 TEST(Shell, four_tasks_of_one_node_find_each_other_by_pmi)

@@ -56,6 +56,40 @@ TEST(PosixSpawner, output_comes_whole_and_the_exit_after_it)
     EXPECT_EQ(run.ends["stdout"], 1);
 }
 
+TEST(PosixSpawner, what_is_not_read_for_now_holds_the_process_up_and_is_not_lost)
+{
+    Runner run;
+    auto &process = run.start(Runner::shell("head -c 300000 /dev/zero | tr '\\0' x; echo done >&2"), Duration::zero());
+    process.set_reading("stdout", false);
+    bool waited = false;
+    Timer limit(run.loop, std::chrono::milliseconds(50), [&] { waited = true; });
+    while (!waited)
+        run.loop.step(true);
+    EXPECT_EQ(run.output["stdout"], "");
+    EXPECT_EQ(run.output["stderr"], "");
+    process.set_reading("stdout", true);
+    EXPECT_EQ(run.wait(), 0);
+    EXPECT_EQ(run.output["stdout"].size(), 300000u);
+    EXPECT_EQ(run.output["stderr"], "done\n");
+}
+
+TEST(PosixSpawner, a_process_has_ended_when_the_rest_of_what_it_wrote_is_read)
+{
+    Runner run;
+    auto &process = run.start(Runner::shell("echo rest"), Duration::zero());
+    process.set_reading("stdout", false);
+    while (!run.ends["stderr"]) // it has ended, and the grace for those who keep its pipes is over
+        run.loop.step(true);
+    bool waited = false;
+    Timer limit(run.loop, std::chrono::milliseconds(50), [&] { waited = true; });
+    while (!waited)
+        run.loop.step(true);
+    EXPECT_FALSE(run.status);
+    process.set_reading("stdout", true);
+    EXPECT_EQ(run.wait(), 0);
+    EXPECT_EQ(run.output["stdout"], "rest\n");
+}
+
 TEST(PosixSpawner, stdin_larger_than_a_pipe_arrives_whole)
 {
     Runner run;
