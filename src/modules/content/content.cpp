@@ -9,6 +9,7 @@ struct Content::Group {
     explicit Group(Loop &loop) : done(loop) {}
     std::vector<StoredBlob> blobs;
     std::vector<StoredCheckpoint> checkpoints;
+    size_t bytes = 0; // of the blobs
     bool finished = false;
     std::optional<Error> failed;
     Condition done;
@@ -251,6 +252,13 @@ Task<> Content::keep(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint
     if (!next_group_)
         next_group_ = std::make_shared<Group>(loop());
     auto group = next_group_;
+    size_t bytes = 0;
+    for (const auto &blob : blobs)
+        bytes += blob.bytes.size();
+    if (group->bytes && group->bytes + bytes > content_max_waiting)
+        throw Error(EAGAIN, "content store: {} bytes wait to be written and {} may: try again when it has taken them",
+                    group->bytes, content_max_waiting);
+    group->bytes += bytes;
     for (auto &blob : blobs)
         group->blobs.push_back(std::move(blob));
     for (auto &checkpoint : checkpoints)

@@ -20,6 +20,7 @@ namespace flux {
 
 constexpr size_t content_cache_limit = 16 << 20;        // bytes of blobs in memory
 constexpr size_t content_max_blob = size_t(1024) << 20; // bytes (RFC 10)
+constexpr size_t content_max_waiting = size_t(256) << 20; // bytes of the next transaction, then EAGAIN
 constexpr size_t content_spill_part = 4; // one part in so many of the limit is written out at a time
 constexpr const char *primary_checkpoint = "kvs-primary"; // the one that a request without key means
 constexpr double content_spill_retry_s = 5;               // after the overflow could not be written
@@ -55,6 +56,7 @@ private:
     std::string digest_of(const Request &request) const;
     Task<std::string> find(std::string digest);
     Task<std::string> fetch(std::string digest);
+    // EAGAIN when too much waits already; the first that waits may be of any size.
     Task<> keep(std::vector<StoredBlob> blobs, std::vector<StoredCheckpoint> checkpoints);
     Task<> run_groups();
     void note_failure(const Error &error);

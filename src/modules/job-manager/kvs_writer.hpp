@@ -152,7 +152,8 @@ private:
     bool worth_retrying(const Error &error) const
     {
         return on_failure_ == OnFailure::retry && !giving_up_ &&
-               (error.errnum() == ENOSPC || error.errnum() == EIO || error.errnum() == ENOSYS);
+               (error.errnum() == ENOSPC || error.errnum() == EIO || error.errnum() == ENOSYS ||
+                error.errnum() == EAGAIN);
     }
 
     Handle &handle_;

@@ -33,6 +33,7 @@ void Kvs::fence(Request request)
         auto space = namespace_for(space_name, request.credentials());
         if (nprocs == 0 || nprocs > max_fence_parts)
             throw Error(EINVAL, "fence {}: nprocs is {}, expected 1 to {}", name, nprocs, max_fence_parts);
+        check_fences(name, request, !fences_.contains({space_name, name}));
         auto [at, fresh] = fences_.try_emplace({space_name, name});
         auto &fence = at->second;
         if (!fresh && fence.wanted != nprocs)
@@ -51,6 +52,23 @@ void Kvs::fence(Request request)
     } catch (const Error &error) {
         request.fail(error);
     }
+}
+
+// What is left open stays in memory until its senders leave.
+void Kvs::check_fences(const std::string &name, const Request &request, bool fresh) const
+{
+    auto user = request.credentials().userid;
+    size_t open = 0, bytes = request.message().payload.bytes().size();
+    for (const auto &[key, fence] : fences_) {
+        open += fence.transaction.requests.front().credentials().userid == user;
+        bytes += fence.transaction.bytes;
+    }
+    if (fresh && open >= max_open_fences)
+        throw Error(EAGAIN, "fence {}: user {} has {} open fences and {} may be: complete some, or end who waits in them", name,
+                    user, open, max_open_fences);
+    if (bytes > max_fence_bytes)
+        throw Error(EAGAIN, "fence {}: {} bytes would wait in open fences and {} may: complete some, or end who waits in them",
+                    name, bytes, max_fence_bytes);
 }
 
 void Kvs::leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag)

@@ -29,6 +29,9 @@ constexpr int commit_no_merge = 1;                   // flag of kvs.commit: a ve
 constexpr int idle_versions = 16;                    // that a replica follows although nobody looks
 constexpr size_t max_queued_bytes = size_t(1) << 30; // of a namespace's transactions that wait, then EAGAIN
 constexpr uint32_t max_fence_parts = 1 << 20;        // transactions of one fence
+constexpr size_t max_open_fences = 4096;             // of one user, then EAGAIN
+constexpr size_t max_fence_bytes = size_t(1) << 30;  // of what waits in all open fences, then EAGAIN
+constexpr size_t max_waiting_versions = 100'000;     // that a watcher has not looked at, then it ends
 constexpr const char *primary = "primary";
 constexpr const char *checkpoint_key = "kvs-primary"; // of its root, in the content store
 
@@ -91,10 +94,17 @@ public:
     ~Watcher();
     void add(const std::shared_ptr<Namespace> &space, const Path &path, bool ancestors, bool descendants);
     void forget();
-    void push(bool replaced) { versions.push({home->rootref, home->rootseq, replaced}); }
+    void push(bool replaced)
+    {
+        if (versions.size() < max_waiting_versions)
+            return versions.push({home->rootref, home->rootseq, replaced});
+        overrun = true;
+        versions.close();
+    }
 
     std::shared_ptr<Namespace> home; // the namespace that the lookup starts in
     Channel<Version> versions;       // closed: the namespace is gone
+    bool overrun = false;            // more versions came than it looked at
     bool full = false;               // hears also of keys that a transaction reached through a symlink
 
 private:
@@ -172,6 +182,7 @@ private:
     // commit.cpp: rank 0
     void commit(Request request);
     void fence(Request request);
+    void check_fences(const std::string &name, const Request &request, bool fresh) const;
     void leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag);
     void enqueue(const std::shared_ptr<Namespace> &space, Transaction transaction);
     Task<> run_commits(std::shared_ptr<Namespace> space);

@@ -207,6 +207,9 @@ Task<> Kvs::watch(Request request)
         if (!(flags & flag::watch))
             co_return;
     }
+    if (watcher.overrun)
+        throw Error(ENOBUFS, "watch of {} in KVS namespace {}: {} versions came before they were looked at: watch it anew",
+                    join(path), watcher.home->name, max_waiting_versions);
     throw Error(ENOTSUP, "KVS namespace {} was removed", watcher.home->name);
 }
 

@@ -33,6 +33,7 @@ Mode mode_of(const Request &request)
 
 Task<Json> Resource::drain(Request request)
 {
+    need_room();
     auto mode = mode_of(request);
     auto reason = request.find<std::string>("reason");
     Idset ranks = parse_targets(request.get<std::string>("targets"), inventory_.R);
@@ -52,6 +53,7 @@ Task<Json> Resource::drain(Request request)
 
 Task<Json> Resource::undrain(Request request)
 {
+    need_room();
     auto mode = mode_of(request);
     auto reason = request.find<std::string>("reason");
     Idset ranks = parse_targets(request.get<std::string>("targets"), inventory_.R);
@@ -138,6 +140,14 @@ void Resource::post(const Event &event, bool lasting)
     saving_++;
     if (!std::exchange(saver_runs_, true))
         spawn(save());
+}
+
+// While nothing can be stored, what is asked for is refused before memory is full of it; what happens is not.
+void Resource::need_room() const
+{
+    if (unsaved_.size() > max_unsaved)
+        throw Error(ENOBUFS, "{}: {} bytes of events wait to be stored and {} may{}{}; ask again when they are", eventlog_key,
+                    unsaved_.size(), max_unsaved, save_failed_ ? ": " : "", save_failed_ ? save_failed_->text() : "");
 }
 
 // One commit under way, the next gathers behind it.

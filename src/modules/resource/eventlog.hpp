@@ -12,6 +12,7 @@
 
 namespace flux {
 
+constexpr size_t max_unsaved = 1u << 20; // bytes of events that are not stored, then none is made on request
 constexpr size_t default_journal_max = 100'000; // events in memory
 
 // How a drain or undrain is applied to a node that is in that state already (RFC 44, overwrite).

@@ -58,6 +58,7 @@ private:
     void post(const Event &event, bool lasting);
     Task<> save();
     Task<> saved();
+    void need_room() const;
     Task<> journal(Request request);
 
     Verification verification_;

@@ -229,6 +229,56 @@ Task<> expect_error(Handle &handle, std::string topic, Json payload, int errnum)
     EXPECT_EQ(found, errnum) << topic << " " << payload.dump();
 }
 
+// Fences of one user that nobody completes.
+Task<> open_fences(Handle &handle)
+{
+    auto fence = [&](size_t n, int nprocs) {
+        return Message::request("kvs.fence", Json {{"namespace", "primary"},
+                                                   {"name", fmt::format("f{}", n)},
+                                                   {"nprocs", nprocs},
+                                                   {"flags", 0},
+                                                   {"ops", Json::array()}});
+    };
+    std::list<Rpc> open;
+    for (size_t n = 0; n < kvs::max_open_fences; n++)
+        open.emplace_back(handle, fence(n, 2), RpcOptions {});
+    Json one_more = fence(kvs::max_open_fences, 2).json();
+    co_await expect_error(handle, "kvs.fence", one_more, EAGAIN);
+    Rpc completes(handle, fence(0, 2), RpcOptions {});
+    co_await completes;
+    open.emplace_back(handle, fence(kvs::max_open_fences, 2), RpcOptions {});
+    Rpc at_once(handle, fence(1, 2), RpcOptions {});
+    co_await at_once;
+}
+
+Task<> store_blob(Handle &handle, char name, std::vector<int> *errnums)
+{
+    int errnum = 0;
+    try {
+        auto blob = Payload::raw(std::string(content_max_waiting / 3, name));
+        co_await handle.rpc("content.store", std::move(blob));
+    } catch (const Error &error) {
+        errnum = error.errnum();
+    }
+    errnums->push_back(errnum);
+}
+
+// One is being written, three wait, the fifth is too much.
+Task<> more_than_the_store_takes(Instance &run)
+{
+    std::vector<int> errnums;
+    Gate gate(run.loop);
+    for (char name : {'a', 'b', 'c', 'd', 'e'}) {
+        gate.spawn(store_blob(run.client(), name, &errnums));
+        co_await yield_to(run.loop);
+        co_await sleep_for(run.loop, std::chrono::microseconds(10));
+    }
+    co_await sleep_for(run.loop, std::chrono::seconds(1));
+    EXPECT_EQ(errnums, (std::vector<int> {EAGAIN, 0, 0, 0, 0}));
+    co_await store_blob(run.client(), 'e', &errnums);
+    EXPECT_EQ(errnums.back(), 0);
+}
+
 Task<> namespaces_come_and_go(Handle &handle)
 {
     Json name {{"namespace", "foo"}};
@@ -499,6 +549,33 @@ TEST(KvsService, a_cancelled_watch_ends_without_error)
     Instance run;
     run.boot();
     run.run(cancelled_watch_ends_normally(run.client()));
+}
+
+TEST(KvsService, open_fences_of_a_user_have_a_limit)
+{
+    Instance run;
+    run.boot();
+    run.run(open_fences(run.client()));
+}
+
+TEST(KvsService, what_waits_for_the_store_has_a_limit)
+{
+    Instance run;
+    run.boot();
+    run.run(more_than_the_store_takes(run));
+}
+
+TEST(KvsService, versions_that_a_watcher_does_not_look_at_have_a_limit)
+{
+    SimClock clock;
+    SimLoop loop {clock};
+    kvs::Watcher watcher(loop, 1);
+    watcher.home = std::make_shared<kvs::Namespace>(loop);
+    for (size_t n = 0; n <= kvs::max_waiting_versions; n++)
+        watcher.push(false);
+    EXPECT_TRUE(watcher.overrun);
+    EXPECT_TRUE(watcher.versions.closed());
+    EXPECT_EQ(watcher.versions.size(), kvs::max_waiting_versions);
 }
 
 TEST(KvsService, namespaces_are_separate_and_symlinks_cross_them)

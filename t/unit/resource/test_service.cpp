@@ -68,6 +68,27 @@ Task<> drains_on_a_full_disk(Instance &run, Answers *answers)
     EXPECT_NE(log.find(R"("idset":"1")"), log.npos) << log;
 }
 
+// While they wait to be stored they are in memory.
+Task<> many_drains_on_a_full_disk(Instance &run)
+{
+    run.stores.set_full(true);
+    int errnum = 0;
+    for (int tries = 0; tries < 100 && errnum != ENOBUFS; tries++) {
+        Json args {{"targets", "0"}, {"mode", "overwrite"}, {"reason", std::string(max_unsaved / 4, 'x')}};
+        try {
+            co_await run.client().rpc("resource.drain", args);
+        } catch (const Error &error) {
+            errnum = error.errnum();
+        }
+    }
+    EXPECT_EQ(errnum, ENOBUFS);
+    run.stores.set_full(false);
+    co_await sleep_for(run.loop, std::chrono::seconds(10));
+    Answers answers;
+    co_await drain(run.client(), "1", &answers);
+    EXPECT_EQ(answers.errnums, std::vector<int> {0});
+}
+
 Task<> acquire_twice(Instance &run)
 {
     auto acquire = [&] {
@@ -100,6 +121,12 @@ TEST(ResourceService, a_drain_that_is_not_stored_is_an_error_and_stored_later)
     WithResource world(2, two_nodes);
     Answers answers;
     world.run.run(drains_on_a_full_disk(world.run, &answers));
+}
+
+TEST(ResourceService, drains_that_cannot_be_stored_have_a_limit)
+{
+    WithResource world(2, two_nodes);
+    world.run.run(many_drains_on_a_full_disk(world.run));
 }
 
 TEST(ResourceService, an_acquire_that_waits_for_the_inventory_goes_with_its_sender)
