@@ -1,5 +1,6 @@
-// "job-manager.wait": each waitable job that has ended answers one request (RFC 21, flag waitable). Who has not been
-// waited for is known from the KVS after a restart: a job that was has the key "waited" beside its event log.
+// "job-manager.wait": each waitable job that has ended answers one request (RFC 21, flag waitable). Who has
+// not been waited for is known from the KVS after a restart: a job that was has the key "waited" beside its
+// event log.
 #include <algorithm>
 
 #include "modules/job-manager/job_manager.hpp"
@@ -44,8 +45,8 @@ void JobManager::wait(Request request)
     waiters_of_[id].push_back(std::prev(waiters_.end()));
 }
 
-// The job has ended for whoever is told so when its last event is in the store, and with it that somebody was told: a
-// crash in between may cost an answer, but never gives it twice.
+// The job has ended for whoever is told so when its last event is in the store, and with it that somebody was
+// told: a crash in between may cost an answer, but never gives it twice.
 Task<> JobManager::answer_wait(Request request, JobId id, Json answer)
 {
     auto written = writer_.put(id.kvs_path(waited_key), "");
@@ -61,8 +62,9 @@ Task<> JobManager::answer_wait(Request request, JobId id, Json answer)
     }
     if (inactive_.contains(id)) // not purged meanwhile
         answer_waiters(id, std::move(answer));
-    request.fail(Error(failed->errnum(), "{} has ended, but that it was waited for cannot be stored: {}; wait for it again",
-                       id, failed->text()));
+    request.fail(Error(failed->errnum(),
+                       "{} has ended, but that it was waited for cannot be stored: {}; wait for it again", id,
+                       failed->text()));
 }
 
 void JobManager::answer_waiters(JobId id, Json answer)

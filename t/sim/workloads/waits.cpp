@@ -1,4 +1,5 @@
-// Waitable jobs: each result is given to one waiter and no second one, whatever becomes of the instance in between.
+// Waitable jobs: each result is given to one waiter and no second one, whatever becomes of the instance in
+// between.
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
 #include "sim/workload.hpp"
@@ -78,7 +79,8 @@ Task<> waiter(Waits &waits, uint32_t rank)
     }
 }
 
-// Those that are left, then the account: nothing is missing but what may have been on its way when the instance ended.
+// Those that are left, then the account: nothing is missing but what may have been on its way when the
+// instance ended.
 Task<> wait_for_the_rest(Waits &waits, ClientPtr client)
 {
     auto &world = waits.world;
@@ -87,7 +89,8 @@ Task<> wait_for_the_rest(Waits &waits, ClientPtr client)
     size_t missing = 0;
     for (auto [id, good] : waits.jobs)
         missing += !waits.given.contains(id);
-    world.expect(missing <= waits.cut_off, "{} results of {} waitable jobs are lost, but only {} waits were cut off", missing,
+    world.expect(missing <= waits.cut_off,
+                 "{} results of {} waitable jobs are lost, but only {} waits were cut off", missing,
                  waits.jobs.size(), waits.cut_off);
 }
 
@@ -101,7 +104,9 @@ SIM_WORKLOAD(waits, 1, 8)
     for (size_t lives = 1 + random.below(4); lives > 0; lives--) {
         world.boot();
         waits.over = false;
-        auto anyone = [&] { return uint32_t(random.below(world.size())); };
+        auto anyone = [&] {
+            return uint32_t(random.below(world.size()));
+        };
         for (size_t n = 1 + random.below(2); n > 0; n--)
             world.spawn("submitter", submitter(waits, anyone()));
         for (size_t n = random.below(3); n > 0; n--)
