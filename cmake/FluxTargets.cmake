@@ -16,12 +16,24 @@ if(FLUX_SANITIZE)
     add_compile_options(-fno-omit-frame-pointer -g1)
 endif()
 
+# What a file costs is mostly the headers that it includes: a few files compiled as one take little longer than one.
+option(FLUX_UNITY "Compile files of a library, module or test in groups" ON)
+function(flux_unite target)
+    if(FLUX_UNITY)
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+    endif()
+endfunction()
+
 add_custom_target(sanitized) # what ./check builds, and runs, a second time under sanitizers
 
-# flux_library(NAME SOURCES... [DEPENDS libs...]): one floor of the house.
+# flux_library(NAME SOURCES... [SEPARATE] [DEPENDS libs...]): one floor of the house. SEPARATE, here and in flux_test:
+# each file by itself, where several have functions of the same name or not every program needs all of them.
 function(flux_library name)
-    cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+    cmake_parse_arguments(ARG "SEPARATE" "" "DEPENDS" ${ARGN})
     add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+    if(NOT ARG_SEPARATE)
+        flux_unite(${name})
+    endif()
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(${name} PUBLIC ${ARG_DEPENDS})
     if(NOT name STREQUAL "flux_base")
@@ -36,6 +48,7 @@ function(flux_module name)
     cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
     string(REPLACE "-" "_" id ${name})
     add_library(flux_module_${id} OBJECT ${ARG_UNPARSED_ARGUMENTS})
+    flux_unite(flux_module_${id})
     target_include_directories(flux_module_${id} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(flux_module_${id} PUBLIC ${ARG_DEPENDS})
     target_precompile_headers(flux_module_${id} REUSE_FROM flux_base)
@@ -49,10 +62,13 @@ function(flux_module name)
     set_property(GLOBAL APPEND PROPERTY FLUX_MODULE_SOS flux_${id}_so)
 endfunction()
 
-# flux_test(NAME SOURCES... [DEPENDS libs...]): one GoogleTest program, build/t/NAME, run by ctest as NAME.
+# flux_test(NAME SOURCES... [SEPARATE] [DEPENDS libs...]): one GoogleTest program, build/t/NAME, run by ctest as NAME.
 function(flux_test name)
-    cmake_parse_arguments(ARG "" "" "DEPENDS;LABELS" ${ARGN})
+    cmake_parse_arguments(ARG "SEPARATE" "" "DEPENDS;LABELS" ${ARGN})
     add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+    if(NOT ARG_SEPARATE)
+        flux_unite(${name})
+    endif()
     target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gtest_main flux_static_deps Threads::Threads)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/t)
     target_precompile_headers(${name} REUSE_FROM flux_base)

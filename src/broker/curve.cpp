@@ -12,7 +12,6 @@ namespace flux {
 namespace {
 
 constexpr size_t z85_key_size = 40;
-constexpr size_t key_bytes = 32;
 
 struct DestroyCert {
     void operator()(zcert_t *cert) const { zcert_destroy(&cert); }
@@ -57,7 +56,7 @@ void save_curve_certificate(const std::string &path, const CurveKeys &keys,
 {
     if (access(path.c_str(), F_OK) == 0)
         throw Error(EEXIST, "{} exists already: remove it first, or choose another path", path);
-    uint8_t public_key[key_bytes + 1], secret_key[key_bytes + 1];
+    uint8_t public_key[curve_key_bytes + 1], secret_key[curve_key_bytes + 1];
     FLUX_ASSERT(zmq_z85_decode(public_key, keys.public_key.c_str()) &&
                 zmq_z85_decode(secret_key, keys.secret_key.c_str()));
     Certificate cert(zcert_new_from(public_key, secret_key));

@@ -8,6 +8,8 @@
 
 namespace flux {
 
+constexpr size_t curve_key_bytes = 32; // not encoded
+
 struct CurveKeys { // Z85, 40 characters each
     std::string public_key;
     std::string secret_key;

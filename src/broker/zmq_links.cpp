@@ -19,7 +19,6 @@ constexpr int max_messages_a_turn = 256; // of one socket, before others get the
 // For outboxes, if ZeroMQ does not wake us before.
 constexpr Duration retry_interval = std::chrono::milliseconds(100);
 constexpr int64_t curve_overhead = 64; // bytes at most that encryption adds to a message
-constexpr size_t key_bytes = 32;
 constexpr const char *zap_domain = "flux";
 
 // One frame that is being received.
@@ -192,10 +191,10 @@ std::string ZmqLinks::bind(const std::string &uri)
 
 void ZmqLinks::allow(const std::string &public_key)
 {
-    uint8_t key[key_bytes];
+    uint8_t key[curve_key_bytes];
     if (public_key.size() != 40 || !zmq_z85_decode(key, public_key.c_str()))
         throw Error(EINVAL, "\"{}\" is not a CURVE public key (Z85, 40 characters)", public_key);
-    allowed_.emplace(reinterpret_cast<char *>(key), key_bytes);
+    allowed_.emplace(reinterpret_cast<char *>(key), curve_key_bytes);
 }
 
 // ZAP (ZeroMQ RFC 27): version, request id, domain, address, identity, mechanism, credentials.

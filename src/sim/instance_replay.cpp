@@ -15,7 +15,6 @@ namespace flux::sim {
 namespace {
 
 constexpr size_t max_machine_vertices = 200'000;
-constexpr uint32_t owner = 1000;
 constexpr int urgency = 16;
 constexpr Duration longest_replay = std::chrono::hours(24 * 365 * 200); // virtual
 constexpr size_t kept_jobs = 1000;           // inactive ones; others are purged, that memory stays in bounds
@@ -60,7 +59,7 @@ std::string signed_jobspec(const graph::TraceJob &job)
     auto builder = value_or_throw(JobspecBuilder::for_tasks(request));
     builder.duration(double(job.estimate)).cwd("/").environment(Json::object());
     builder.attribute("system.exec.test.run_duration", fmt::format("{}s", job.run));
-    return sign_none(owner, builder.json().dump());
+    return sign_none(instance_owner, builder.json().dump());
 }
 
 class InstanceReplay {

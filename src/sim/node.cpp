@@ -7,7 +7,6 @@ namespace flux::sim {
 
 namespace {
 
-constexpr uint32_t owner = 1000; // user id of the instance
 
 uint64_t place_of_client(uint32_t rank, uint64_t connection, bool up)
 {
@@ -83,7 +82,7 @@ BrokerSetup Node::setup(const std::string &uuid)
     out.platform = {&world_.loop(), &random_, &spawner_, &world_.stores()};
     out.topology = Topology(rank_, world_.size(), world.fanout);
     out.config = world.config;
-    out.owner = owner;
+    out.owner = instance_owner;
     auto &attributes = out.attributes;
     attributes.set("hostlist", world_.hosts(), Attributes::immutable);
     attributes.set("broker.uuid", uuid, Attributes::immutable);
@@ -119,7 +118,7 @@ uint64_t Node::accept(Client &client)
     connection.id = RouteId(random_.uuid());
     connection.up = std::make_unique<Pipe>(world_.physics(), place_of_client(rank_, number, true),
                                            world_.setup().socket_delay, [this, &connection](Message message) {
-                                               message.credentials = {owner, role::owner | role::local};
+                                               message.credentials = {instance_owner, role::owner | role::local};
                                                broker_->router().receive(connection.id, std::move(message));
                                            });
     connection.down = std::make_unique<Pipe>(world_.physics(), place_of_client(rank_, number, false),

@@ -13,6 +13,8 @@
 
 namespace flux::sim {
 
+constexpr uint32_t instance_owner = 1000; // user id
+
 class World;
 class Node;
 
