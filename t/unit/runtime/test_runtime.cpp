@@ -161,8 +161,9 @@ TEST(EvLoop, WorkInTheBackgroundDelaysDescriptorsByOneSlice)
     ASSERT_EQ(::pipe(ends), 0);
     int slices = 0;
     std::function<void()> slice = [&] {
-        if (slices++ == 0)
+        if (slices++ == 0) {
             ASSERT_EQ(::write(ends[1], "x", 1), 1);
+        }
         loop.post_background(slice);
     };
     auto watch = loop.watch_fd(ends[0], true, false, [&](bool, bool) { loop.stop(); });
