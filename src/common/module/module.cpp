@@ -35,6 +35,13 @@ const ModuleInfo *find_module(std::string_view name)
     return found == registry.modules.end() ? nullptr : &found->second;
 }
 
+Module::Module(Context &context) : context_(context)
+{
+    handle().gate().set_error_handler([this](const Error &error) {
+        log(LogLevel::err, "a task ended with an error: {}", error.text());
+    });
+}
+
 Task<> Module::start()
 {
     co_return;

@@ -48,7 +48,7 @@ public:
 
 class Module {
 public:
-    explicit Module(Context &context) : context_(context) {}
+    explicit Module(Context &context);
     virtual ~Module() = default;
     Module(const Module &) = delete;
 

@@ -17,6 +17,7 @@ public:
     using ErrorHandler = std::function<void(const Error &)>;
 
     explicit Gate(Loop &loop, ErrorHandler on_error = {});
+    void set_error_handler(ErrorHandler on_error) { on_error_ = std::move(on_error); }
     Gate(const Gate &) = delete;
     Gate &operator=(const Gate &) = delete;
     // Destroys every task that is left. Must not run inside one of them.

@@ -630,3 +630,34 @@ TEST(Store, a_blob_frame_that_is_cut_off_is_refused)
         EXPECT_TRUE(!cut || only_blobs) << length;
     }
 }
+
+namespace {
+
+class Faulty : public Module {
+public:
+    using Module::Module;
+    Task<> start() override
+    {
+        spawn(fail_later(loop()));
+        co_return;
+    }
+
+private:
+    static Task<> fail_later(Loop &loop)
+    {
+        co_await sleep_for(loop, std::chrono::milliseconds(1));
+        throw Error(EIO, "no luck");
+    }
+};
+
+} // namespace
+
+TEST(Module, what_escapes_a_task_is_logged)
+{
+    Instance run;
+    run.boot();
+    auto &party = run.ranks[0]->client;
+    Faulty module(party);
+    run.run(module.start());
+    EXPECT_EQ(party.logged, std::vector<std::string> {"a task ended with an error: no luck"});
+}
