@@ -6,6 +6,7 @@
 
 #include "broker/curve.hpp"
 #include "cmd/command.hpp"
+#include "common/base/text.hpp"
 
 namespace flux {
 
@@ -30,9 +31,7 @@ int run_keygen(const cmd::Args &args, Session &)
                                                  {"keygen.time", timestamp()},
                                                  {"keygen.userid", std::to_string(getuid())}};
     for (auto &list : args.all("meta"))
-        for (std::string_view rest = list; !rest.empty();) {
-            auto pair = rest.substr(0, rest.find(','));
-            rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+        for (std::string_view pair : split(list, ',')) {
             auto equals = pair.find('=');
             if (equals == 0 || equals == pair.npos)
                 throw Error(EINVAL, "--meta={}: expected KEY=VALUE", pair);

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <sys/wait.h>
 
+#include "common/base/text.hpp"
 #include "common/types/duration.hpp"
 
 namespace flux {
@@ -13,20 +14,12 @@ std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_vie
 {
     std::vector<ModuleSpec> specs;
     size_t line_number = 0;
-    while (!text.empty()) {
-        auto line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(line.size() + 1, text.size()));
+    for (std::string_view line : split(text, '\n')) {
         line_number++;
-        line = line.substr(0, line.find('#'));
-        std::vector<std::string> words;
-        for (size_t at = 0; (at = line.find_first_not_of(" \t\r", at)) != line.npos;) {
-            auto end = std::min(line.find_first_of(" \t\r", at), line.size());
-            words.emplace_back(line.substr(at, end - at));
-            at = end;
-        }
+        auto words = split_words(line.substr(0, line.find('#')));
         if (words.empty())
             continue;
-        ModuleSpec spec {words[0]};
+        ModuleSpec spec {std::string(words[0])};
         size_t arguments = 1;
         for (; arguments < words.size(); arguments++)
             if (words[arguments] == "rank0")

@@ -14,6 +14,7 @@
 #include "broker/local_server.hpp"
 #include "broker/options.hpp"
 #include "broker/overlay.hpp"
+#include "common/base/text.hpp"
 #include "common/config/config.hpp"
 #include "common/runtime/ev_loop.hpp"
 #include "common/store/sqlite_store.hpp"
@@ -111,12 +112,9 @@ std::vector<LifeCycle::CommandLine> rc_scripts(const Layout &layout, const std::
 {
     namespace fs = std::filesystem;
     std::vector<fs::path> directories {layout.etc()};
-    if (const char *extra = std::getenv("FLUX_RC_EXTRA")) {
-        std::istringstream list(extra);
-        for (std::string directory; std::getline(list, directory, ':');)
-            if (!directory.empty())
-                directories.emplace_back(directory);
-    }
+    if (const char *extra = std::getenv("FLUX_RC_EXTRA"))
+        for (std::string_view directory : split_words(extra, ":"))
+            directories.emplace_back(directory);
     std::vector<LifeCycle::CommandLine> scripts;
     for (auto &directory : directories) {
         std::error_code missing;
@@ -209,10 +207,9 @@ std::string module_path(const Layout &layout)
 {
     std::vector<std::string> directories {layout.modules()};
     const char *more = std::getenv("FLUX_MODULE_PATH");
-    std::istringstream list(more ? more : "");
-    for (std::string directory; std::getline(list, directory, ':');)
-        if (!directory.empty() && std::ranges::find(directories, directory) == directories.end())
-            directories.push_back(directory);
+    for (std::string_view directory : split_words(more ? more : "", ":"))
+        if (std::ranges::find(directories, directory) == directories.end())
+            directories.emplace_back(directory);
     return fmt::format("{}", fmt::join(directories, ":"));
 }
 

@@ -106,6 +106,7 @@ struct CommandGroup {
 // Every command that is compiled in, as the overview has them, and by name.
 const std::vector<CommandGroup> &command_groups();
 const std::vector<const Command *> &all_commands();
+const Command *find_command(std::string_view name); // nullptr when there is none
 
 // options.cpp: the only place where an argument list is taken apart. Throws UsageError.
 Args parse_options(const Command &command, const std::string &full_name,

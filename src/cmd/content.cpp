@@ -4,6 +4,7 @@
 #include "cmd/print.hpp"
 #include "common/base/encoding.hpp"
 #include "common/base/hash.hpp"
+#include "common/base/text.hpp"
 
 namespace flux::cmd {
 
@@ -51,21 +52,12 @@ int run_store(const Args &args, Session &flux)
     return 0;
 }
 
-std::vector<std::string> lines_of(const std::string &text)
-{
-    std::vector<std::string> out;
-    for (size_t begin = 0; begin < text.size();) {
-        size_t end = std::min(text.find('\n', begin), text.size());
-        if (end > begin)
-            out.push_back(text.substr(begin, end - begin));
-        begin = end + 1;
-    }
-    return out;
-}
-
 int run_load(const Args &args, Session &flux)
 {
-    auto refs = args.size() ? args.positional() : lines_of(read_stdin());
+    std::vector<std::string> refs = args.positional();
+    std::string input = refs.empty() ? read_stdin() : "";
+    for (std::string_view line : split_words(input, "\n"))
+        refs.emplace_back(line);
     Service service = service_of(args, flux);
     std::vector<std::string> hashes;
     for (const auto &ref : refs)

@@ -1,5 +1,7 @@
 #include "cmd/directives.hpp"
 
+#include "common/base/text.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <optional>
@@ -13,14 +15,6 @@ constexpr std::string_view quotes_of_three[] {"\"\"\"", "'''"};
 bool is_word_character(char c)
 {
     return std::isalnum(uint8_t(c)) || c == '_' || uint8_t(c) >= 0x80;
-}
-
-std::string_view trimmed(std::string_view text)
-{
-    size_t begin = text.find_first_not_of(" \t\r");
-    if (begin == std::string_view::npos)
-        return {};
-    return text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
 }
 
 struct Sentinel {
@@ -46,17 +40,6 @@ struct Directive {
     std::optional<std::string>
         literal; // what the closing quotes of several lines enclose; it follows the text
 };
-
-std::vector<std::string_view> split_lines(std::string_view text)
-{
-    std::vector<std::string_view> out;
-    while (!text.empty()) {
-        size_t end = std::min(text.find('\n'), text.size());
-        out.push_back(text.substr(0, end));
-        text.remove_prefix(std::min(text.size(), end + 1));
-    }
-    return out;
-}
 
 // The quotes with which a directive opens a literal of several lines, or empty.
 std::string_view opens_literal(std::string_view text)
@@ -88,7 +71,7 @@ std::string dedented(const std::vector<std::string_view> &lines)
 
 class Reader {
 public:
-    explicit Reader(std::string_view script) : lines_(split_lines(script)) {}
+    explicit Reader(std::string_view script) : lines_(split(script, '\n')) {}
 
     Expected<std::vector<Directive>> read()
     {

@@ -51,14 +51,6 @@ void show_paged(const std::string &text)
         write_out(text); // there is no pager
 }
 
-const Command *find_command(const std::string &name)
-{
-    for (const auto *command : all_commands())
-        if (command->name == name)
-            return command;
-    return nullptr;
-}
-
 int run_help(const Args &args, Session &)
 {
     if (args.size() == 0) {

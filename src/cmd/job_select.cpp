@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cmd/when.hpp"
+#include "common/base/text.hpp"
 #include "common/job/job_state.hpp"
 #include "common/types/idset.hpp"
 
@@ -40,12 +41,8 @@ std::vector<std::string> comma_list(const std::vector<std::string> &values)
 {
     std::vector<std::string> out;
     for (const auto &value : values)
-        for (size_t begin = 0; begin <= value.size();) {
-            size_t end = std::min(value.find(',', begin), value.size());
-            if (end > begin)
-                out.push_back(value.substr(begin, end - begin));
-            begin = end + 1;
-        }
+        for (std::string_view word : split_words(value, ","))
+            out.emplace_back(word);
     return out;
 }
 

@@ -67,14 +67,6 @@ void climb(bool to_root)
     } while (to_root);
 }
 
-const Command *find_command(const std::string &name)
-{
-    for (const auto *command : all_commands())
-        if (command->name == name)
-            return command;
-    return nullptr;
-}
-
 int unknown_command(const std::string &name)
 {
     std::vector<std::string> names = external_commands();

@@ -7,6 +7,7 @@
 
 #include "cmd/command.hpp"
 #include "cmd/print.hpp"
+#include "common/base/text.hpp"
 #include "common/types/duration.hpp"
 
 namespace flux::cmd {
@@ -313,9 +314,7 @@ OutputFormat OutputFormat::parse(std::string_view text, const FormatFields &know
 void OutputFormat::sort_by(std::string_view keys)
 {
     sort_.clear();
-    while (!keys.empty()) {
-        std::string_view key = keys.substr(0, keys.find(','));
-        keys.remove_prefix(std::min(keys.size(), key.size() + 1));
+    for (std::string_view key : split(keys, ',')) {
         bool reverse = key.starts_with('-');
         key.remove_prefix(reverse);
         if (!known_->knows(key)) {

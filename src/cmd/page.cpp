@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cmd/print.hpp"
+#include "common/base/text.hpp"
 
 namespace flux::cmd {
 
@@ -12,17 +13,6 @@ constexpr size_t body_indent = 7;
 constexpr size_t definition_indent = 14;
 constexpr size_t heading_indent = 3; // of a heading within a section
 constexpr size_t narrowest = 20;     // columns of text, however narrow the terminal
-
-std::vector<std::string_view> lines_of(std::string_view text)
-{
-    std::vector<std::string_view> out;
-    while (!text.empty()) {
-        size_t end = std::min(text.find('\n'), text.size());
-        out.push_back(text.substr(0, end));
-        text.remove_prefix(std::min(text.size(), end + 1));
-    }
-    return out;
-}
 
 bool is_term(std::string_view line)
 {
@@ -77,7 +67,7 @@ public:
 
     std::string render(std::string_view markdown)
     {
-        lines_ = lines_of(markdown);
+        lines_ = split(markdown, '\n');
         for (at_ = 0; at_ < lines_.size(); at_++)
             line(lines_[at_]);
         flush();
@@ -257,7 +247,7 @@ PageContents read_page(std::string_view markdown)
 {
     PageContents out;
     std::string command;
-    for (std::string_view line : lines_of(markdown)) {
+    for (std::string_view line : split(markdown, '\n')) {
         if (line.starts_with("# ")) { // "# flux-kvs(1)"
             std::string name(line.substr(2, line.find('(') - 2));
             std::replace(name.begin(), name.begin() + long(std::min<size_t>(name.size(), 5)), '-', ' ');

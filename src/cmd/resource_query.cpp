@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "cmd/resource_query.hpp"
+#include "common/base/text.hpp"
 #include "common/graph/formats/formats.hpp"
 
 namespace flux::cmd {
@@ -171,22 +172,13 @@ void print_load_statistics(const graph::Graph &graph, double seconds)
         fmt::print("INFO: number of vertices with rank {}: {}\n", rank, count);
 }
 
-std::set<std::string> split_types(const std::string &list)
-{
-    std::set<std::string> out;
-    std::stringstream words(list);
-    for (std::string word; std::getline(words, word, ',');)
-        if (!word.empty())
-            out.insert(word);
-    return out;
-}
-
 int run(int argc, char **argv)
 {
     QueryOptions options = parse_command_line(argc, argv);
     auto begin = std::chrono::steady_clock::now();
+    auto allowed = split_words(options.allowlist, ",");
     auto graph = graph::load_graph(read_text_file(options.load_file), options.load_format,
-                                   split_types(options.allowlist));
+                                   std::set<std::string>(allowed.begin(), allowed.end()));
     if (!graph)
         throw Error(graph.error().errnum(), "{}: {}", options.load_file, graph.error().text());
     std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
@@ -247,9 +239,7 @@ std::vector<std::string> matcher_subsystems(std::string name)
 
 Expected<void> check_prune_filters(std::string_view filters)
 {
-    while (!filters.empty()) {
-        std::string_view one = filters.substr(0, filters.find(','));
-        filters.remove_prefix(std::min(filters.size(), one.size() + 1));
+    for (std::string_view one : split(filters, ',')) {
         size_t colon = one.find(':');
         if (colon == one.npos || colon == 0 || colon + 1 == one.size())
             return fail(EINVAL, "prune filter \"{}\": expected HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE", one);

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cmd/resource_query.hpp"
+#include "common/base/text.hpp"
 #include "common/graph/changes.hpp"
 #include "common/graph/find.hpp"
 #include "common/graph/formats/formats.hpp"
@@ -40,9 +41,8 @@ graph::MatcherOptions matcher_options(const QueryOptions &options)
     out.policy = value_or_throw(graph::Policy::parse(options.policy));
     out.subsystems = matcher_subsystems(options.subsystems);
     out.or_slots = options.traverser == "flexible";
-    std::stringstream words(options.divisible);
-    for (std::string word; std::getline(words, word, ',');)
-        out.divisible.insert(word);
+    for (std::string_view word : split_words(options.divisible, ","))
+        out.divisible.emplace(word);
     return out;
 }
 

@@ -2,12 +2,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <sstream>
 
 #include "cmd/commands.hpp"
 #include "cmd/environment.hpp"
 #include "cmd/print.hpp"
 #include "cmd/test_instance.hpp"
+#include "common/base/text.hpp"
 
 namespace flux::cmd {
 
@@ -15,16 +15,6 @@ namespace {
 
 constexpr const char *system_config = "/etc/flux/system/conf.d";
 constexpr const char *system_statedir = "/var/lib/flux";
-
-std::vector<std::string> split(const std::string &text, char separator)
-{
-    std::istringstream stream(text);
-    std::vector<std::string> out;
-    for (std::string word; std::getline(stream, word, separator);)
-        if (!word.empty())
-            out.push_back(word);
-    return out;
-}
 
 std::string find_broker()
 {
@@ -40,12 +30,12 @@ std::vector<std::string> broker_command(const Args &args)
 {
     std::vector<std::string> line;
     for (const auto &wrapper : args.all("wrap"))
-        for (const auto &word : split(wrapper, ','))
-            line.push_back(word);
+        for (const auto &word : split_words(wrapper, ","))
+            line.emplace_back(word);
     line.push_back(find_broker());
     for (const auto &option : args.all("broker-opts"))
-        for (const auto &word : split(option, ','))
-            line.push_back(word);
+        for (const auto &word : split_words(option, ","))
+            line.emplace_back(word);
     bool recovers = args.has("recovery");
     std::string target = recovers ? args.value("recovery") : "";
     if (target == "true") // of the system instance

@@ -31,4 +31,10 @@ const std::vector<const Command *> &all_commands()
     return sorted;
 }
 
+const Command *find_command(std::string_view name)
+{
+    auto found = std::ranges::find(all_commands(), name, &Command::name);
+    return found == all_commands().end() ? nullptr : *found;
+}
+
 } // namespace flux::cmd

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "common/base/quote.hpp"
+#include "common/base/text.hpp"
 
 namespace flux {
 
@@ -142,9 +143,7 @@ std::string_view status_abbrev(JobState state, JobResult result)
 Expected<uint32_t> parse_job_flags(std::string_view names)
 {
     uint32_t out = 0;
-    while (!names.empty()) {
-        std::string_view name = names.substr(0, names.find(','));
-        names.remove_prefix(std::min(name.size() + 1, names.size()));
+    for (std::string_view name : split(names, ',')) {
         uint32_t bits = bits_of(flags, name);
         if (bits == 0)
             return fail(EINVAL, "unknown job flag \"{}\" (use debug, waitable, novalidate)",

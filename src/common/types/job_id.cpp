@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/base/quote.hpp"
+#include "common/base/text.hpp"
 #include "common/types/job_id_tables.hpp"
 
 namespace flux {
@@ -135,11 +136,9 @@ F58Prefix f58_prefix_from_environment()
 
 Expected<JobId> JobId::parse(std::string_view text)
 {
-    constexpr std::string_view blanks = " \t\n\r\v\f";
-    size_t first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos)
+    if (trimmed(text).empty())
         return bad(text, "it is empty");
-    text = text.substr(first, text.find_last_not_of(blanks) - first + 1);
+    text = trimmed(text);
     // The order of RFC 19.
     if (text.contains('.'))
         return parse_dothex(text);

@@ -1,5 +1,7 @@
 #include "modules/sched/sched_config.hpp"
 
+#include "common/base/text.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <fstream>
@@ -21,18 +23,6 @@ template <class... Args>
                       Args &&...args)
 {
     throw Error(errnum, "[{}] {}: {}", table, key, fmt::format(format, std::forward<Args>(args)...));
-}
-
-std::vector<std::string> words_of(std::string_view text, char separator)
-{
-    std::vector<std::string> out;
-    while (!text.empty()) {
-        std::string_view word = text.substr(0, text.find(separator));
-        text.remove_prefix(std::min(text.size(), word.size() + 1));
-        if (!word.empty())
-            out.emplace_back(word);
-    }
-    return out;
 }
 
 std::string text_of(const Json &value, const char *table, std::string_view key)
@@ -64,7 +54,8 @@ Json parameters(const Json &value, const char *table, std::string_view key)
     if (value.is_object())
         return value;
     Json out = Json::object();
-    for (const auto &word : words_of(text_of(value, table, key), ',')) {
+    std::string pairs = text_of(value, table, key);
+    for (std::string_view word : split_words(pairs, ",")) {
         size_t equal = word.find('=');
         if (equal == word.npos)
             bad(EINVAL, table, key, "\"{}\" is not KEY=VALUE", word);
@@ -116,11 +107,13 @@ void read_resource_table(const Json &table, SchedConfig &out)
                 out.machine.format = *format;
         } else if (key == "subsystems") {
             matching.subsystems.clear();
-            for (const auto &one : words_of(text_of(value, resource_table, key), ','))
-                matching.subsystems.push_back(one.substr(0, one.find(':')));
+            std::string list = text_of(value, resource_table, key);
+            for (std::string_view one : split_words(list, ","))
+                matching.subsystems.emplace_back(one.substr(0, one.find(':')));
         } else if (key == "divisible") {
-            for (const auto &type : words_of(text_of(value, resource_table, key), ','))
-                matching.divisible.insert(type);
+            std::string list = text_of(value, resource_table, key);
+            for (std::string_view type : split_words(list, ","))
+                matching.divisible.emplace(type);
         } else if (key == "traverser") {
             std::string name = text_of(value, resource_table, key);
             if (name != "simple" && name != "flexible")
@@ -163,10 +156,11 @@ void read_queue_table(const Json &table, SchedConfig &out)
     for (auto [key, value] : table.members()) {
         if (!key.ends_with("-per-queue"))
             continue;
-        for (const auto &word : words_of(text_of(value, queue_table, key), ' ')) {
+        std::string list = text_of(value, queue_table, key);
+        for (std::string_view word : split_words(list, " ")) {
             size_t colon = word.find(':');
-            std::string name = word.substr(0, colon);
-            std::string rest = colon == word.npos ? "" : word.substr(colon + 1);
+            std::string_view name = word.substr(0, colon);
+            std::string_view rest = colon == word.npos ? "" : word.substr(colon + 1);
             auto queue = std::ranges::find(out.queues, name, &SchedConfig::Queue::name);
             if (queue == out.queues.end())
                 bad(ENOENT, queue_table, key, "there is no queue \"{}\"", name);

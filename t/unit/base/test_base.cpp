@@ -3,6 +3,7 @@
 #include "common/base/encoding.hpp"
 #include "common/base/hash.hpp"
 #include "common/base/quote.hpp"
+#include "common/base/text.hpp"
 
 using namespace flux;
 
@@ -66,4 +67,17 @@ TEST(Quote, BytesThatAreNoTextAreReplaced)
     EXPECT_EQ(valid_utf8("\xc3"), "\ufffd");
     EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\ufffd\ufffd\ufffd"); // a surrogate
     EXPECT_EQ(valid_utf8("\xc0\x80"), "\ufffd\ufffd");           // overlong
+}
+
+TEST(Text, IsSplitWithEmptyPartsAndWithout)
+{
+    using Parts = std::vector<std::string_view>;
+    EXPECT_EQ(split("a,,b,", ','), (Parts {"a", "", "b"}));
+    EXPECT_EQ(split(",", ','), (Parts {""}));
+    EXPECT_EQ(split("", ','), Parts {});
+    EXPECT_EQ(split_words(",a,,bc,", ","), (Parts {"a", "bc"}));
+    EXPECT_EQ(split_words(" a\t\n b "), (Parts {"a", "b"}));
+    EXPECT_EQ(split_words(""), Parts {});
+    EXPECT_EQ(trimmed(" a b\r\n"), "a b");
+    EXPECT_EQ(trimmed(" \t"), "");
 }
