@@ -417,6 +417,8 @@ void Matcher::grow(const std::vector<VertexId> &parents, const std::function<voi
         // have.
         Schedule fresh(graph_);
         std::swap(schedule_, fresh);
+        passing_.assign(graph_.type_count(), 0);
+        reserved_ = holds_ = 0;
         for (auto &[id, use] : jobs_)
             commit(use);
         return;

@@ -130,7 +130,7 @@ private:
     int64_t units_taken(const std::vector<Pick> &picks) const;
     bool leaves_held(const std::vector<Pick> &picks, Window window) const;
     Expected<Match> try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted, Time now,
-                             bool possible);
+                             Time duration, bool possible);
     void keep(JobUse use);
     void forget(int64_t id);
     std::vector<int64_t> jobs_in(std::vector<JobSlot> slots) const;

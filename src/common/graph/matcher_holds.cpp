@@ -91,16 +91,15 @@ Expected<Match> Matcher::start_or_hold(int64_t id, const JobRequest &request, Ti
     }
     double begin = clock_();
     visited_ = iterations_ = 0;
-    auto out =
-        hold ? try_hold(id, request, *wanted, now, possible) : fail(EBUSY, "the resources are not free now");
+    auto out = hold ? try_hold(id, request, *wanted, now, *lasts, possible)
+                    : fail(EBUSY, "the resources are not free now");
     record(bool(out), id, clock_() - begin);
     return out;
 }
 
 Expected<Match> Matcher::try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted,
-                                  Time now, bool possible)
+                                  Time now, Time duration, bool possible)
 {
-    Time duration = *duration_of(request, now);
     std::vector<Pick> picks;
     constrained_ = false;
     if (!possible && !search(request, {now, now + duration, true}, true, picks))

@@ -208,6 +208,29 @@ TEST(QueuePolicy, HoldsNumbersAgainstEverybody)
     EXPECT_TRUE(queue.is_blocked(5));
 }
 
+// A type that is new to the machine makes all use be entered anew: what is held is counted once all the same.
+TEST(QueuePolicy, ForgetsWhatWasHeldAlsoWhenTheMachineHasGrownMeanwhile)
+{
+    Matcher matcher(machine({.nodes = 4}), {.policy = value_or_throw(Policy::parse("low"))});
+    const Graph &graph = matcher.graph();
+    JobQueue queue({.policy = QueueOptions::Policy::easy});
+    queue.insert(queued(graph, {1, 0, 100, 100, 2}, 1, ask_nodes)); // starts
+    queue.insert(queued(graph, {2, 0, 100, 100, 4}, 2, ask_nodes)); // waits
+    std::vector<QueueDecision> decisions;
+    EXPECT_TRUE(queue.plan(matcher, 0, 100, decisions));
+    VertexId rack = graph[graph.hosts()[0]].parent;
+    matcher.grow({rack}, [&](Graph &grown) {
+        VertexId node = grown.add(rack, {.type = "node", .id = 4, .rank = 4});
+        grown.add(node, {.type = "fpga"});
+    });
+    EXPECT_TRUE(queue.remove(2, matcher));
+    EXPECT_TRUE(matcher.cancel(1));
+    auto core =
+        request_of(graph, R"([{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}])");
+    for (int64_t id = 10; id < 10 + 4 * 8; id++)
+        ASSERT_TRUE(matcher.match(MatchOp::allocate, id, core, 0)) << id;
+}
+
 TEST(QueuePolicy, PlansInSlices)
 {
     Matcher matcher(flat(1), {.policy = value_or_throw(Policy::parse("low"))});
