@@ -42,11 +42,14 @@ void Kvs::fence(Request request)
         fence.wanted = nprocs;
         fence.transaction.flags |= request.find<int>("flags").value_or(0);
         fence.transaction.ops.push_back(std::move(ops));
-        fence.transaction.bytes += request.message().payload.bytes().size();
+        size_t bytes = request.message().payload.bytes().size();
+        fence.transaction.bytes += bytes;
+        fence_bytes_ += bytes;
         fence.transaction.requests.push_back(std::move(request));
         if (fence.transaction.requests.size() < nprocs)
             return;
         auto transaction = std::move(fence.transaction);
+        fence_bytes_ -= transaction.bytes;
         fences_.erase(at);
         enqueue(space, std::move(transaction));
     } catch (const Error &error) {
@@ -58,12 +61,11 @@ void Kvs::fence(Request request)
 void Kvs::check_fences(const std::string &name, const Request &request, bool fresh) const
 {
     auto user = request.credentials().userid;
-    size_t open = 0, bytes = request.message().payload.bytes().size();
-    for (const auto &[key, fence] : fences_) {
-        open += fence.transaction.requests.front().credentials().userid == user;
-        bytes += fence.transaction.bytes;
-    }
-    if (fresh && open >= max_open_fences)
+    auto bytes = fence_bytes_ + request.message().payload.bytes().size();
+    auto open = !fresh ? 0 : std::ranges::count_if(fences_, [&](const auto &entry) {
+        return entry.second.transaction.requests.front().credentials().userid == user;
+    });
+    if (size_t(open) >= max_open_fences)
         throw Error(EAGAIN, "fence {}: user {} has {} open fences and {} may be: complete some, or end who waits in them", name,
                     user, open, max_open_fences);
     if (bytes > max_fence_bytes)
@@ -80,7 +82,9 @@ void Kvs::leave_fences(const RouteId &sender, std::optional<uint32_t> matchtag)
                 (matchtag && requests[i].message().matchtag != *matchtag))
                 continue;
             requests[i].fail(Error(ECANCELED, "fence {}: its sender has left", at->first.second));
-            bytes -= requests[i].message().payload.bytes().size();
+            size_t gone = requests[i].message().payload.bytes().size();
+            bytes -= gone;
+            fence_bytes_ -= gone;
             requests.erase(requests.begin() + long(i));
             ops.erase(ops.begin() + long(i));
         }

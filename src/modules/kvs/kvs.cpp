@@ -166,6 +166,7 @@ Json Kvs::namespace_remove(Request &request)
     for (auto fence = fences_.begin(); fence != fences_.end();) {
         auto next = std::next(fence);
         if (fence->first.first == name) {
+            fence_bytes_ -= fence->second.transaction.bytes;
             fence->second.transaction.fail(Error(ENOTSUP, "KVS namespace {} was removed", name));
             fences_.erase(fence);
         }

@@ -221,6 +221,7 @@ private:
     DirectoryCache cache_ {directory_cache_limit};
     std::map<std::string, std::shared_ptr<Namespace>, std::less<>> namespaces_;
     std::map<std::pair<std::string, std::string>, Fence> fences_; // by namespace and name
+    size_t fence_bytes_ = 0; // of what waits in them
     uint64_t next_id_ = 1;
     std::string empty_root_;
     size_t faults_ = 0;
