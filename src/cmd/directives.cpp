@@ -1,10 +1,10 @@
 #include "cmd/directives.hpp"
 
-#include "common/base/text.hpp"
-
 #include <algorithm>
 #include <cctype>
 #include <optional>
+
+#include "common/base/text.hpp"
 
 namespace flux::cmd {
 

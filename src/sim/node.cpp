@@ -7,7 +7,6 @@ namespace flux::sim {
 
 namespace {
 
-
 uint64_t place_of_client(uint32_t rank, uint64_t connection, bool up)
 {
     return uint64_t(1) << 63 | uint64_t(rank) << 40 | connection << 1 | uint64_t(up);

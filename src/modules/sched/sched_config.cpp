@@ -1,11 +1,11 @@
 #include "modules/sched/sched_config.hpp"
 
-#include "common/base/text.hpp"
-
 #include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <sstream>
+
+#include "common/base/text.hpp"
 
 namespace flux {
 

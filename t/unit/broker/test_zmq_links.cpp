@@ -61,23 +61,16 @@ struct Tree {
         parent->allow(keys.public_key);
         parent->set_receiver(&notes);
     }
-    bool run_until(const std::function<bool()> &done)
+    bool run_until(const std::function<bool()> &done, bool wait = true)
     {
         bool late = false;
         Timer too_late(loop, patience, [&] { late = true; });
         while (!done() && !late)
-            loop.step(true);
+            loop.step(wait);
         return !late;
     }
     // The same for what raw peers see: their sockets do not wake the loop.
-    bool poll_until(const std::function<bool()> &done)
-    {
-        bool late = false;
-        Timer too_late(loop, patience, [&] { late = true; });
-        while (!done() && !late)
-            loop.step(false);
-        return !late;
-    }
+    bool poll_until(const std::function<bool()> &done) { return run_until(done, false); }
     std::unique_ptr<ZmqLinks> child(const std::string &uuid, Notes &child_notes, CurveKeys own,
                                     ZmqLinks::Setup setup)
     {
