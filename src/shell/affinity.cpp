@@ -152,4 +152,32 @@ void apply_rlimits(const Job &job)
     }
 }
 
+SoftLimits::SoftLimits()
+{
+    for (const auto &[name, resource] : limit_names) {
+        rlimit limit;
+        if (getrlimit(__rlimit_resource_t(resource), &limit) == 0)
+            limits_.emplace_back(resource, limit.rlim_cur);
+    }
+}
+
+void SoftLimits::restore() const
+{
+    for (const auto &[resource, soft] : limits_) {
+        rlimit limit;
+        if (getrlimit(__rlimit_resource_t(resource), &limit) < 0 || limit.rlim_cur == soft)
+            continue;
+        limit.rlim_cur = soft;
+        setrlimit(__rlimit_resource_t(resource), &limit);
+    }
+}
+
+bool mark_the_process(const Options &options)
+{
+    bool bound = !options.cpu_affinity.empty() && options.cpu_affinity != "off";
+    auto cpu = options.rlimits.find("cpu"); // of the shell's own time too, which adds up
+    return bound || options.oom_adjust || !options.own_process_groups ||
+           (cpu != options.rlimits.end() && cpu->second >= 0);
+}
+
 } // namespace flux::shell

@@ -19,29 +19,37 @@ ShellChannel::~ShellChannel()
     ::close(fd_);
 }
 
-shell_channel::Start ShellChannel::read_start()
+std::optional<shell_channel::Start> ShellChannel::next_start()
 {
     std::vector<char> buffer(read_size);
-    while (true) {
+    while (!ended_) {
         if (auto line = value_or_throw(input_.next())) {
             auto message = value_or_throw(shell_channel::parse_to_shell(*line));
-            if (auto *start = std::get_if<shell_channel::Start>(&message))
+            if (auto *start = std::get_if<shell_channel::Start>(&message)) {
+                any_start_ = true;
                 return std::move(*start);
-            throw Error(EPROTO, "shell channel: the first message must be of type job");
+            }
+            if (!any_start_)
+                throw Error(EPROTO, "shell channel: the first message must be of type job");
+            continue;
         }
         auto n = ::recv(fd_, buffer.data(), buffer.size(), 0);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n <= 0 && !any_start_)
             throw Error(ECONNRESET, "the shell channel ended before a job came");
-        input_.append(std::string_view(buffer.data(), size_t(n)));
+        ended_ = n <= 0;
+        if (!ended_)
+            input_.append(std::string_view(buffer.data(), size_t(n)));
     }
+    return std::nullopt;
 }
 
 void ShellChannel::watch(std::function<void(shell_channel::ToShell)> on_message, std::function<void()> on_end)
 {
     on_message_ = std::move(on_message);
     on_end_ = std::move(on_end);
+    watching_ = true;
     watch_ = loop_.watch_fd(fd_, true, false, [this](bool can_read, bool can_write) {
         if (can_write)
             write_some(false);
@@ -51,8 +59,16 @@ void ShellChannel::watch(std::function<void(shell_channel::ToShell)> on_message,
     loop_.post([this] { deliver(); }); // what came together with the first message
 }
 
+void ShellChannel::unwatch()
+{
+    watching_ = false;
+    watch_->set(false, false);
+}
+
 void ShellChannel::readable()
 {
+    if (!watching_)
+        return;
     char buffer[read_size];
     auto n = ::recv(fd_, buffer, sizeof(buffer), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -76,13 +92,13 @@ void ShellChannel::end()
 void ShellChannel::note_backlog()
 {
     bool now = unsent_.size() > (backlog_ ? low_water : high_water);
-    if (std::exchange(backlog_, now) != now && on_backlog_)
+    if (std::exchange(backlog_, now) != now && on_backlog_ && watching_)
         on_backlog_(now);
 }
 
 void ShellChannel::deliver()
 {
-    while (!ended_) {
+    while (!ended_ && watching_) {
         auto line = input_.next();
         auto message = line && *line ? shell_channel::parse_to_shell(**line)
                        : line        ? Expected<shell_channel::ToShell>(std::unexpected(Error(EAGAIN)))
@@ -138,7 +154,7 @@ void ShellChannel::write_some(bool wait)
     }
     unsent_.erase(0, sent);
     note_backlog();
-    if (watch_ && !ended_)
+    if (watching_ && !ended_)
         watch_->set(true, !unsent_.empty());
 }
 

@@ -18,11 +18,12 @@ public:
     ShellChannel(Loop &loop, int fd) : loop_(loop), fd_(fd) {}
     ~ShellChannel();
 
-    // Blocking, before the loop runs: the first message. Throws Error when the channel ends or sends
-    // something else.
-    shell_channel::Start read_start();
+    // Blocking, while the loop does not run: the next job. What still comes for the last one is passed by; nullopt
+    // when there is no other. Throws Error when the channel ends before the first, or begins with something else.
+    std::optional<shell_channel::Start> next_start();
     // From now on, messages go to on_message; on_end once when the other side is gone or talks nonsense.
     void watch(std::function<void(shell_channel::ToShell)> on_message, std::function<void()> on_end);
+    void unwatch(); // also from inside these
     // Told when a backlog begins (true) and ends; may be called from inside send().
     void on_backlog(std::function<void(bool)> fn) { on_backlog_ = std::move(fn); }
     void send(const shell_channel::FromShell &message);
@@ -40,6 +41,8 @@ private:
     int fd_;
     shell_channel::LineBuffer input_;
     std::string unsent_;
+    bool any_start_ = false;
+    bool watching_ = false;
     bool flush_posted_ = false;
     bool ended_ = false;
     bool backlog_ = false;

@@ -1,8 +1,9 @@
-// flux-shell: started by job-exec, once per job and node. All it learns and all it tells goes through its
-// channel.
+// flux-shell: started by job-exec for a job on a node; when that has ended without leaving a trace, another
+// may follow. All it learns and all it tells goes through its channel.
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include "common/job/job_exit.hpp"
 #include "common/runtime/ev_loop.hpp"
 #include "common/subprocess/posix_spawner.hpp"
+#include "shell/affinity.hpp"
 #include "shell/shell.hpp"
 
 namespace {
@@ -31,32 +33,49 @@ int channel_from_environment()
     return fd;
 }
 
-int run()
+// For ps(1): the argument that names the job, which job-exec makes wide enough for any.
+void show_job(char *argument, const flux::JobId &id)
+{
+    auto name = id.f58(flux::F58Prefix::ascii);
+    size_t width = strlen(argument);
+    memset(argument, ' ', width);
+    memcpy(argument, name.data(), std::min(width, name.size()));
+}
+
+int run(char *job_argument)
 {
     flux::EvLoop loop;
     flux::PosixSpawner spawner(loop);
     flux::shell::ShellChannel channel(loop, channel_from_environment());
-    auto job = flux::shell::Job::from(channel.read_start());
-    if (!job) { // a job that cannot be started as it was asked for
-        constexpr int status = flux::wait_status_of_exit(1);
-        channel.send(flux::shell_channel::Exception {0, "exec", job.error().text()});
-        channel.send(flux::shell_channel::Finish {status});
-        channel.flush();
-        return 1;
+    const flux::shell::SoftLimits limits;
+    while (auto start = channel.next_start()) {
+        limits.restore();
+        if (job_argument)
+            show_job(job_argument, start->id);
+        auto job = flux::shell::Job::from(std::move(*start));
+        if (!job) { // a job that cannot be started as it was asked for
+            constexpr int status = flux::wait_status_of_exit(1);
+            channel.send(flux::shell_channel::Exception {0, "exec", job.error().text()});
+            channel.send(flux::shell_channel::Finish {status});
+            channel.flush();
+            return 1;
+        }
+        flux::shell::Shell shell(loop, spawner, channel, std::move(*job));
+        shell.start();
+        if (!shell.finished())
+            loop.run();
+        if (!shell.finished() || !shell.leaves_no_trace())
+            return flux::exit_code_of(shell.status());
     }
-    flux::shell::Shell shell(loop, spawner, channel, std::move(*job));
-    shell.start();
-    if (!shell.finished())
-        loop.run();
-    return flux::exit_code_of(shell.status());
+    return 0;
 }
 
 } // namespace
 
-int main()
+int main(int argc, char **argv)
 {
     try {
-        return run();
+        return run(argc > 1 ? argv[1] : nullptr);
     } catch (const std::exception &error) {
         fprintf(stderr, "flux-shell: %s\n", error.what());
         return 1;

@@ -346,9 +346,15 @@ void Shell::finish()
     exit_timer_.cancel();
     warning_timer_.cancel();
     remove_tmpdir(); // the job is over with this message
-    channel_.send(shell_channel::Finish {status_});
+    channel_.send(shell_channel::Finish {status_, leaves_no_trace()});
     channel_.flush();
+    channel_.unwatch();
     loop_.stop();
+}
+
+bool Shell::leaves_no_trace() const
+{
+    return !signalled_ && !excepted_ && !mark_the_process(job_.options);
 }
 
 } // namespace flux::shell

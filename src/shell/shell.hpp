@@ -28,6 +28,8 @@ public:
     // The worst wait status, once the loop has stopped.
     int status() const { return status_; }
     bool finished() const { return finished_; } // then there is nothing to run
+    // Whether the process is as it was before the job, and may run another one.
+    bool leaves_no_trace() const;
 
 private:
     struct TaskProcess {

@@ -73,9 +73,12 @@ void SimShell::handle(sc::ToShell message)
     if (command_ == "hang" && !job_->leader()) // as one that is stopped
         return;
     if (auto *start = std::get_if<sc::Start>(&message)) {
-        if (job_)
-            return world_.violated("a shell was sent a second job");
+        if (job_ && !finished_)
+            return world_.violated("a shell was sent a second job before it was done with the first");
+        forget_job();
         start_job(std::move(*start));
+    } else if (finished_) {
+        return; // it came too late for its job
     } else if (!job_) {
         world_.violated("a shell was sent something before its job");
     } else if (auto *signal = std::get_if<sc::Signal>(&message)) {
@@ -83,6 +86,7 @@ void SimShell::handle(sc::ToShell message)
             return;
         if (command_ == "deaf" && signal->signum != SIGKILL)
             return;
+        signalled_ = true;
         for (auto &[task, state] : tasks_)
             if (state.running)
                 end_task(task, wait_status_of_signal(signal->signum));
@@ -101,6 +105,7 @@ void SimShell::handle(sc::ToShell message)
     } else if (std::holds_alternative<sc::Stdin>(message)) {
         say(sc::StdinTaken {++inputs_});
     } else if (std::holds_alternative<sc::Shutdown>(message)) {
+        signalled_ = true;
         for (auto &[task, state] : tasks_)
             if (state.running)
                 end_task(task, wait_status_of_signal(SIGKILL));
@@ -211,8 +216,22 @@ void SimShell::end_task(uint32_t task, int wait_status)
 void SimShell::finish()
 {
     on_end(); // its tasks are gone: with this message the job is over here
-    say(sc::Finish {status_});
-    later(Duration::zero(), [this] { exit(wait_status_of_exit(exit_code_of(status_))); });
+    finished_ = true;
+    say(sc::Finish {status_, !signalled_});
+    set_waiting(!signalled_);
+    if (signalled_)
+        later(Duration::zero(), [this] { exit(wait_status_of_exit(exit_code_of(status_))); });
+}
+
+void SimShell::forget_job()
+{
+    set_waiting(false);
+    job_.reset();
+    command_.clear();
+    tasks_.clear();
+    inputs_ = barrier_ = 0;
+    status_ = 0;
+    any_exited_ = finished_ = signalled_ = false;
 }
 
 void SimShell::say(const sc::FromShell &message)

@@ -41,7 +41,11 @@ private:
     void on_end() override;
     double argument() const;
 
+    void forget_job();
+
     bool started_ = false;
+    bool finished_ = false;  // the job; another may come
+    bool signalled_ = false;
     shell_channel::LineBuffer input_;
     std::optional<flux::shell::Job> job_;
     std::string command_;

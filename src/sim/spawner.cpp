@@ -37,7 +37,19 @@ SimProcess::~SimProcess()
 {
     *alive_ = false;
     if (!exited_)
-        world_.running--;
+        leave();
+}
+
+void SimProcess::leave()
+{
+    set_waiting(false);
+    world_.running--;
+}
+
+void SimProcess::set_waiting(bool waiting)
+{
+    if (std::exchange(waiting_, waiting) != waiting)
+        waiting ? world_.waiting++ : world_.waiting--;
 }
 
 void SimProcess::signal(int signum)
@@ -102,7 +114,7 @@ void SimProcess::exit(int wait_status)
 {
     if (std::exchange(exited_, true))
         return;
-    world_.running--;
+    leave();
     on_end();
     if (paused_ || !unread_.empty())
         unread_exit_ = wait_status;

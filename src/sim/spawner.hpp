@@ -33,6 +33,8 @@ struct ProcessWorld {
     int next_pid = 1000;
     uint64_t started = 0;
     size_t running = 0;
+    size_t waiting = 0; // of those, shells without a job
+    size_t busy() const { return running - waiting; }
 };
 
 class SimProcess : public Process {
@@ -57,14 +59,18 @@ protected:
     virtual void on_signal(int signum);
     virtual void on_end() {} // it exits, or is forgotten while it runs
     void exit(int wait_status);
+    // It has nothing to do, and uses nothing of the machine.
+    void set_waiting(bool waiting);
     ProcessWorld &world_;
 
 private:
     void catch_up();
+    void leave();
     ProcessCallbacks callbacks_;
     int pid_;
     bool exited_ = false;
     bool paused_ = false;
+    bool waiting_ = false;
     std::vector<std::pair<std::string, std::string>> unread_; // stream, bytes
     std::optional<int> unread_exit_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

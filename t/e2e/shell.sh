@@ -6,7 +6,7 @@
 shell_of() {
     for process in /proc/[0-9]*; do
         case "$(tr '\0' ' ' 2>/dev/null <"$process/cmdline")" in
-        *flux-shell" f${1#ƒ} ") basename "$process" ;;
+        *flux-shell" f${1#ƒ} "*) basename "$process" ;;
         esac
     done
 }

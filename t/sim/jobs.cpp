@@ -296,8 +296,8 @@ Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowl
     auto status = co_await client->handle().rpc("sched.resource-status");
     auto allocated = value_or_throw(ResourceSet::from_json(status.json().get<Json>("allocated")));
     world.expect(allocated.empty(), "no job is active, but {} is allocated", allocated.summary());
-    world.expect(world.processes().running == 0, "no job is active, but {} processes run",
-                 world.processes().running);
+    world.expect(world.processes().busy() == 0, "no job is active, but {} processes run",
+                 world.processes().busy());
     world.expect(world.cores().held() == 0, "no job is active, but {} cores are in use",
                  world.cores().held());
 }

@@ -133,7 +133,7 @@ Json to_json(const StdinTaken &message)
 }
 Json to_json(const Finish &message)
 {
-    return Json {{"type", "finish"}, {"status", message.status}};
+    return Json {{"type", "finish"}, {"status", message.status}, {"ready", message.ready}};
 }
 
 Start start_from(const Json &json)
@@ -200,7 +200,7 @@ FromShell from_shell(const Json &json)
     if (type == "stdin-taken")
         return StdinTaken {json.get<uint64_t>("count")};
     if (type == "finish")
-        return Finish {json.get<int>("status")};
+        return Finish {json.get<int>("status"), json.value<bool>("ready", false)};
     throw Error(EPROTO, "unknown message type \"{}\"", type);
 }
 

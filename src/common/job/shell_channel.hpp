@@ -22,7 +22,7 @@ constexpr const char *environment_name = "FLUX_SHELL_CHANNEL";
 constexpr size_t max_message = 128u << 20; // bytes of one line; a jobspec may be big
 
 // To the shell.
-struct Start { // "job": the first message
+struct Start { // "job": the first message, and again after a Finish that says `ready`
     JobId id;
     uint32_t userid = 0;
     Json jobspec;
@@ -94,8 +94,9 @@ struct Tasks { // the tasks' process groups, for whoever has to clean up after a
 struct StdinTaken { // so many Stdin messages so far: the tasks have read them, but for a bounded rest
     uint64_t count = 0;
 };
-struct Finish {     // the last message
+struct Finish {     // the job's last message
     int status = 0; // the worst wait status of this shell's tasks
+    bool ready = false; // the shell stays, and may be sent another job; otherwise it exits
 };
 using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, Finish>;
 

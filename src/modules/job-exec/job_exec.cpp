@@ -154,6 +154,7 @@ Task<> JobExec::stop()
     });
     while (!waited_enough && (!runs_.empty() || !jobs_.empty() || !dying_.empty()))
         co_await changed_.wait();
+    idle_.clear();
     co_await writer_.close();
 }
 
@@ -162,6 +163,8 @@ Json JobExec::stats() const
     return Json {{"jobs", runs_.size()},
                  {"shells", jobs_.size()},
                  {"launched", launched_},
+                 {"processes", processes_},
+                 {"idle", idle_.size()},
                  {"links", open_links_.size()},
                  {"unstored", Json {{"bytes", unstored_bytes_}, {"most", most_unstored_}}},
                  {"commits", writer_.commits()}};

@@ -43,6 +43,8 @@ private:
     static constexpr double short_mock = 0.1; // seconds: shorter mock jobs are written when they end
     static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
     static constexpr size_t max_shell_line = 128u << 20;         // bytes
+    static constexpr double idle_time = 10;   // seconds that a shell without a job waits for another
+    static constexpr size_t max_idle = 256;   // shells that do
     static constexpr uint64_t max_input = 1'000'000'000; // bytes of standard input of a job, as of output.limit
     // Bytes of what a job's shells have said that are not known to be stored, divided among its ranks; then job-exec
     // reads no more of them.
@@ -81,17 +83,25 @@ private:
         Timer limit, kill, exit_timer;
         explicit Run(Loop &loop) : changed(loop) {}
     };
+    // A process of flux-shell on this rank. It runs one job after another as long as none leaves a trace in it.
+    struct Shell {
+        std::unique_ptr<Process> process;
+        uint32_t userid = 0;
+        std::optional<JobId> job; // whose it is now
+        Timer idle;               // until it is sent away
+    };
     // A job in the part of the tree that begins at this rank.
     struct Local {
         Part part;
         Run *run = nullptr; // on rank 0
         bool dirty = false;
         // The shell on this rank
-        std::unique_ptr<Process> shell;
+        std::unique_ptr<Shell> shell;
         std::string partial;       // of a line from its channel
         std::vector<int> task_pids; // process groups that would be left if the shell were killed
         bool heard = false;        // it has said something
-        bool finished = false;     // it said so: it exits by itself
+        bool finished = false;     // it said so: it exits by itself, or is
+        bool ready = false;        // for another job
         bool exited = false;
         uint64_t unstored = 0;     // bytes of what it has said
         uint64_t share = 0;        // the most of that
@@ -153,11 +163,14 @@ private:
 
     // this rank's shells: shells.cpp
     void launch(JobId id, Local &local, const Json &job);
-    void spawn_shell(JobId id, Local &local, const Json &job);
+    void give_shell(JobId id, Local &local, const Json &job);
+    std::unique_ptr<Shell> start_shell(JobId id);
     void read_channel(JobId id, std::string_view bytes);
     void from_shell(JobId id, Local &local, const Json &message, size_t bytes);
     void shell_exited(JobId id, int status);
     void release_shell(JobId id, Local &local);
+    void keep_idle(std::unique_ptr<Shell> shell);
+    std::unique_ptr<Shell> take_idle(std::function<bool(const Shell &)> wanted);
     static uint64_t share_of(size_t ranks);
     static void read_on(Local &local, uint64_t share = UINT64_MAX);
     void abandon(const std::shared_ptr<Run> &run);
@@ -188,9 +201,10 @@ private:
     std::unordered_set<uint32_t> open_links_;   // to children
     std::map<uint32_t, Json> orders_;           // child -> array, for the next flush
     std::unordered_map<std::string, JobId> services_;
-    std::unordered_map<JobId, std::unique_ptr<Process>> dying_; // shells that nobody asks about any more
+    std::unordered_map<JobId, std::unique_ptr<Shell>> dying_; // shells that nobody asks about any more
+    std::vector<std::unique_ptr<Shell>> idle_;                // the one that was busy last comes last
     Condition changed_; // a local job is gone
-    uint64_t launched_ = 0;
+    uint64_t launched_ = 0, processes_ = 0; // shells of jobs; those that had to be started for it
     bool stopping_ = false; // no job is started any more
 };
 

@@ -9,6 +9,7 @@ namespace flux::job_exec {
 
 namespace {
 constexpr const char *channel = "FLUX_SHELL_CHANNEL";
+constexpr size_t widest_id = 13; // characters of a job's id in F58
 
 std::string service_name(uint32_t userid, JobId id)
 {
@@ -38,13 +39,13 @@ void JobExec::read_on(Local &local, uint64_t share)
 {
     local.share = share;
     if (std::exchange(local.paused, false) && local.shell)
-        local.shell->set_reading(channel, true);
+        local.shell->process->set_reading(channel, true);
 }
 
 void JobExec::launch(JobId id, Local &local, const Json &job)
 {
     try {
-        spawn_shell(id, local, job);
+        give_shell(id, local, job);
     } catch (const Error &error) {
         News news;
         news.ended.add(rank());
@@ -54,7 +55,7 @@ void JobExec::launch(JobId id, Local &local, const Json &job)
     }
 }
 
-void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
+void JobExec::give_shell(JobId id, Local &local, const Json &job)
 {
     auto R = value_or_throw(ResourceSet::from_json(job.get<Json>("R")));
     auto ranks = R.ranks();
@@ -73,20 +74,12 @@ void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
         message.set("enclosing_id", *enclosing);
     if (auto path = context().attribute("jobid-path"))
         message.set("jobid_path", *path);
-    ProcessSpec spec;
-    spec.argv = {context().attribute("conf.shell_path").value_or("flux-shell"), id.f58(F58Prefix::ascii)};
-    spec.inherit_environment = true;
-    spec.environment = {"FLUX_URI=" + uri};
-    spec.capture_output = false;
-    spec.channels = {channel};
-    ProcessCallbacks callbacks;
-    callbacks.on_output = [this, id](std::string_view stream, std::string_view bytes) {
-        if (stream == channel)
-            read_channel(id, bytes);
-    };
-    callbacks.on_exit = [this, id](int status) { shell_exited(id, status); };
-    local.shell = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
-    local.shell->write(channel, line_of(message));
+    local.shell = take_idle([userid](const Shell &shell) { return shell.userid == userid; });
+    if (!local.shell)
+        local.shell = start_shell(id);
+    local.shell->userid = userid;
+    local.shell->job = id;
+    local.shell->process->write(channel, line_of(message));
     local.share = share_of(ranks.count());
     ++launched_;
     if (rank() == *ranks.first()) {
@@ -99,6 +92,54 @@ void JobExec::spawn_shell(JobId id, Local &local, const Json &job)
     News news;
     news.started.add(rank());
     tell(id, std::move(news));
+}
+
+std::unique_ptr<JobExec::Shell> JobExec::start_shell(JobId id)
+{
+    ProcessSpec spec;
+    // The second argument is for ps(1): the shell replaces it by each job's.
+    spec.argv = {context().attribute("conf.shell_path").value_or("flux-shell"),
+                 fmt::format("{:<{}}", id.f58(F58Prefix::ascii), widest_id)};
+    spec.inherit_environment = true;
+    spec.environment = {"FLUX_URI=" + context().attribute("local-uri").value_or("")};
+    spec.capture_output = false;
+    spec.channels = {channel};
+    auto shell = std::make_unique<Shell>();
+    ProcessCallbacks callbacks;
+    callbacks.on_output = [this, self = shell.get()](std::string_view stream, std::string_view bytes) {
+        if (stream == channel && self->job)
+            read_channel(*self->job, bytes);
+    };
+    callbacks.on_exit = [this, self = shell.get()](int status) {
+        if (self->job)
+            shell_exited(*self->job, status);
+        else // not from inside its own callback
+            post([gone = take_idle([self](const Shell &shell) { return &shell == self; })] {});
+    };
+    shell->process = context().platform().spawner->spawn(std::move(spec), std::move(callbacks));
+    processes_++;
+    return shell;
+}
+
+void JobExec::keep_idle(std::unique_ptr<Shell> shell)
+{
+    shell->job.reset();
+    shell->idle = Timer(loop(), seconds(idle_time), [this, self = shell.get()] {
+        post([old = take_idle([self](const Shell &shell) { return &shell == self; })] {});
+    });
+    idle_.push_back(std::move(shell));
+}
+
+// The one that was busy last.
+std::unique_ptr<JobExec::Shell> JobExec::take_idle(std::function<bool(const Shell &)> wanted)
+{
+    auto found = std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto &shell) { return wanted(*shell); });
+    if (found == idle_.rend())
+        return nullptr;
+    auto shell = std::move(*found);
+    idle_.erase(std::next(found).base());
+    shell->idle.cancel();
+    return shell;
 }
 
 void JobExec::read_channel(JobId id, std::string_view bytes)
@@ -121,11 +162,11 @@ void JobExec::read_channel(JobId id, std::string_view bytes)
     }
     local.partial.erase(0, begin);
     if (local.unstored > local.share && !std::exchange(local.paused, true))
-        local.shell->set_reading(channel, false);
+        local.shell->process->set_reading(channel, false);
     if (local.partial.size() > max_shell_line) {
         log(LogLevel::err, "{}: a line of its shell is over {} bytes long", id, max_shell_line);
         local.partial.clear();
-        local.shell->signal(SIGKILL);
+        local.shell->process->signal(SIGKILL);
     }
 }
 
@@ -135,9 +176,10 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t byt
     News news;
     if (!std::exchange(local.heard, true))
         news.started.add(rank());
-    if (type == "finish") { // its tasks have ended, and it exits with the status of the worst
+    if (type == "finish") { // its tasks have ended; it is ready, or exits with the status of the worst
         auto status = message.get<int>("status");
         local.finished = true;
+        local.ready = message.value<bool>("ready", false);
         news.ended.add(rank());
         news.status = std::max(status, wait_status_of_exit(exit_code_of(status)));
     } else if (type == "tasks") {
@@ -196,8 +238,11 @@ void JobExec::release_shell(JobId id, Local &local)
         return;
     }
     if (!local.finished)
-        local.shell->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");
-    dying_[id] = std::move(local.shell);
+        local.shell->process->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");
+    if (local.ready && !stopping_ && idle_.size() < max_idle)
+        keep_idle(std::move(local.shell));
+    else
+        dying_[id] = std::move(local.shell);
 }
 
 // NAME-shell-ID.stdin {"stream","rank","data"?,"encoding"?,"eof"?}

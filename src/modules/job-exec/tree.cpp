@@ -141,7 +141,7 @@ void JobExec::obey(const Json &order)
         if (!local.part.has_ended(below))
             order_below(child, order);
     if (local.shell && !local.exited) // it may have: it is kept until those of every rank have
-        tell_shell(*local.shell, order["message"]);
+        tell_shell(*local.shell->process, order["message"]);
 }
 
 void JobExec::give_credit(const Json &order)

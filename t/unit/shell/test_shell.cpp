@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -52,6 +53,7 @@ struct Exec {
     std::vector<ch::PmiExchange> exchanges;
     std::string logs, redirects;
     std::optional<int> finish, exit;
+    bool ready = false; // for another job
     uint64_t stdin_taken = 0;
 
     void start(Json jobspec, Json R, uint32_t nodeid = 0, uint32_t nnodes = 1)
@@ -67,7 +69,19 @@ struct Exec {
                                      [this](int status) {
                                          exit = status;
                                      }});
-        send(ch::Start {.id = JobId(1234567),
+        send_job(JobId(1234567), std::move(jobspec), std::move(R), nodeid, nnodes);
+    }
+    // Another one, when the last has finished and the shell is ready.
+    void next(JobId id, Json jobspec, Json R)
+    {
+        finish.reset();
+        output.clear();
+        events.clear();
+        send_job(id, std::move(jobspec), std::move(R), 0, 1);
+    }
+    void send_job(JobId id, Json jobspec, Json R, uint32_t nodeid, uint32_t nnodes)
+    {
+        send(ch::Start {.id = id,
                         .userid = 1,
                         .jobspec = std::move(jobspec),
                         .R = std::move(R),
@@ -105,7 +119,7 @@ struct Exec {
         else if (auto *taken = std::get_if<ch::StdinTaken>(&message))
             stdin_taken = taken->count;
         else if (auto *end = std::get_if<ch::Finish>(&message))
-            finish = end->status;
+            finish = end->status, ready = end->ready;
     }
     template <class Condition>
     void until(Condition condition)
@@ -115,6 +129,8 @@ struct Exec {
     }
     int wait()
     {
+        until([this] { return finish.has_value(); });
+        process->close(ch::environment_name);
         until([] { return false; });
         return finish.value_or(-1);
     }
@@ -138,6 +154,51 @@ TEST(Shell, runs_one_task_and_tells_its_life)
     EXPECT_EQ(exec.events["shell.start"]["taskmap"]["map"].dump(), "[[0,1,1,1]]");
     EXPECT_TRUE(exec.events.contains("shell.task-exit"));
     EXPECT_TRUE(exec.exceptions.empty());
+}
+
+TEST(Shell, runs_one_job_after_another_as_long_as_none_leaves_a_trace)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    auto R = resources("3", "0", "a");
+    Json few_files {{"rlimit", Json {{"nofile", 60}}}};
+    exec.start(jobspec({"sh", "-c", "exec 2>&1; trap '' TERM; ulimit -n; ulimit -S -n 50; exit 3"}, 1, few_files), R);
+    exec.until([&] { return exec.finish.has_value(); });
+    EXPECT_EQ(WEXITSTATUS(*exec.finish), 3);
+    EXPECT_EQ(exec.output["stdout:0"], "60\n");
+    ASSERT_TRUE(exec.ready);
+
+    exec.send(ch::Signal {SIGTERM}); // too late for its job, and nothing to the next
+    exec.send(ch::Stdin {.data = "of the last job\n"});
+    exec.next(JobId(7654321), jobspec({"sh", "-c", "ulimit -S -n; cat; echo {{id.dec}} $FLUX_KVS_NAMESPACE"}, 1), R);
+    exec.send(ch::Stdin {.data = "mine\n", .eof = true});
+    exec.until([&] { return exec.finish.has_value(); });
+    EXPECT_EQ(*exec.finish, 0);
+    rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    EXPECT_EQ(exec.output["stdout:0"], fmt::format("{}\nmine\n7654321 job-7654321\n", limit.rlim_cur));
+    EXPECT_TRUE(exec.events.contains("shell.init"));
+    EXPECT_TRUE(exec.events.contains("shell.task-exit"));
+    ASSERT_TRUE(exec.ready);
+
+    exec.next(JobId(1), jobspec({"sleep", "1000"}, 1), R);
+    exec.until([&] { return exec.events.contains("shell.start"); });
+    exec.send(ch::Signal {SIGTERM});
+    exec.until([] { return false; }); // until it exits by itself
+    EXPECT_EQ(WTERMSIG(*exec.finish), SIGTERM);
+    EXPECT_FALSE(exec.ready);
+}
+
+TEST(Shell, ends_with_a_job_whose_options_change_the_process)
+{
+    for (auto *options : {R"({"cpu-affinity":"on"})", R"({"rlimit":{"cpu":1000}})", R"({"nosetpgrp":1})"}) {
+        EvLoop loop;
+        Exec exec(loop);
+        exec.start(jobspec({"true"}, 1, Json::parse_or_throw(options)), resources("3", "0", "a"));
+        exec.until([] { return false; });
+        EXPECT_EQ(exec.finish, 0) << options << exec.logs;
+        EXPECT_FALSE(exec.ready) << options;
+    }
 }
 
 TEST(Shell, a_task_waits_when_its_output_is_not_read_and_signals_still_reach_it)
