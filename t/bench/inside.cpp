@@ -80,6 +80,11 @@ Json submission(bool mock)
     return Json {{"J", sign_none(uint32_t(getuid()), builder.json().dump())}, {"urgency", 16}, {"flags", 0}};
 }
 
+Task<> drained(Handle &handle)
+{
+    co_await handle.rpc("job-manager.drain");
+}
+
 // Jobs per second, from the first submission until none is active.
 Task<double> run_jobs(Handle &handle, int count, bool mock)
 {
@@ -87,7 +92,7 @@ Task<double> run_jobs(Handle &handle, int count, bool mock)
     double start = now();
     co_await pipelined_rpcs(
         handle, "job-ingest.submit", [&](int) { return request; }, count);
-    co_await handle.rpc("job-manager.drain");
+    co_await drained(handle);
     co_return count / (now() - start);
 }
 
@@ -147,8 +152,9 @@ Json memory_of_all(Session &flux)
     return Json {{"value", sum / 1e6}};
 }
 
-// Wall time of a command, in ms.
-double command_ms(const std::vector<std::string> &argv, int count)
+// Wall time of a command, in ms; `between` one and the next is not counted.
+double command_ms(
+    const std::vector<std::string> &argv, int count, const std::function<void()> &between = [] {})
 {
     std::vector<double> times;
     for (int i = 0; i < count; i++) {
@@ -156,6 +162,7 @@ double command_ms(const std::vector<std::string> &argv, int count)
         if (done.status != 0)
             throw Error(EIO, "{} failed with status {:#x}", argv[1], done.status);
         times.push_back(done.seconds * 1e3);
+        between();
     }
     return median(times);
 }
@@ -187,7 +194,9 @@ Json run_inside(const std::string &scenario, int count, const std::string &bin)
         return memory_per_job(flux, count);
     else if (scenario == "memory-of-all")
         return memory_of_all(flux);
-    else if (scenario == "flux-submit")
+    else if (scenario == "flux-submit") // alone: the job that it submits ends before the next begins
+        value = command_ms({bin + "/flux", "submit", "--quiet", "true"}, count, [&] { flux.run(drained(handle)); });
+    else if (scenario == "flux-submit-row")
         value = command_ms({bin + "/flux", "submit", "--quiet", "true"}, count);
     else if (scenario == "flux-jobs")
         value = command_ms({bin + "/flux", "jobs", "-a"}, count);

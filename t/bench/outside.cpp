@@ -90,6 +90,8 @@ private:
         };
         scenario_row({"flux submit true, as a command", 0, "ms", {}, 10, 3}, "flux-submit", scaled(40, 2), 1,
                      fake_resources(), limit);
+        scenario_row({"flux submit true, while the jobs before run", 0, "ms", {}}, "flux-submit-row", scaled(40, 2), 1,
+                     fake_resources(), limit);
         scenario_row({"flux jobs, as a command", 0, "ms", {}, 10, 3}, "flux-jobs", scaled(40, 2), 1,
                      fake_resources(), limit);
     }
