@@ -264,15 +264,15 @@ bool Graph::remove_property(VertexId v, std::string_view key)
 
 // The types with totals: those of the tree, nodes, cores and gpus first, then in the order in which they
 // came.
-void Graph::choose_tracked()
+void Graph::choose_tracked(VertexId from)
 {
     std::vector<TypeId> wanted;
     for (auto name : {"core", "node", "gpu"})
         if (auto found = find_type(name))
             wanted.push_back(*found);
     std::vector<bool> used(types_.size());
-    for (const auto &vertex : vertices_)
-        used[vertex.type] = true;
+    for (size_t v = from; v < vertices_.size(); v++)
+        used[vertices_[v].type] = true;
     for (size_t type = 1; type < used.size(); type++)
         wanted.push_back(TypeId(type));
     for (TypeId type : wanted)
@@ -284,8 +284,9 @@ void Graph::choose_tracked()
 
 void Graph::finish(VertexId from)
 {
+    const VertexId first_new = from;
     size_t columns_before = tracked_.size();
-    choose_tracked();
+    choose_tracked(from);
     if (tracked_.size() != columns_before)
         from = 0; // the rows have another width
     size_t columns = tracked_.size();
@@ -316,8 +317,9 @@ void Graph::finish(VertexId from)
     };
     add_up(total_, false);
     add_up(up_, true);
-    check_order();
-    compare_shapes(from);
+    check_order(first_new);
+    compare_shapes(first_new);
+    inner_finished_ = inner_count_;
 }
 
 namespace {
@@ -337,14 +339,15 @@ void Graph::compare_shapes(VertexId from)
     if (from == 0)
         for (auto &kind : kinds_)
             kind.model = no_vertex, kind.unlike = false;
-    std::vector<uint64_t> below(inner_count_);
+    size_t finished = from == 0 ? 0 : inner_finished_;
+    std::vector<uint64_t> below(inner_count_ - finished);
     for (size_t v = vertices_.size(); v-- > from;) {
         const Vertex &vertex = vertices_[v];
         if (vertex.removed)
             continue;
         uint64_t shape = mixed(mixed(uint64_t(vertex.type) << 16 | vertex.unit) + uint64_t(vertex.size));
         if (vertex.child_count > 0)
-            shape = mixed(shape + below[vertex.inner]);
+            shape = mixed(shape + below[vertex.inner - finished]);
         Kind &kind = kinds_[vertex.type];
         if (kind.model == no_vertex)
             kind.model = VertexId(v), kind.shape = shape;
@@ -353,7 +356,7 @@ void Graph::compare_shapes(VertexId from)
         if (vertex.parent == no_vertex)
             continue;
         if (vertex.parent >= from)
-            below[vertices_[vertex.parent].inner] += mixed(shape);
+            below[vertices_[vertex.parent].inner - finished] += mixed(shape);
         else
             make_unlike(vertex.parent);
     }
@@ -447,45 +450,6 @@ void Graph::remove(VertexId v)
     vertices_[parent].child_count--;
     if (vertices_[parent].child_count == 0)
         vertices_[parent].inner = UINT32_MAX;
-}
-
-// Walks the tree once: are ids ascending in its order, and which types occur outside nodes?
-void Graph::check_order()
-{
-    if (empty())
-        return;
-    constexpr int64_t least = std::numeric_limits<int64_t>::min();
-    struct Last {
-        int64_t id = least;
-        int64_t id_in_node = least;
-        VertexId node = no_vertex;
-    };
-    std::vector<Last> last(types_.size());
-    for (auto &kind : kinds_)
-        kind.ascending = kind.ascending_in_nodes = true;
-    struct Step {
-        VertexId vertex;
-        VertexId node;
-    };
-    std::vector<Step> stack {{root(), no_vertex}};
-    while (!stack.empty()) {
-        auto [v, node] = stack.back();
-        stack.pop_back();
-        const Vertex &vertex = vertices_[v];
-        Kind &kind = kinds_[vertex.type];
-        Last &before = last[vertex.type];
-        if (before.node != node)
-            before.id_in_node = least;
-        kind.ascending = kind.ascending && vertex.id > before.id;
-        kind.ascending_in_nodes = kind.ascending_in_nodes && vertex.id > before.id_in_node;
-        kind.outside_node = kind.outside_node || node == no_vertex;
-        before = {vertex.id, vertex.id, node};
-        if (vertex.type == node_type_)
-            node = v;
-        auto below = children(v);
-        for (size_t i = below.size(); i-- > 0;)
-            stack.push_back({below[i], node});
-    }
 }
 
 size_t Graph::bytes() const

@@ -10,6 +10,8 @@
 // of all and of what is up.
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -179,20 +181,46 @@ public:
     std::span<const int64_t> total_up(VertexId inner_vertex) const { return row(up_, inner_vertex); }
     // Are the ids of this type, in the order of the tree, ascending without repetition?
     bool ascending(TypeId type) const { return kinds_[type].ascending; }
-    // The same, within each node.
-    bool ascending_in_nodes(TypeId type) const { return kinds_[type].ascending_in_nodes; }
+    // The same, within each node; not where nodes are inside others.
+    bool ascending_in_nodes(TypeId type) const { return kinds_[type].ascending_in_nodes && !nested_nodes_; }
 
     size_t bytes() const; // of memory, about
 
 private:
+    // Of the vertices of a type, in the order of the tree.
+    struct Order {
+        static constexpr int64_t least = std::numeric_limits<int64_t>::min();
+        int64_t last_id = least;
+        int64_t last_id_in_node = least;
+        VertexId node = no_vertex; // of the last one
+        bool tangled = false;      // some were added in between: it is not known which one is last
+    };
+    struct Kind { // what is so of all vertices of a type
+        Order order;
+        bool ascending = true;
+        bool ascending_in_nodes = true;
+        bool outside_node = false;
+        bool pooled = false;
+        bool other_subsystem = false;
+        int64_t unit = -2; // a text; -2: no vertex yet, -1: several units
+        VertexId model = no_vertex;
+        uint64_t shape = 0; // of the model
+        bool unlike = false;
+    };
+
     std::span<const int64_t> row(const std::vector<int64_t> &table, VertexId v) const
     {
         return {table.data() + size_t(vertices_[v].inner) * tracked_.size(), tracked_.size()};
     }
     void append_child(VertexId parent, VertexId child);
-    void choose_tracked();
+    void choose_tracked(VertexId from);
     void count_up(VertexId v, std::vector<int64_t> &table, int sign, bool only_up);
-    void check_order();
+    // order.cpp
+    void check_order(VertexId from);
+    void compare_order(VertexId v, VertexId node, VertexId from,
+                       const std::function<void(Kind &, const Vertex &, VertexId)> &look);
+    void compare_order_in_node(VertexId node);
+    bool comes_last(VertexId v, VertexId from) const;
     void compare_shapes(VertexId from);
     void make_unlike(VertexId v);
 
@@ -213,22 +241,13 @@ private:
     size_t removed_ = 0;
     size_t edges_ = 0;
     size_t inner_count_ = 0;
+    size_t inner_finished_ = 0; // of those, known to the last finish()
     std::vector<TypeId> tracked_;
     std::vector<int> column_of_; // by type
     std::vector<int64_t> total_;
     std::vector<int64_t> up_;
-    struct Kind { // what is so of all vertices of a type
-        bool ascending = true;
-        bool ascending_in_nodes = true;
-        bool outside_node = false;
-        bool pooled = false;
-        bool other_subsystem = false;
-        int64_t unit = -2; // a text; -2: no vertex yet, -1: several units
-        VertexId model = no_vertex;
-        uint64_t shape = 0; // of the model
-        bool unlike = false;
-    };
     std::vector<Kind> kinds_;
+    bool nested_nodes_ = false;
     TypeId node_type_;
     TypeId storage_node_type_;
 };
