@@ -1,5 +1,6 @@
 #include "cmd/command.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "common/types/duration.hpp"
@@ -86,6 +87,24 @@ size_t Args::level(std::string_view option) const
 {
     auto last = value(option);
     return last.empty() || last == "true" ? times(option) : size_t(std::max<int64_t>(0, integer(option, 0)));
+}
+
+size_t Args::bytes(std::string_view option, size_t fallback, size_t most) const
+{
+    if (!has(option))
+        return fallback;
+    constexpr std::pair<std::string_view, double> units[] {
+        {"", 1}, {"k", 1u << 10}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}};
+    auto text = value(option);
+    double number = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const auto *unit = std::ranges::find(units, std::string_view(end, text.data() + text.size()),
+                                         &std::pair<std::string_view, double>::first);
+    double size = unit == std::end(units) ? -1 : number * unit->second;
+    if (error != std::errc() || !(size >= 0) || size > double(most))
+        throw UsageError(fmt::format(
+            "--{}: '{}' is no number of bytes up to {} (with k, M or G if it is large)", option, text, most));
+    return size_t(size);
 }
 
 double Args::number(std::string_view option, double fallback) const

@@ -8,6 +8,7 @@
 #include "cmd/attach_status.hpp"
 #include "cmd/eventlog_view.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/base/encoding.hpp"
 #include "common/runtime/sync.hpp"
 #include "common/types/idset.hpp"
@@ -16,10 +17,8 @@ namespace flux::cmd {
 
 namespace {
 
-constexpr std::string_view exec_prefix = "exec.";              // of an event of guest.exec.eventlog
-constexpr size_t stdin_chunk = 64u << 10;                      // bytes of one message to the shell
-constexpr int stdin_window = 16; // of those that are not answered, then no more is read
-constexpr Duration interrupt_window = std::chrono::seconds(2); // for the second key after ^C
+constexpr std::string_view exec_prefix = "exec."; // of an event of guest.exec.eventlog
+constexpr int stdin_window = 16;                  // of those that are not answered, then no more is read
 
 class Attachment {
 public:
@@ -230,15 +229,10 @@ private:
         watch(SIGTSTP, [this](int) { stopped(); });
     }
 
-    bool just_interrupted() const
-    {
-        return interrupted_ && handle_.loop().now() - last_interrupt_ < interrupt_window;
-    }
-
     void interrupted()
     {
         status_.clear();
-        if (just_interrupted()) {
+        if (interrupts_.again(handle_.loop().now())) {
             warn("flux-job: canceling {}", id_text(id_));
             handle_.notify("job-manager.raise", Json {{"id", id_.value()},
                                                       {"type", "cancel"},
@@ -246,14 +240,12 @@ private:
                                                       {"note", "interrupted by ctrl-C"}});
             return;
         }
-        interrupted_ = true;
-        last_interrupt_ = handle_.loop().now();
         warn("flux-job: one more ctrl-C within 2s cancels {}, ctrl-Z detaches", id_text(id_));
     }
 
     void stopped()
     {
-        if (!just_interrupted()) {
+        if (!interrupts_.just_now(handle_.loop().now())) {
             ::kill(::getpid(), SIGSTOP);
             return;
         }
@@ -340,8 +332,7 @@ private:
     bool over_ = false;      // the main log was followed as far as wanted
     bool wait_seen_ = false; // the event that was waited for
     bool detached_ = false;
-    bool interrupted_ = false;
-    Duration last_interrupt_ {};
+    Interrupts interrupts_;
     std::optional<Error> failure_;
     std::deque<std::pair<FILE *, std::string>> tail_;
     std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals_;

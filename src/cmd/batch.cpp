@@ -97,7 +97,7 @@ Args with_directives(const Args &args, const std::string &script)
     return merged;
 }
 
-std::vector<std::string> broker_command(const Args &args)
+std::vector<std::string> instance_command(const Args &args)
 {
     std::vector<std::string> out {"flux", "broker"};
     for (const auto &option : args.all("broker-opts"))
@@ -105,7 +105,8 @@ std::vector<std::string> broker_command(const Args &args)
     if (args.has("conf"))
         out.push_back("-c{{tmpdir}}/conf.json");
     if (args.has("dump"))
-        out.push_back("-Scontent.dump=" + (args.value("dump") == "true" ? std::string(default_dump) : args.value("dump")));
+        out.push_back("-Scontent.dump=" +
+                      (args.value("dump") == "true" ? std::string(default_dump) : args.value("dump")));
     return out;
 }
 
@@ -148,7 +149,7 @@ void set_output(JobspecBuilder &builder, const std::string &stream, const std::s
 
 Submission batch_submission(const Args &args, const Script &script)
 {
-    auto command = broker_command(args);
+    auto command = instance_command(args);
     command.push_back("{{tmpdir}}/script");
     command.insert(command.end(), script.arguments.begin(), script.arguments.end());
     return make_instance_submission(args, command, [&](JobspecBuilder &builder) {
@@ -229,7 +230,7 @@ int attach_to_program(const Args &args, Session &flux, JobId id)
 
 int run_alloc(const Args &args, Session &flux)
 {
-    auto command = broker_command(args);
+    auto command = instance_command(args);
     bool has_program = args.size() > 0;
     if (!has_program)
         command.push_back("-Sbroker.rc2_none=1");

@@ -40,6 +40,8 @@ public:
     int64_t integer(std::string_view option, int64_t fallback) const;
     // Of "-v,--verbose[=LEVEL]": LEVEL, else how often it was given.
     size_t level(std::string_view option) const;
+    // "10", "1.5k", "2M", "1G": bytes, at most `most`.
+    size_t bytes(std::string_view option, size_t fallback, size_t most) const;
     double number(std::string_view option, double fallback) const;
     double duration(std::string_view option, double fallback) const; // seconds, from an FSD (RFC 23)
 

@@ -48,7 +48,7 @@ std::string typed(const std::string &name, const Json &value, const std::string 
     return text_of(value);
 }
 
-int run_get(const Args &args, Session &flux)
+int run_config_get(const Args &args, Session &flux)
 {
     Json config = args.has("config-path") ? load_config(args.value("config-path")) : flux.rpc("config.get");
     if (args.size() == 0) {
@@ -71,7 +71,8 @@ int run_get(const Args &args, Session &flux)
 // VALUE as --type says; without it as the value that is there, else JSON if it is that, else a string.
 Json value_from(const std::string &name, const std::string &text, std::string type, const Json &existing)
 {
-    static const std::vector<std::string> types {"string", "integer", "real", "boolean", "object", "array", "fsd"};
+    static const std::vector<std::string> types {"string", "integer", "real", "boolean",
+                                                 "object", "array",   "fsd"};
     if (!type.empty() && std::find(types.begin(), types.end(), type) == types.end())
         throw UsageError(fmt::format("--type: '{}' is none of {}{}", type, fmt::join(types, ", "),
                                      did_you_mean(type, types)));
@@ -93,7 +94,7 @@ Json value_from(const std::string &name, const std::string &text, std::string ty
     return value;
 }
 
-int run_set(const Args &args, Session &flux)
+int run_config_set(const Args &args, Session &flux)
 {
     Json config = flux.rpc("config.get", {}, {.nodeid = 0}).copy();
     config.set_path(args[0], value_from(args[0], args[1], args.value("type"), at_path(config, args[0])));
@@ -101,7 +102,7 @@ int run_set(const Args &args, Session &flux)
     return 0;
 }
 
-int run_unset(const Args &args, Session &flux)
+int run_config_unset(const Args &args, Session &flux)
 {
     Json config = flux.rpc("config.get", {}, {.nodeid = 0}).copy();
     size_t dot = args[0].rfind('.');
@@ -114,14 +115,14 @@ int run_unset(const Args &args, Session &flux)
     return 0;
 }
 
-int run_load(const Args &args, Session &flux)
+int run_config_load(const Args &args, Session &flux)
 {
     Json config = args.size() ? load_config(args[0]) : parse_config(read_stdin(), "standard input");
     flux.rpc("config.load", config);
     return 0;
 }
 
-int run_reload(const Args &args, Session &flux)
+int run_config_reload(const Args &args, Session &flux)
 {
     if (args.has("follower-noop") && flux.attribute("rank") != "0")
         return 0;
@@ -129,7 +130,7 @@ int run_reload(const Args &args, Session &flux)
     return 0;
 }
 
-int run_builtin(const Args &args, Session &)
+int run_config_builtin(const Args &args, Session &)
 {
     auto here = Installation::find();
     std::vector<std::pair<std::string, std::string>> table {
@@ -149,7 +150,7 @@ int run_builtin(const Args &args, Session &)
                 fmt::join(names, ", "));
 }
 
-const Command get {
+const Command config_get {
     .name = "get",
     .args = "[NAME]",
     .summary = "Show the configuration, or what it has under a period-delimited name",
@@ -158,47 +159,47 @@ const Command get {
                 {"-t,--type=TYPE", "fail unless it is of this type; fsd shows a duration"},
                 {"-c,--config-path=PATH", "of this file or directory instead of the instance's"}},
     .max_args = 1,
-    .run = run_get,
+    .run = run_config_get,
 };
-const Command builtin {
+const Command config_builtin {
     .name = "builtin",
     .args = "NAME",
     .summary = "Show a path of this installation (exec_path, module_path, ...)",
     .min_args = 1,
     .max_args = 1,
-    .run = run_builtin,
+    .run = run_config_builtin,
 };
 
-const Command set {
+const Command config_set {
     .name = "set",
     .args = "NAME VALUE",
     .summary = "Change one value of the configuration that the instance runs with",
     .options = {{"-t,--type=TYPE", "string, integer, real, boolean, object, array or fsd"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_set,
+    .run = run_config_set,
 };
-const Command unset {
+const Command config_unset {
     .name = "unset",
     .args = "NAME",
     .summary = "Take one value out of it",
     .min_args = 1,
     .max_args = 1,
-    .run = run_unset,
+    .run = run_config_unset,
 };
-const Command load {
+const Command config_load {
     .name = "load",
     .args = "[PATH]",
     .summary = "Replace it by standard input (TOML or JSON), or by PATH: a file, or a directory of *.toml",
     .max_args = 1,
-    .run = run_load,
+    .run = run_config_load,
 };
-const Command reload {
+const Command config_reload {
     .name = "reload",
     .summary = "Read it again from the files that the instance was started with",
     .options = {{"--follower-noop", "on another broker than rank 0, do nothing"}},
     .max_args = 0,
-    .run = run_reload,
+    .run = run_config_reload,
 };
 
 } // namespace
@@ -206,7 +207,7 @@ const Command reload {
 const Command config {
     .name = "config",
     .summary = "Look at the configuration, and change it",
-    .subcommands = {&builtin, &get, &load, &reload, &set, &unset},
+    .subcommands = {&config_builtin, &config_get, &config_load, &config_reload, &config_set, &config_unset},
 };
 
 } // namespace flux::cmd

@@ -31,7 +31,7 @@ Service service_of(const Args &args, Session &flux)
     throw Error(ENOSYS, "--bypass-cache: there is nothing behind the cache: the instance has no statedir");
 }
 
-int run_store(const Args &args, Session &flux)
+int run_content_store(const Args &args, Session &flux)
 {
     int64_t chunk = args.integer("chunksize", int64_t(default_chunk));
     if (chunk <= 0)
@@ -52,7 +52,7 @@ int run_store(const Args &args, Session &flux)
     return 0;
 }
 
-int run_load(const Args &args, Session &flux)
+int run_content_load(const Args &args, Session &flux)
 {
     std::vector<std::string> refs = args.positional();
     std::string input = refs.empty() ? read_stdin() : "";
@@ -73,13 +73,13 @@ int run_load(const Args &args, Session &flux)
     return 0;
 }
 
-int run_flush(const Args &, Session &flux)
+int run_content_flush(const Args &, Session &flux)
 {
     flux.rpc("content.flush");
     return 0;
 }
 
-int run_dropcache(const Args &, Session &flux)
+int run_content_dropcache(const Args &, Session &flux)
 {
     flux.rpc("content.dropcache");
     return 0;
@@ -91,7 +91,7 @@ const FormatFields checkpoint_fields {
 };
 constexpr std::string_view checkpoint_format = "{sequence:>10} {timestamp!d:%FT%T::<20} {rootref}";
 
-int run_checkpoint_list(const Args &args, Session &flux)
+int run_content_checkpoint_list(const Args &args, Session &flux)
 {
     Json answer = flux.rpc("content.checkpoint-get", Json {{"key", checkpoint_key}}, {.nodeid = 0});
     if (args.has("json")) {
@@ -115,7 +115,7 @@ int run_checkpoint_list(const Args &args, Session &flux)
     return 0;
 }
 
-int run_checkpoint_update(const Args &args, Session &flux)
+int run_content_checkpoint_update(const Args &args, Session &flux)
 {
     value_or_throw(parse_blobref(args[0]));
     int64_t sequence = 0;
@@ -136,45 +136,46 @@ int run_checkpoint_update(const Args &args, Session &flux)
 
 const Option bypass_option {"-b,--bypass-cache", "ask the store behind the caches"};
 
-const Command store {.name = "store",
-                     .summary = "Store standard input and show its blobrefs",
-                     .options = {bypass_option, {"--chunksize=N", "in blobs of N bytes"}},
-                     .max_args = 0,
-                     .run = run_store};
-const Command load {.name = "load",
-                    .args = "[BLOBREF...]",
-                    .summary = "Write blobs to standard output; BLOBREFs may come from standard input",
-                    .options = {bypass_option},
-                    .run = run_load};
-const Command flush {.name = "flush",
-                     .summary = "Return when all blobs of this broker's cache are stored",
-                     .max_args = 0,
-                     .run = run_flush};
-const Command dropcache {.name = "dropcache",
-                         .summary = "Forget what this broker's cache need not keep",
-                         .max_args = 0,
-                         .run = run_dropcache};
-const Command checkpoint_list {.name = "list",
-                               .summary = "Show the checkpoints: KVS roots that survive a restart",
-                               .options = {{"-n,--no-header", "no header"}, {"-j,--json", "as JSON"}},
-                               .max_args = 0,
-                               .run = run_checkpoint_list};
-const Command checkpoint_update {.name = "update",
-                                 .args = "BLOBREF",
-                                 .summary = "Make this blob the KVS root after the next restart",
-                                 .min_args = 1,
-                                 .max_args = 1,
-                                 .run = run_checkpoint_update};
-const Command checkpoint {.name = "checkpoint",
-                          .summary = "Look at and set checkpoints",
-                          .subcommands = {&checkpoint_list, &checkpoint_update}};
+const Command content_store {.name = "store",
+                             .summary = "Store standard input and show its blobrefs",
+                             .options = {bypass_option, {"--chunksize=N", "in blobs of N bytes"}},
+                             .max_args = 0,
+                             .run = run_content_store};
+const Command content_load {.name = "load",
+                            .args = "[BLOBREF...]",
+                            .summary =
+                                "Write blobs to standard output; BLOBREFs may come from standard input",
+                            .options = {bypass_option},
+                            .run = run_content_load};
+const Command content_flush {.name = "flush",
+                             .summary = "Return when all blobs of this broker's cache are stored",
+                             .max_args = 0,
+                             .run = run_content_flush};
+const Command content_dropcache {.name = "dropcache",
+                                 .summary = "Forget what this broker's cache need not keep",
+                                 .max_args = 0,
+                                 .run = run_content_dropcache};
+const Command content_checkpoint_list {.name = "list",
+                                       .summary = "Show the checkpoints: KVS roots that survive a restart",
+                                       .options = {{"-n,--no-header", "no header"}, {"-j,--json", "as JSON"}},
+                                       .max_args = 0,
+                                       .run = run_content_checkpoint_list};
+const Command content_checkpoint_update {.name = "update",
+                                         .args = "BLOBREF",
+                                         .summary = "Make this blob the KVS root after the next restart",
+                                         .min_args = 1,
+                                         .max_args = 1,
+                                         .run = run_content_checkpoint_update};
+const Command content_checkpoint {.name = "checkpoint",
+                                  .summary = "Look at and set checkpoints",
+                                  .subcommands = {&content_checkpoint_list, &content_checkpoint_update}};
 
 } // namespace
 
 const Command content {
     .name = "content",
     .summary = "Store and load blobs by their hash",
-    .subcommands = {&checkpoint, &dropcache, &flush, &load, &store},
+    .subcommands = {&content_checkpoint, &content_dropcache, &content_flush, &content_load, &content_store},
 };
 
 } // namespace flux::cmd

@@ -15,12 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string environment(const char *name)
-{
-    const char *value = std::getenv(name);
-    return value ? value : "";
-}
-
 bool has_element(const std::string &list, const std::string &element)
 {
     return (":" + list + ":").find(":" + element + ":") != std::string::npos;
@@ -28,13 +22,19 @@ bool has_element(const std::string &list, const std::string &element)
 
 void prepend(const char *name, const std::string &element)
 {
-    std::string list = environment(name);
+    std::string list = environment_value(name);
     if (element.empty() || has_element(list, element))
         return;
     ::setenv(name, list.empty() ? element.c_str() : (element + ":" + list).c_str(), 1);
 }
 
 } // namespace
+
+std::string environment_value(const char *name)
+{
+    const char *value = std::getenv(name);
+    return value ? value : "";
+}
 
 Installation Installation::find()
 {
@@ -80,7 +80,7 @@ std::vector<std::string> external_commands()
     constexpr std::string_view prefix = "flux-";
     constexpr std::string_view internal[] {"broker", "shell", "sim"}; // started by others, or for developers
     std::set<std::string> out;
-    std::string list = environment("FLUX_EXEC_PATH");
+    std::string list = environment_value("FLUX_EXEC_PATH");
     for (size_t begin = 0; begin <= list.size();) {
         size_t end = std::min(list.find(':', begin), list.size());
         std::error_code ignored;

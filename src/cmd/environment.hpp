@@ -18,6 +18,9 @@ struct Installation {
     static Installation at(const std::string &binary);
 };
 
+// A variable of the environment, or nothing.
+std::string environment_value(const char *name);
+
 // Prepends to PATH, FLUX_EXEC_PATH and FLUX_MODULE_PATH what is not there yet.
 void set_up_environment(const Installation &installation);
 

@@ -27,7 +27,7 @@ Task<> one_event(EventStream &stream)
     (void)co_await stream.next();
 }
 
-int run_pub(const Args &args, Session &flux)
+int run_event_pub(const Args &args, Session &flux)
 {
     std::string text = args.joined(1);
     Payload payload;
@@ -73,13 +73,13 @@ Task<> watch(Handle &handle, std::vector<std::string> prefixes, int64_t count)
     }
 }
 
-int run_sub(const Args &args, Session &flux)
+int run_event_sub(const Args &args, Session &flux)
 {
     flux.run(watch(flux.handle(), args.positional(), args.integer("count", 0)));
     return 0;
 }
 
-const Command pub {
+const Command event_pub {
     .name = "pub",
     .args = "TOPIC [JSON]",
     .summary = "Publish an event; JSON may be - for standard input",
@@ -88,15 +88,15 @@ const Command pub {
                 {"-l,--loopback", "return when the event has come back"},
                 {"-p,--private", "only this user and the instance owner see it"}},
     .min_args = 1,
-    .run = run_pub,
+    .run = run_event_pub,
 };
 
-const Command sub {
+const Command event_sub {
     .name = "sub",
     .args = "[TOPIC...]",
     .summary = "Show events whose topic begins with one of these",
     .options = {{"-c,--count=N", "stop after N events"}},
-    .run = run_sub,
+    .run = run_event_sub,
 };
 
 } // namespace
@@ -104,7 +104,7 @@ const Command sub {
 const Command event {
     .name = "event",
     .summary = "Publish and watch events",
-    .subcommands = {&pub, &sub},
+    .subcommands = {&event_pub, &event_sub},
 };
 
 } // namespace flux::cmd

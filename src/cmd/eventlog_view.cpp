@@ -4,18 +4,11 @@
 #include <ctime>
 
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 
 namespace flux::cmd {
 
 namespace {
-
-constexpr double minute = 60;
-
-constexpr std::string_view dim = "\033[2m";
-constexpr std::string_view yellow = "\033[33m";
-constexpr std::string_view red = "\033[1;31m";
-constexpr std::string_view blue = "\033[34m";
-constexpr std::string_view plain = "\033[0m";
 
 std::string value_text(const Json &value)
 {
@@ -35,6 +28,11 @@ std::string local_time(double seconds, const char *strftime_format)
     return std::string(text, ::strftime(text, sizeof(text), strftime_format, &parts));
 }
 
+std::string human_time(double seconds, double since, bool with_date)
+{
+    return with_date ? "[" + local_time(seconds, "%b%d %H:%M") + "]" : fmt::format("[{:>+11.6f}]", since);
+}
+
 std::string context_text(const Event &event)
 {
     std::string out;
@@ -47,9 +45,7 @@ std::string EventView::time_text(const Event &event)
 {
     double since = event.timestamp - previous_;
     if (form_ == Form::human)
-        return since >= minute || event.timestamp == first_
-                   ? "[" + local_time(event.timestamp, "%b%d %H:%M") + "]"
-                   : fmt::format("[{:>+11.6f}]", since);
+        return human_time(event.timestamp, since, since >= same_minute || event.timestamp == first_);
     if (time_ == Time::offset)
         return fmt::format("{:.6f}", event.timestamp - first_);
     if (time_ == Time::iso)
@@ -71,10 +67,11 @@ std::string EventView::line(const Event &event)
         std::string context = context_text(event);
         return fmt::format("{} {}{}{}\n", time, event.name, context.empty() ? "" : " ", context);
     }
-    std::string out = fmt::format("{}{}{} {}{}{}", dim, time, plain, event.name == "exception" ? red : yellow,
-                                  event.name, plain);
+    std::string out =
+        fmt::format("{}{}{} {}{}{}", color::dim, time, color::plain,
+                    event.name == "exception" ? color::bold_red : color::yellow, event.name, color::plain);
     for (auto [key, value] : event.context.members())
-        out += fmt::format(" {}{}={}{}", blue, key, plain, value_text(value));
+        out += fmt::format(" {}{}={}{}", color::blue, key, color::plain, value_text(value));
     return out + "\n";
 }
 

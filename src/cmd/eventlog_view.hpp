@@ -33,4 +33,9 @@ EventView event_view(const Args &args);
 std::string context_text(const Event &event);
 std::string local_time(double seconds, const char *strftime_format);
 
+// Times of a log as people read them: date and minute where a new one begins, "[Nov26 21:30]", else the
+// seconds since an earlier time, "[  +0.123456]".
+constexpr double same_minute = 60; // seconds: what is nearer needs no date
+std::string human_time(double seconds, double since, bool with_date);
+
 } // namespace flux::cmd

@@ -7,6 +7,7 @@
 
 #include "cmd/commands.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/base/encoding.hpp"
 #include "common/job/job_exit.hpp"
 #include "common/job/resource_set.hpp"
@@ -26,8 +27,6 @@ constexpr int flag_waitable = 16;
 
 constexpr int not_started = 127; // the exit code of a program that is not there
 constexpr int not_executable = 126;
-constexpr size_t stdin_chunk = 64u << 10;
-constexpr Duration interrupt_window = std::chrono::seconds(2); // a second ^C within it gives up waiting
 
 Json inherited_environment()
 {
@@ -57,8 +56,8 @@ std::vector<std::string> command_line(Session &flux, const Args &args)
 class Execution {
 public:
     Execution(Session &flux, const Args &args)
-        : flux_(flux), handle_(flux.handle()), args_(args), line_(command_line(flux, args)), service_("rexec"), changed_(handle_.loop()),
-          gate_(handle_.loop())
+        : flux_(flux), handle_(flux.handle()), args_(args), line_(command_line(flux, args)),
+          service_("rexec"), changed_(handle_.loop()), gate_(handle_.loop())
     {
     }
 
@@ -135,8 +134,7 @@ private:
 
     void interrupted(int signum)
     {
-        Duration now = handle_.loop().now();
-        if (signum == SIGINT && interrupts_++ && now - last_interrupt_ < interrupt_window) {
+        if (signum == SIGINT && interrupts_.again(handle_.loop().now())) {
             warn("flux-exec: giving up on {} processes that have not ended", running_);
             given_up_ = true;
             status_ = std::max(status_, 128 + SIGINT);
@@ -145,7 +143,6 @@ private:
         }
         if (signum == SIGINT && !args_.has("quiet"))
             warn("flux-exec: sending SIGINT to {} processes; press ^C again to give up", running_);
-        last_interrupt_ = now;
         for (const auto &[rank, target] : targets_)
             if (target.pid > 0)
                 handle_.notify(service_ + ".kill", Json {{"pid", target.pid}, {"signum", signum}},
@@ -339,8 +336,7 @@ private:
     std::map<uint32_t, Target> targets_; // by rank
     size_t running_ = 0;
     int status_ = 0;
-    int interrupts_ = 0;
-    Duration last_interrupt_ {};
+    Interrupts interrupts_;
     bool given_up_ = false;
     bool input_ended_ = false;
     std::unique_ptr<Loop::FdWatch> watch_;

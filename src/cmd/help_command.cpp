@@ -4,27 +4,23 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/commands.hpp"
 #include "cmd/environment.hpp"
 #include "cmd/page.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-constexpr size_t default_width = 80;
 constexpr size_t widest = 100; // longer lines are hard to read
 
 size_t page_width()
 {
-    winsize size {};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
-        return std::min<size_t>(size.ws_col, widest);
-    return default_width;
+    return std::min(terminal_width(STDOUT_FILENO), widest);
 }
 
 std::string page_path(const std::string &command)

@@ -41,7 +41,7 @@ int for_each_job(const Args &args, const std::function<void(JobId)> &act)
     return status;
 }
 
-int run_kill(const Args &args, Session &flux)
+int run_job_kill(const Args &args, Session &flux)
 {
     int signal = signal_of(args);
     return for_each_job(args, [&](JobId id) {
@@ -71,7 +71,7 @@ int report_bulk(const Args &args, const Json &answer, std::string_view what)
     return errors ? 1 : 0;
 }
 
-int run_killall(const Args &args, Session &flux)
+int run_job_killall(const Args &args, Session &flux)
 {
     Json request {
         {"dry_run", !args.has("force")}, {"userid", target_user(args)}, {"signum", signal_of(args)}};
@@ -105,7 +105,7 @@ std::pair<std::vector<JobId>, std::string> ids_and_message(const Args &args)
     return {ids, args.has("message") ? args.value("message") : message};
 }
 
-int run_raise(const Args &args, Session &flux)
+int run_job_raise(const Args &args, Session &flux)
 {
     int severity = severity_of(args, 0);
     auto [ids, message] = ids_and_message(args);
@@ -124,7 +124,7 @@ int run_raise(const Args &args, Session &flux)
     return status;
 }
 
-int run_raiseall(const Args &args, Session &flux)
+int run_job_raiseall(const Args &args, Session &flux)
 {
     uint32_t states = 0;
     for (const auto &name : comma_list({args.value("states", "active")}))
@@ -139,7 +139,7 @@ int run_raiseall(const Args &args, Session &flux)
     return report_bulk(args, flux.rpc("job-manager.raiseall", request), "Raised exceptions on");
 }
 
-int run_urgency(const Args &args, Session &flux)
+int run_job_urgency(const Args &args, Session &flux)
 {
     int urgency = value_or_throw(parse_urgency(args[1]));
     Json answer =
@@ -149,7 +149,7 @@ int run_urgency(const Args &args, Session &flux)
     return 0;
 }
 
-int run_memo(const Args &args, Session &flux)
+int run_job_memo(const Args &args, Session &flux)
 {
     Json memo = Json::object();
     for (const auto &word : args.from(1)) {
@@ -171,7 +171,7 @@ int purge_each(const Args &args, Session &flux)
     });
 }
 
-int run_purge(const Args &args, Session &flux)
+int run_job_purge(const Args &args, Session &flux)
 {
     constexpr int64_t batch = 50; // jobs per request, so that the job manager is not blocked for long
     if (args.size() > 0)
@@ -197,7 +197,7 @@ int run_purge(const Args &args, Session &flux)
     return 0;
 }
 
-int run_submit(const Args &args, Session &flux)
+int run_job_submit(const Args &args, Session &flux)
 {
     std::string path = args.size() ? args[0] : "-";
     auto json = Json::parse(read_file(path));
@@ -221,7 +221,7 @@ const Command job_kill {
     .summary = "Send a signal to running jobs",
     .options = {{"-s,--signal=SIG", "default SIGTERM"}},
     .min_args = 1,
-    .run = run_kill,
+    .run = run_job_kill,
 };
 const Command job_killall {
     .name = "killall",
@@ -230,7 +230,7 @@ const Command job_killall {
                 {"-f,--force", "do it; without it only the number of jobs is shown"},
                 {"-s,--signal=SIG", "default SIGTERM"}},
     .max_args = 0,
-    .run = run_killall,
+    .run = run_job_killall,
 };
 const Command job_raise {
     .name = "raise",
@@ -240,7 +240,7 @@ const Command job_raise {
                 {"-s,--severity=N", "0 (fatal, the default) to 7"},
                 {"-t,--type=TYPE", "default cancel"}},
     .min_args = 1,
-    .run = run_raise,
+    .run = run_job_raise,
 };
 const Command job_raiseall {
     .name = "raiseall",
@@ -251,7 +251,7 @@ const Command job_raiseall {
                 {"-S,--states=STATES", "in these states (default: active)"},
                 {"-f,--force", "do it; without it only the number of jobs is shown"}},
     .min_args = 1,
-    .run = run_raiseall,
+    .run = run_job_raiseall,
 };
 const Command job_urgency {
     .name = "urgency",
@@ -260,7 +260,7 @@ const Command job_urgency {
     .options = {{"-v,--verbose", "show the old value"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_urgency,
+    .run = run_job_urgency,
 };
 const Command job_memo {
     .name = "memo",
@@ -268,7 +268,7 @@ const Command job_memo {
     .summary = "Attach notes to a job, which job listings show as annotations.user.KEY",
     .options = {{"--volatile", "only until the instance restarts"}},
     .min_args = 2,
-    .run = run_memo,
+    .run = run_job_memo,
 };
 const Command job_purge {
     .name = "purge",
@@ -277,7 +277,7 @@ const Command job_purge {
     .options = {{"--age-limit=FSD", "those that ended longer ago"},
                 {"--num-limit=COUNT", "the oldest, until COUNT are left"},
                 {"-f,--force", "do it; without it only the number of jobs is shown"}},
-    .run = run_purge,
+    .run = run_job_purge,
 };
 const Command job_submit {
     .name = "submit",
@@ -286,7 +286,7 @@ const Command job_submit {
     .options = {{"-u,--urgency=N", "0-31, hold, default, expedite"},
                 {"-f,--flags=FLAGS", "waitable, novalidate, debug"}},
     .max_args = 1,
-    .run = run_submit,
+    .run = run_job_submit,
 };
 
 } // namespace flux::cmd

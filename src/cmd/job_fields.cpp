@@ -102,17 +102,6 @@ FieldValue plain(const Json &value)
     return value.is_real() ? FieldValue(value.as<double>()) : FieldValue(value.dump());
 }
 
-std::string user_name(uint32_t uid)
-{
-    static std::map<uint32_t, std::string> names;
-    auto [entry, fresh] = names.try_emplace(uid);
-    if (fresh) {
-        passwd *found = ::getpwuid(uid);
-        entry->second = found ? found->pw_name : fmt::format("{}", uid);
-    }
-    return entry->second;
-}
-
 JobState state_of(const Json &job)
 {
     return value_or_throw(state_from_bit(job.get<uint32_t>("state")));
@@ -432,6 +421,17 @@ const FormatFamily &pgrep_formats()
         return out;
     }();
     return family;
+}
+
+std::string user_name(uint32_t uid)
+{
+    static std::map<uint32_t, std::string> names;
+    auto [entry, fresh] = names.try_emplace(uid);
+    if (fresh) {
+        passwd *found = ::getpwuid(uid);
+        entry->second = found ? found->pw_name : fmt::format("{}", uid);
+    }
+    return entry->second;
 }
 
 } // namespace flux::cmd

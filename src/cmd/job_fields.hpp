@@ -24,6 +24,8 @@ Json job_for_json(const Json &job, double now);
 // Rows of jobs in this format.
 std::string render_jobs(const OutputFormat &format, const std::vector<Json> &jobs, double now,
                         const OutputFormat::View &view);
+// The name of a user, or the number when it has none here.
+std::string user_name(uint32_t uid);
 // Whether the job is an instance of Flux: it told a URI.
 bool is_instance(const Json &job);
 

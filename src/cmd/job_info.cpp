@@ -26,7 +26,7 @@ Json look_up(Session &flux, JobId id, const std::string &key, int flags)
     return flux.rpc("job-info.lookup", request).get<Json>(key);
 }
 
-int run_info(const Args &args, Session &flux)
+int run_job_info(const Args &args, Session &flux)
 {
     const std::string &key = args[1];
     if ((args.has("original") || args.has("base")) && key != "jobspec" && key != "R")
@@ -58,7 +58,7 @@ std::vector<std::string> words_or_lines(const Args &args)
     return out;
 }
 
-int run_id(const Args &args, Session &)
+int run_job_id(const Args &args, Session &)
 {
     std::string to = args.value("to", "dec");
     for (const auto &word : words_or_lines(args))
@@ -66,7 +66,7 @@ int run_id(const Args &args, Session &)
     return 0;
 }
 
-int run_list(const Args &args, Session &flux)
+int run_job_list(const Args &args, Session &flux)
 {
     JobSelection selection = JobSelection::from(args, flux.loop().clock().wall_time());
     if (!args.has("count"))
@@ -81,7 +81,7 @@ int run_list(const Args &args, Session &flux)
     return 0;
 }
 
-int run_list_ids(const Args &args, Session &flux)
+int run_job_list_ids(const Args &args, Session &flux)
 {
     for (const auto &id : args.positional())
         print("{}\n", find_job(flux, id, {"all"}).dump());
@@ -130,8 +130,8 @@ std::vector<JobId> slice(const std::vector<JobId> &ids, const std::string &text)
     return out;
 }
 
-// So many of the user's jobs (0: all), the last submitted first: ids grow with time. The list is in another order, but any
-// so many jobs tell since when the last so many were submitted.
+// So many of the user's jobs (0: all), the last submitted first: ids grow with time. The list is in another
+// order, but any so many jobs tell since when the last so many were submitted.
 std::vector<JobId> last_ids(Session &flux, int64_t count)
 {
     JobSelection selection {.states = job_states::all, .user = ::getuid(), .count = count};
@@ -141,8 +141,10 @@ std::vector<JobId> last_ids(Session &flux, int64_t count)
         for (const auto &job : found)
             oldest = std::min(oldest, job.get<double>("t_submit"));
         Json constraint = selection.constraint();
-        constraint["and"].append(Json {{"t_submit", Json::array().append(fmt::format(">={:.6f}", oldest - 1))}});
-        Json request {{"max_entries", 0}, {"attrs", Json::array().append("t_submit")}, {"constraint", constraint}};
+        constraint["and"].append(
+            Json {{"t_submit", Json::array().append(fmt::format(">={:.6f}", oldest - 1))}});
+        Json request {
+            {"max_entries", 0}, {"attrs", Json::array().append("t_submit")}, {"constraint", constraint}};
         found = flux.run(list_jobs(flux.handle(), request));
     }
     std::vector<JobId> ids;
@@ -154,7 +156,7 @@ std::vector<JobId> last_ids(Session &flux, int64_t count)
     return ids;
 }
 
-int run_last(const Args &args, Session &flux)
+int run_job_last(const Args &args, Session &flux)
 {
     std::string text = args.size() ? args[0] : "1";
     bool sliced = text.starts_with('[');
@@ -193,7 +195,7 @@ std::optional<double> expiration(const Args &args, Session &flux)
     return job.value<double>("expiration", 0);
 }
 
-int run_timeleft(const Args &args, Session &flux)
+int run_job_timeleft(const Args &args, Session &flux)
 {
     auto end = expiration(args, flux);
     double left = !end        ? 0
@@ -245,7 +247,7 @@ void show_tasks_by_host(const Taskmap &map, const Hostlist &hosts)
         print("{}: {}\n", hosts.nth(node), map.tasks(node).format());
 }
 
-int run_taskmap(const Args &args, Session &flux)
+int run_job_taskmap(const Args &args, Session &flux)
 {
     constexpr const char *choices[] {"taskids", "ntasks", "nodeid", "hostname", "to"};
     if (std::count_if(std::begin(choices), std::end(choices), [&](auto name) { return args.has(name); }) > 1)
@@ -286,13 +288,13 @@ int run_taskmap(const Args &args, Session &flux)
     return 0;
 }
 
-int run_stats(const Args &, Session &flux)
+int run_job_stats(const Args &, Session &flux)
 {
     print("{}\n", flux.rpc("job-list.job-stats", Json::object()).dump());
     return 0;
 }
 
-int run_namespace(const Args &args, Session &)
+int run_job_namespace(const Args &args, Session &)
 {
     for (size_t i = 0; i < args.size(); i++)
         print("job-{}\n", args.job_id(i).dec());
@@ -308,14 +310,14 @@ const Command job_info {
     .options = {{"-o,--original", "the jobspec as it was submitted"}, {"-b,--base", "without later updates"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_info,
+    .run = run_job_info,
 };
 const Command job_id {
     .name = "id",
     .args = "[JOBID...]",
     .summary = "Convert job ids, from the arguments or standard input",
     .options = {{"-t,--to=ENCODING", "dec (default), hex, dothex, kvs, words, emoji, f58, f58plain"}},
-    .run = run_id,
+    .run = run_job_id,
 };
 const Command job_list {
     .name = "list",
@@ -325,21 +327,21 @@ const Command job_list {
                 {"-s,--states=STATES", "in these states"},
                 {"-u,--user=USER", "of this user, or all (default: oneself)"}},
     .max_args = 0,
-    .run = run_list,
+    .run = run_job_list,
 };
 const Command job_list_ids {
     .name = "list-ids",
     .args = "JOBID...",
     .summary = "Show jobs as JSON, one per line",
     .min_args = 1,
-    .run = run_list_ids,
+    .run = run_job_list_ids,
 };
 const Command job_last {
     .name = "last",
     .args = "[N|SLICE]",
     .summary = "Show the ids of one's latest jobs; SLICE is as in Python, [start:stop:step]",
     .max_args = 1,
-    .run = run_last,
+    .run = run_job_last,
 };
 const Command job_timeleft {
     .name = "timeleft",
@@ -347,7 +349,7 @@ const Command job_timeleft {
     .summary = "Show the seconds until the job (or the instance) reaches its time limit",
     .options = {{"-H,--human", "with a unit"}},
     .max_args = 1,
-    .run = run_timeleft,
+    .run = run_job_timeleft,
 };
 const Command job_taskmap {
     .name = "taskmap",
@@ -360,20 +362,20 @@ const Command job_taskmap {
                 {"--to=FORMAT", "the whole map as raw, pmi, multiline or hosts"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_taskmap,
+    .run = run_job_taskmap,
 };
 const Command job_stats {
     .name = "stats",
     .summary = "Show how many jobs are in which state, as JSON",
     .max_args = 0,
-    .run = run_stats,
+    .run = run_job_stats,
 };
 const Command job_namespace {
     .name = "namespace",
     .args = "JOBID...",
     .summary = "Show the names of jobs' KVS namespaces",
     .min_args = 1,
-    .run = run_namespace,
+    .run = run_job_namespace,
 };
 
 } // namespace flux::cmd

@@ -12,7 +12,7 @@ namespace {
 constexpr JobId any_job(~uint64_t(0)); // whichever ends first, to job-manager.wait
 constexpr int cannot_wait = 2;         // the exit code when there is nothing to wait for
 
-int run_attach(const Args &args, Session &flux)
+int run_job_attach(const Args &args, Session &flux)
 {
     JobId id = args.job_id(0);
     AttachOptions options {.label = args.has("label-io"),
@@ -40,7 +40,7 @@ Task<JobEnd> wait_end(Handle &handle, JobId id)
     co_return end;
 }
 
-int run_status(const Args &args, Session &flux)
+int run_job_status(const Args &args, Session &flux)
 {
     int status = 0;
     int exception_code = int(args.integer("exception-exit-code", 1));
@@ -72,7 +72,7 @@ int wait_one(const Args &args, Session &flux, JobId id)
     return 1;
 }
 
-int run_wait(const Args &args, Session &flux)
+int run_job_wait(const Args &args, Session &flux)
 {
     if (args.has("all") && args.size() > 0)
         throw UsageError("give either job ids or --all, not both");
@@ -107,7 +107,7 @@ std::string log_path(const Args &args)
     return path == "output" || path == "input" ? "guest." + path : path;
 }
 
-int run_wait_event(const Args &args, Session &flux)
+int run_job_wait_event(const Args &args, Session &flux)
 {
     JobId id = args.job_id(0);
     EventView view = event_view(args);
@@ -146,7 +146,7 @@ int run_wait_event(const Args &args, Session &flux)
     return 0;
 }
 
-int run_eventlog(const Args &args, Session &flux)
+int run_job_eventlog(const Args &args, Session &flux)
 {
     EventView view = event_view(args);
     std::string path = log_path(args);
@@ -184,7 +184,7 @@ const Command job_attach {
                 {"-v,--verbose", "say more"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_attach,
+    .run = run_job_attach,
 };
 const Command job_status {
     .name = "status",
@@ -194,14 +194,14 @@ const Command job_status {
                 {"-j,--json", "show how each ended"},
                 {"-v,--verbose", "say how each ended"}},
     .min_args = 1,
-    .run = run_status,
+    .run = run_job_status,
 };
 const Command job_wait {
     .name = "wait",
     .args = "[JOBID...]",
     .summary = "Wait for jobs that were submitted as waitable",
     .options = {{"-a,--all", "for all of them"}, {"-v,--verbose", "say that a job was successful"}},
-    .run = run_wait,
+    .run = run_job_wait,
 };
 const Command job_wait_event {
     .name = "wait-event",
@@ -219,7 +219,7 @@ const Command job_wait_event {
                 {"-v,--verbose", "show the events before it too"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_wait_event,
+    .run = run_job_wait_event,
 };
 const Command job_eventlog {
     .name = "eventlog",
@@ -233,7 +233,7 @@ const Command job_eventlog {
                 {"-p,--path=PATH", "of another log (exec, output, guest.exec.eventlog)"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_eventlog,
+    .run = run_job_eventlog,
 };
 
 } // namespace flux::cmd

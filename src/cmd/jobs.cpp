@@ -1,6 +1,5 @@
 // flux jobs: the listing.
 #include <algorithm>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/commands.hpp"
@@ -9,13 +8,14 @@
 #include "cmd/job_fields.hpp"
 #include "cmd/job_select.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/job/job_state.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-constexpr std::string_view instance_style = "\033[01;34m"; // bold blue: a job that is an instance itself
+constexpr std::string_view instance_style = color::bold_blue; // a job that is an instance itself
 
 // How a listing is to look, the same for this instance and those below it.
 struct Listing {
@@ -86,8 +86,7 @@ size_t line_width(const Args &args)
     int64_t width = args.value("width") == "true" ? 0 : args.integer("width", 0);
     if (width)
         return width > 0 ? size_t(width) : 0;
-    winsize size {};
-    return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+    return terminal_width(STDOUT_FILENO, 0);
 }
 
 std::vector<std::string> attributes_of(const Listing &listing)

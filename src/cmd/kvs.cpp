@@ -17,13 +17,13 @@ Json getroot(const Args &args, Session &flux)
     return flux.rpc("kvs.getroot", Json {{"namespace", namespace_of(args)}, {"flags", 0}});
 }
 
-int run_version_of(const Args &args, Session &flux)
+int run_kvs_version(const Args &args, Session &flux)
 {
     print("{}\n", getroot(args, flux).get<int64_t>("rootseq"));
     return 0;
 }
 
-int run_wait(const Args &args, Session &flux)
+int run_kvs_wait(const Args &args, Session &flux)
 {
     char *end = nullptr;
     long long version = std::strtoll(args[0].c_str(), &end, 10);
@@ -33,7 +33,7 @@ int run_wait(const Args &args, Session &flux)
     return 0;
 }
 
-int run_getroot(const Args &args, Session &flux)
+int run_kvs_getroot(const Args &args, Session &flux)
 {
     Json root = getroot(args, flux);
     if (args.has("owner"))
@@ -45,13 +45,13 @@ int run_getroot(const Args &args, Session &flux)
     return 0;
 }
 
-int run_sync(const Args &args, Session &flux)
+int run_kvs_sync(const Args &args, Session &flux)
 {
     show_root(args, commit(flux, namespace_of(args), {}, commit_flag::sync));
     return 0;
 }
 
-int run_create(const Args &args, Session &flux)
+int run_kvs_namespace_create(const Args &args, Session &flux)
 {
     std::string rootref;
     if (args.has("rootref")) {
@@ -73,14 +73,14 @@ int run_create(const Args &args, Session &flux)
     return 0;
 }
 
-int run_remove(const Args &args, Session &flux)
+int run_kvs_namespace_remove(const Args &args, Session &flux)
 {
     for (const auto &name : args.positional())
         flux.rpc("kvs.namespace-remove", Json {{"namespace", name}}, {.nodeid = 0});
     return 0;
 }
 
-int run_list(const Args &, Session &flux)
+int run_kvs_namespace_list(const Args &, Session &flux)
 {
     print("{:<36} {:>10} {:>10}\n", "NAMESPACE", "OWNER", "FLAGS");
     Json answer = flux.rpc("kvs.namespace-list");
@@ -90,29 +90,29 @@ int run_list(const Args &, Session &flux)
     return 0;
 }
 
-const Command create {
+const Command kvs_namespace_create {
     .name = "create",
     .args = "NAME...",
     .summary = "Make namespaces",
     .options = {{"-o,--owner=UID", "the user who may use it, besides the instance owner"},
                 {"-r,--rootref=TREEOBJ", "what is in it at first: a blobref or a directory reference"}},
     .min_args = 1,
-    .run = run_create,
+    .run = run_kvs_namespace_create,
 };
 
-const Command remove {
+const Command kvs_namespace_remove {
     .name = "remove",
     .args = "NAME...",
     .summary = "Remove namespaces",
     .min_args = 1,
-    .run = run_remove,
+    .run = run_kvs_namespace_remove,
 };
 
-const Command list {
+const Command kvs_namespace_list {
     .name = "list",
     .summary = "List namespaces",
     .max_args = 0,
-    .run = run_list,
+    .run = run_kvs_namespace_list,
 };
 
 } // namespace
@@ -122,7 +122,7 @@ const Command kvs_version {
     .summary = "Show the version (sequence number) of the root",
     .options = {{"-N,--namespace=NAME", "the namespace"}},
     .max_args = 0,
-    .run = run_version_of,
+    .run = run_kvs_version,
 };
 
 const Command kvs_wait {
@@ -132,7 +132,7 @@ const Command kvs_wait {
     .options = {{"-N,--namespace=NAME", "the namespace"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_wait,
+    .run = run_kvs_wait,
 };
 
 const Command kvs_getroot {
@@ -143,7 +143,7 @@ const Command kvs_getroot {
                 {"-b,--blobref", "the root's blobref"},
                 {"-s,--sequence", "the root's version"}},
     .max_args = 0,
-    .run = run_getroot,
+    .run = run_kvs_getroot,
 };
 
 const Command kvs_sync {
@@ -154,13 +154,13 @@ const Command kvs_sync {
                 {"-b,--blobref", "show the root's blobref"},
                 {"-s,--sequence", "show the root's version"}},
     .max_args = 0,
-    .run = run_sync,
+    .run = run_kvs_sync,
 };
 
 const Command kvs_namespace {
     .name = "namespace",
     .summary = "Make, remove and list namespaces",
-    .subcommands = {&create, &remove, &list},
+    .subcommands = {&kvs_namespace_create, &kvs_namespace_remove, &kvs_namespace_list},
 };
 
 const Command kvs {

@@ -11,7 +11,7 @@ namespace {
 
 using namespace kvs_client;
 
-int run_append(const Args &args, Session &flux)
+int run_kvs_eventlog_append(const Args &args, Session &flux)
 {
     Event event {.timestamp = args.number("timestamp", flux.loop().clock().wall_time()), .name = args[1]};
     if (args.size() > 2)
@@ -46,7 +46,7 @@ Task<std::string> fetch(Handle &handle, const Args &args, int flags)
     co_return text;
 }
 
-int run_get(const Args &args, Session &flux)
+int run_kvs_eventlog_get(const Args &args, Session &flux)
 {
     EventView view = event_view(args);
     int64_t left = args.integer("count", -1);
@@ -66,7 +66,7 @@ int run_get(const Args &args, Session &flux)
     return 0;
 }
 
-int run_wait_event(const Args &args, Session &flux)
+int run_kvs_eventlog_wait_event(const Args &args, Session &flux)
 {
     EventView view = event_view(args);
     bool found = false;
@@ -88,16 +88,16 @@ int run_wait_event(const Args &args, Session &flux)
     return 0;
 }
 
-const Command append {
+const Command kvs_eventlog_append {
     .name = "append",
     .args = "KEY NAME [CONTEXT]",
     .summary = "Append an event, CONTEXT being a JSON object",
     .options = {{"-N,--namespace=NAME", "the namespace"}, {"-t,--timestamp=SECONDS", "instead of now"}},
     .min_args = 2,
-    .run = run_append,
+    .run = run_kvs_eventlog_append,
 };
 
-const Command get {
+const Command kvs_eventlog_get {
     .name = "get",
     .args = "KEY",
     .summary = "Show an event log",
@@ -111,10 +111,10 @@ const Command get {
                 {"-S,--stream", "fetch a large log in parts"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_get,
+    .run = run_kvs_eventlog_get,
 };
 
-const Command wait_event {
+const Command kvs_eventlog_wait_event {
     .name = "wait-event",
     .args = "KEY NAME",
     .summary = "Wait until an event of this name is there",
@@ -128,7 +128,7 @@ const Command wait_event {
                 {"-L,--color[=WHEN]", "always, never or auto"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_wait_event,
+    .run = run_kvs_eventlog_wait_event,
 };
 
 } // namespace
@@ -136,7 +136,7 @@ const Command wait_event {
 const Command kvs_eventlog {
     .name = "eventlog",
     .summary = "Append to, show and wait for events",
-    .subcommands = {&append, &get, &wait_event},
+    .subcommands = {&kvs_eventlog_append, &kvs_eventlog_get, &kvs_eventlog_wait_event},
 };
 
 } // namespace flux::cmd

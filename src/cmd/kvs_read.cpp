@@ -1,10 +1,10 @@
 // flux kvs get, dir, ls, readlink: what looks and does not change.
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/kvs_client.hpp"
 #include "cmd/kvs_commands.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/kvs/treeobj.hpp"
 
 namespace flux::cmd {
@@ -12,8 +12,6 @@ namespace flux::cmd {
 namespace {
 
 using namespace kvs_client;
-
-constexpr size_t default_width = 80;
 
 void show_value(const Args &args, const std::string &key, const Json &object)
 {
@@ -64,7 +62,7 @@ Task<> watch_key(Handle &handle, const Args &args, std::string key, int flags)
     }
 }
 
-int run_get(const Args &args, Session &flux)
+int run_kvs_get(const Args &args, Session &flux)
 {
     int flags = get_flags(args);
     constexpr int needs_watcher = flag::watch | flag::waitcreate | flag::stream;
@@ -97,12 +95,9 @@ size_t width_of(const Args &args)
 {
     if (args.has("width"))
         return size_t(args.integer("width", 0));
-    winsize size {};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
-        return size.ws_col;
     const char *columns = std::getenv("COLUMNS");
     size_t width = columns ? std::strtoul(columns, nullptr, 10) : 0;
-    return width ? width : default_width;
+    return terminal_width(STDOUT_FILENO, width ? width : default_terminal_width);
 }
 
 void show_dir(const Args &args, Session &flux, const std::string &key, const Json &root, size_t width)
@@ -129,7 +124,7 @@ void show_dir(const Args &args, Session &flux, const std::string &key, const Jso
     }
 }
 
-int run_dir(const Args &args, Session &flux)
+int run_kvs_dir(const Args &args, Session &flux)
 {
     Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
     show_dir(args, flux, args.size() ? args[0] : ".", root, width_of(args));
@@ -187,7 +182,7 @@ void list_dir(const Args &args, Session &flux, const std::string &key, bool with
         }
 }
 
-int run_ls(const Args &args, Session &flux)
+int run_kvs_ls(const Args &args, Session &flux)
 {
     std::vector<std::string> keys = args.positional();
     if (keys.empty())
@@ -208,7 +203,7 @@ int run_ls(const Args &args, Session &flux)
     return 0;
 }
 
-int run_readlink(const Args &args, Session &flux)
+int run_kvs_readlink(const Args &args, Session &flux)
 {
     Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
     for (const auto &key : args.positional()) {
@@ -243,7 +238,7 @@ const Command kvs_get {
                 {"-f,--full", "with --watch, notice changes made through parent directories"},
                 {"-S,--stream", "fetch a large value in parts"}},
     .min_args = 1,
-    .run = run_get,
+    .run = run_kvs_get,
 };
 
 const Command kvs_dir {
@@ -256,7 +251,7 @@ const Command kvs_dir {
                 {"-w,--width=N", "cut lines at N columns (0: never)"},
                 {"-a,--at=TREEOBJ", "look below this directory object"}},
     .max_args = 1,
-    .run = run_dir,
+    .run = run_kvs_dir,
 };
 
 const Command kvs_ls {
@@ -269,7 +264,7 @@ const Command kvs_ls {
                 {"-w,--width=N", "make columns for a screen of this width"},
                 {"-1,--1", "one name per line"},
                 {"-F,--classify", "mark directories with . and links with @"}},
-    .run = run_ls,
+    .run = run_kvs_ls,
 };
 
 const Command kvs_readlink {
@@ -281,7 +276,7 @@ const Command kvs_readlink {
                 {"-o,--namespace-only", "only the target's namespace"},
                 {"-k,--key-only", "only the target's key"}},
     .min_args = 1,
-    .run = run_readlink,
+    .run = run_kvs_readlink,
 };
 
 } // namespace flux::cmd

@@ -22,7 +22,7 @@ Json put_object(const Args &args, const std::string &value)
     return object;
 }
 
-int run_put(const Args &args, Session &flux)
+int run_kvs_put(const Args &args, Session &flux)
 {
     std::vector<Operation> operations;
     for (const auto &assignment : args.positional()) {
@@ -45,7 +45,7 @@ void check_unlink(const Args &args, Session &flux, const std::string &key, const
         throw Error(ENOTEMPTY, "{}: this directory is not empty; use -R to remove it", key);
 }
 
-int run_unlink(const Args &args, Session &flux)
+int run_kvs_unlink(const Args &args, Session &flux)
 {
     std::vector<Operation> operations;
     for (const auto &key : args.positional()) {
@@ -61,14 +61,14 @@ int run_unlink(const Args &args, Session &flux)
     return 0;
 }
 
-int run_link(const Args &args, Session &flux)
+int run_kvs_link(const Args &args, Session &flux)
 {
     Json link = treeobj::make_symlink(args[0], args.value("target-namespace"));
     show_root(args, commit(flux, namespace_of(args), {{args[1], link}}));
     return 0;
 }
 
-int run_mkdir(const Args &args, Session &flux)
+int run_kvs_mkdir(const Args &args, Session &flux)
 {
     std::vector<Operation> operations;
     for (const auto &key : args.positional())
@@ -93,12 +93,12 @@ int copy(const Args &args, Session &flux, bool remove_source)
     return 0;
 }
 
-int run_copy(const Args &args, Session &flux)
+int run_kvs_copy(const Args &args, Session &flux)
 {
     return copy(args, flux, false);
 }
 
-int run_move(const Args &args, Session &flux)
+int run_kvs_move(const Args &args, Session &flux)
 {
     return copy(args, flux, true);
 }
@@ -124,7 +124,7 @@ const Command kvs_put {
                 {"-A,--append", "append to the present value"},
                 {"-S,--sync", "return when it is on disk"}},
     .min_args = 1,
-    .run = run_put,
+    .run = run_kvs_put,
 };
 
 const Command kvs_unlink {
@@ -138,7 +138,7 @@ const Command kvs_unlink {
                 {"-R,--recursive", "directories with all that is in them"},
                 {"-f,--force", "it is no error if a key does not exist"}},
     .min_args = 1,
-    .run = run_unlink,
+    .run = run_kvs_unlink,
 };
 
 const Command kvs_link {
@@ -152,7 +152,7 @@ const Command kvs_link {
                 {"-T,--target-namespace=NAME", "the namespace of TARGET"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_link,
+    .run = run_kvs_link,
 };
 
 const Command kvs_mkdir {
@@ -161,7 +161,7 @@ const Command kvs_mkdir {
     .summary = "Make empty directories",
     .options = {namespace_option, treeobj_root_option, blobref_option, sequence_option},
     .min_args = 1,
-    .run = run_mkdir,
+    .run = run_kvs_mkdir,
 };
 
 const Command kvs_copy {
@@ -173,7 +173,7 @@ const Command kvs_copy {
                 {"-D,--dst-namespace=NAME", "the namespace of DESTINATION"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_copy,
+    .run = run_kvs_copy,
 };
 
 const Command kvs_move {
@@ -185,7 +185,7 @@ const Command kvs_move {
                 {"-D,--dst-namespace=NAME", "the namespace of DESTINATION"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_move,
+    .run = run_kvs_move,
 };
 
 } // namespace flux::cmd

@@ -5,21 +5,18 @@
 #include "cmd/eventlog_view.hpp"
 #include "cmd/log_entry.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/base/log_priority.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-constexpr double minute = 60;
-
-constexpr std::string_view green = "\033[32m";
-constexpr std::string_view plain = "\033[0m";
-
 std::string_view severity_color(int severity)
 {
-    constexpr std::string_view colors[] {"\033[1;31m", "\033[1;31m", "\033[1;31m", "\033[31m",
-                                         "\033[33m",   "\033[1m",    "",           "\033[2m"};
+    constexpr std::string_view colors[] {
+        color::bold_red, color::bold_red, color::bold_red, color::red, color::yellow, color::bold, "",
+        color::dim};
     return colors[severity & 7];
 }
 
@@ -32,27 +29,26 @@ public:
 
     std::string line(const LogEntry &entry)
     {
-        std::string time = human_ ? human_time(entry.seconds()) : entry.time;
+        std::string time = human_ ? time_text(entry.seconds()) : entry.time;
         std::string who = entry.time.empty() ? ""
                                              : fmt::format("{}.{}[{}]: ", entry.application,
                                                            entry.severity_name(), entry.rank);
         if (!color_)
             return fmt::format("{} {}{}\n", time, who, entry.text);
-        return fmt::format("{}{}{} {}{}{}{}\n", green, time, plain, who, severity_color(entry.severity),
-                           entry.text, plain);
+        return fmt::format("{}{}{} {}{}{}{}\n", color::green, time, color::plain, who,
+                           severity_color(entry.severity), entry.text, color::plain);
     }
 
 private:
-    // The date and minute when a new one begins, else the seconds since then (or since the entry before).
-    std::string human_time(double seconds)
+    // Since the last date that was shown, or since the entry before.
+    std::string time_text(double seconds)
     {
-        bool fresh = seconds - anchor_ >= minute;
+        bool with_date = seconds - anchor_ >= same_minute;
         double since = seconds - (delta_ ? previous_ : anchor_);
         previous_ = seconds;
-        if (!fresh)
-            return fmt::format("[{:>+11.6f}]", since);
-        anchor_ = seconds;
-        return "[" + local_time(seconds, "%b%d %H:%M") + "]";
+        if (with_date)
+            anchor_ = seconds;
+        return human_time(seconds, since, with_date);
     }
 
     bool human_, delta_, color_;

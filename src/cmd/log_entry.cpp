@@ -11,7 +11,8 @@ namespace flux::cmd {
 
 namespace {
 
-constexpr std::string_view names[] {"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"};
+constexpr std::string_view severities[] {"emerg",   "alert",  "crit", "err",
+                                         "warning", "notice", "info", "debug"};
 
 std::string_view next_word(std::string_view &rest)
 {
@@ -45,7 +46,7 @@ LogEntry LogEntry::parse(std::string_view line)
 
 std::string_view LogEntry::severity_name() const
 {
-    return names[severity & 7];
+    return severities[severity & 7];
 }
 
 double LogEntry::seconds() const
@@ -68,14 +69,14 @@ std::string LogEntry::line() const
 int parse_severity(std::string_view text)
 {
     for (int i = 0; i < 8; i++)
-        if (text == names[i] || text == fmt::format("{}", i))
+        if (text == severities[i] || text == fmt::format("{}", i))
             return i;
     return -1;
 }
 
 std::string severity_names()
 {
-    return fmt::format("{}", fmt::join(names, ", "));
+    return fmt::format("{}", fmt::join(severities, ", "));
 }
 
 } // namespace flux::cmd

@@ -26,7 +26,7 @@ std::string module_name(const Args &args)
     return std::filesystem::path(args[0]).stem().string();
 }
 
-int run_load(const Args &args, Session &flux)
+int run_module_load(const Args &args, Session &flux)
 {
     flux.rpc("module.load", load_request(args));
     return 0;
@@ -40,7 +40,7 @@ void remove_module(Session &flux, const std::string &name, bool cancel)
     flux.rpc("module.remove", request);
 }
 
-int run_remove(const Args &args, Session &flux)
+int run_module_remove(const Args &args, Session &flux)
 {
     try {
         remove_module(flux, module_name(args), args.has("cancel"));
@@ -51,7 +51,7 @@ int run_remove(const Args &args, Session &flux)
     return 0;
 }
 
-int run_reload(const Args &args, Session &flux)
+int run_module_reload(const Args &args, Session &flux)
 {
     try {
         remove_module(flux, module_name(args), false);
@@ -59,7 +59,7 @@ int run_reload(const Args &args, Session &flux)
         if (error.errnum() != ENOENT || !args.has("force"))
             throw;
     }
-    return run_load(args, flux);
+    return run_module_load(args, flux);
 }
 
 std::string_view status_letter(int64_t status) // as the broker numbers the states of a module
@@ -78,7 +78,7 @@ std::string_view status_letter(int64_t status) // as the broker numbers the stat
     }
 }
 
-int run_list(const Args &args, Session &flux)
+int run_module_list(const Args &args, Session &flux)
 {
     bool longer = args.has("long");
     std::vector<std::vector<std::string>> rows {{"Module", "Idle", "S", "Sendq", "Recvq", "Service"}};
@@ -126,7 +126,7 @@ int show_statistics(const Args &args, const Json &statistics)
     return 0;
 }
 
-int run_stats(const Args &args, Session &flux)
+int run_module_stats(const Args &args, Session &flux)
 {
     const std::string name = args.size() ? args[0] : "broker";
     if (args.has("clear-all")) {
@@ -146,17 +146,17 @@ int run_stats(const Args &args, Session &flux)
     return show_statistics(args, flux.rpc(name + ".stats-get"));
 }
 
-const Command load {
+const Command module_load {
     .name = "load",
     .args = "MODULE [ARG...]",
     .summary = "Load a module, by its name in FLUX_MODULE_PATH or its path",
     .options = {{"-n,--name=NAME", "the name under which it is registered"},
                 {"--exec", "run it as a process of its own"}},
     .min_args = 1,
-    .run = run_load,
+    .run = run_module_load,
 };
 
-const Command remove {
+const Command module_remove {
     .name = "remove",
     .args = "MODULE",
     .summary = "Unload a module",
@@ -165,16 +165,16 @@ const Command remove {
                 {"--cancel", "stop it even if it does not react"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_remove,
+    .run = run_module_remove,
 };
 
-const Command unload = [] {
-    Command out = remove;
+const Command module_unload = [] {
+    Command out = module_remove;
     out.name = "unload";
     return out;
 }();
 
-const Command reload {
+const Command module_reload {
     .name = "reload",
     .args = "MODULE [ARG...]",
     .summary = "Unload a module and load it again",
@@ -182,18 +182,18 @@ const Command reload {
                 {"-n,--name=NAME", "the name under which it is registered"},
                 {"--exec", "run it as a process of its own"}},
     .min_args = 1,
-    .run = run_reload,
+    .run = run_module_reload,
 };
 
-const Command list {
+const Command module_list {
     .name = "list",
     .summary = "List the loaded modules",
     .options = {{"-l,--long", "show paths too"}},
     .max_args = 0,
-    .run = run_list,
+    .run = run_module_list,
 };
 
-const Command stats {
+const Command module_stats {
     .name = "stats",
     .args = "[SERVICE]",
     .summary = "Show a module's statistics",
@@ -204,7 +204,7 @@ const Command stats {
                 {"-c,--clear", "start counting again"},
                 {"-C,--clear-all", "the same on all brokers"}},
     .max_args = 1,
-    .run = run_stats,
+    .run = run_module_stats,
 };
 
 } // namespace
@@ -212,7 +212,8 @@ const Command stats {
 const Command module {
     .name = "module",
     .summary = "Load, unload and inspect the broker's modules",
-    .subcommands = {&list, &load, &reload, &remove, &unload, &stats},
+    .subcommands = {&module_list, &module_load, &module_reload, &module_remove, &module_unload,
+                    &module_stats},
 };
 
 } // namespace flux::cmd

@@ -4,18 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cmd/environment.hpp"
 #include "cmd/print.hpp"
 #include "common/config/config.hpp"
 
 namespace flux::cmd {
 
 namespace {
-
-std::string environment(const char *name)
-{
-    const char *value = std::getenv(name);
-    return value ? value : "";
-}
 
 std::vector<NamedFormat> with_configured(const FormatFamily &family)
 {
@@ -65,7 +60,7 @@ Json command_config(std::string_view command)
 std::vector<std::string> config_directories()
 {
     std::vector<std::string> out;
-    std::string list = environment("XDG_CONFIG_DIRS");
+    std::string list = environment_value("XDG_CONFIG_DIRS");
     if (list.empty())
         list = "/etc/xdg";
     for (size_t begin = 0; begin <= list.size();) {
@@ -74,9 +69,9 @@ std::vector<std::string> config_directories()
             out.insert(out.begin(), list.substr(begin, end - begin) + "/flux");
         begin = end + 1;
     }
-    if (auto home = environment("XDG_CONFIG_HOME"); !home.empty())
+    if (auto home = environment_value("XDG_CONFIG_HOME"); !home.empty())
         out.push_back(home + "/flux");
-    else if (auto user = environment("HOME"); !user.empty())
+    else if (auto user = environment_value("HOME"); !user.empty())
         out.push_back(user + "/.config/flux");
     return out;
 }
@@ -92,7 +87,7 @@ std::optional<std::string> choose_format(const Args &args, const FormatFamily &f
 {
     std::string text = args.value("format");
     if (text.empty())
-        text = environment(std::string(family.variable).c_str());
+        text = environment_value(std::string(family.variable).c_str());
     if (text.empty())
         text = "default";
     if (text.find('{') != std::string::npos)

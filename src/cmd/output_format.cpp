@@ -7,6 +7,7 @@
 
 #include "cmd/command.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/base/text.hpp"
 #include "common/types/duration.hpp"
 
@@ -462,7 +463,7 @@ std::string OutputFormat::render(size_t rows, const GetField &get, const View &v
         if (view.width)
             line = first_columns(line, view.width);
         line.erase(line.find_last_not_of(' ') + 1);
-        out += style.empty() ? line : style + line + "\033[0m";
+        out += style.empty() ? line : style + line + std::string(color::plain);
         out += '\n';
     };
     if (view.header)

@@ -4,6 +4,7 @@
 
 #include "cmd/commands.hpp"
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 #include "common/types/duration.hpp"
 #include "common/types/hostlist.hpp"
 
@@ -43,9 +44,9 @@ Idset ranks_of(const std::string &target, const Hostlist &hosts)
 class TreeView {
 public:
     TreeView(Session &flux, const Args &args)
-        : flux_(flux), hosts_(value_or_throw(Hostlist::parse(flux.attribute("hostlist")))), down_only_(args.has("down")),
-          summary_(args.has("summary")), pretty_(!args.has("no-pretty")), ghosts_(!args.has("no-ghost")),
-          color_(wants_color(args)), verbose_(args.level("verbose")),
+        : flux_(flux), hosts_(value_or_throw(Hostlist::parse(flux.attribute("hostlist")))),
+          down_only_(args.has("down")), summary_(args.has("summary")), pretty_(!args.has("no-pretty")),
+          ghosts_(!args.has("no-ghost")), color_(wants_color(args)), verbose_(args.level("verbose")),
           timeout_(seconds(args.duration("timeout", default_timeout)))
     {
         for (auto &target : args.all("highlight"))
@@ -57,7 +58,8 @@ public:
         topology_ = flux_.rpc("overlay.topology", Json {{"rank", rank}}, {.nodeid = 0});
         auto options = RpcOptions {.nodeid = rank, .timeout = wait_for.empty() ? timeout_ : Duration::zero()};
         auto begin = std::chrono::steady_clock::now();
-        Json health = flux_.rpc("overlay.health", wait_for.empty() ? Json() : Json {{"wait", wait_for}}, options);
+        Json health =
+            flux_.rpc("overlay.health", wait_for.empty() ? Json() : Json {{"wait", wait_for}}, options);
         line(health, since(begin), "");
         if (!summary_)
             children(health, topology_, "");
@@ -88,9 +90,12 @@ private:
         auto name = fmt::format("{} {}", rank, host_of(rank));
         auto shown = status;
         if (!highlighted_.empty() && is_highlighted(subtree ? *subtree : topology_))
-            name = color_ ? fmt::format("\033[1;34m{}\033[0m", name) : fmt::format("<<{}>>", name);
+            name = color_ ? fmt::format("{}{}{}", color::bold_blue, name, color::plain)
+                          : fmt::format("<<{}>>", name);
         if (color_ && status != "full")
-            shown = fmt::format("\033[{}m{}\033[0m", status == "lost" || status == "degraded" ? 31 : 33, status);
+            shown =
+                fmt::format("{}{}{}", status == "lost" || status == "degraded" ? color::red : color::yellow,
+                            status, color::plain);
         std::string more;
         if (verbose_ > 0 && health["duration"])
             more += " for " + format_duration(health.get<double>("duration"));
@@ -132,8 +137,8 @@ private:
         Json health = known; // what its parent says of it
         double round_trip = 0;
         try {
-            health = flux_.rpc("overlay.health", {},
-                               {.nodeid = known.get<uint32_t>("rank"), .timeout = timeout_});
+            health =
+                flux_.rpc("overlay.health", {}, {.nodeid = known.get<uint32_t>("rank"), .timeout = timeout_});
             round_trip = since(begin);
         } catch (const Error &) {
             line(known, 0, before, &subtree);
@@ -149,7 +154,8 @@ private:
         for (size_t i = 0; i < list.size(); i++) {
             bool last = i + 1 == list.size();
             Json child = list[i];
-            line(Json {{"rank", child["rank"]}, {"status", status}}, 0, prefix + (last ? "└─ " : "├─ "), &child);
+            line(Json {{"rank", child["rank"]}, {"status", status}}, 0, prefix + (last ? "└─ " : "├─ "),
+                 &child);
             ghosts(child, status, prefix + (last ? "   " : "│  "));
         }
     }
@@ -163,7 +169,7 @@ private:
     Json topology_;
 };
 
-int run_status(const Args &args, Session &flux)
+int run_overlay_status(const Args &args, Session &flux)
 {
     static constexpr std::string_view states[] = {"full", "partial", "degraded", "lost", "offline"};
     auto wait_for = args.value("wait");
@@ -206,7 +212,7 @@ void collect_errors(Session &flux, uint32_t rank, const Json &topology, Duration
     }
 }
 
-int run_errors(const Args &args, Session &flux)
+int run_overlay_errors(const Args &args, Session &flux)
 {
     auto hosts = value_or_throw(Hostlist::parse(flux.attribute("hostlist")));
     Json topology = flux.rpc("overlay.topology", Json {{"rank", 0}}, {.nodeid = 0});
@@ -223,7 +229,7 @@ int run_errors(const Args &args, Session &flux)
     return 0;
 }
 
-int run_lookup(const Args &args, Session &flux)
+int run_overlay_lookup(const Args &args, Session &flux)
 {
     auto hosts = value_or_throw(Hostlist::parse(flux.attribute("hostlist")));
     auto ranks = ranks_of(args[0], hosts);
@@ -257,7 +263,7 @@ std::optional<uint32_t> parent_of(const Json &topology, uint32_t rank)
     return std::nullopt;
 }
 
-int run_parentof(const Args &args, Session &flux)
+int run_overlay_parentof(const Args &args, Session &flux)
 {
     auto hosts = value_or_throw(Hostlist::parse(flux.attribute("hostlist")));
     auto rank = rank_argument(args, 0, hosts);
@@ -268,7 +274,7 @@ int run_parentof(const Args &args, Session &flux)
     return 0;
 }
 
-int run_disconnect(const Args &args, Session &flux)
+int run_overlay_disconnect(const Args &args, Session &flux)
 {
     auto hosts = value_or_throw(Hostlist::parse(flux.attribute("hostlist")));
     auto rank = rank_argument(args, 0, hosts);
@@ -283,7 +289,7 @@ int run_disconnect(const Args &args, Session &flux)
     return 0;
 }
 
-const Command status {
+const Command overlay_status {
     .name = "status",
     .summary = "Show the tree of brokers and which are well",
     .options = {{"-r,--rank=RANK", "below this broker (0)"},
@@ -295,41 +301,42 @@ const Command status {
                 {"--no-ghost", "leave out what is behind a lost or offline broker"},
                 {"-L,--color[=WHEN]", "always, never or auto"},
                 {"-H,--highlight=TARGET", "let these ranks or hosts, and those above them, stand out"},
-                {"-w,--wait=STATE", "until the broker's subtree is full, partial, degraded, lost or offline"}},
+                {"-w,--wait=STATE",
+                 "until the broker's subtree is full, partial, degraded, lost or offline"}},
     .max_args = 0,
-    .run = run_status,
+    .run = run_overlay_status,
 };
-const Command errors {
+const Command overlay_errors {
     .name = "errors",
     .summary = "Show why brokers were lost",
     .options = {{"-t,--timeout=FSD", "of each question; 0: none (0.5s)"}},
     .max_args = 0,
-    .run = run_errors,
+    .run = run_overlay_errors,
 };
-const Command lookup {
+const Command overlay_lookup {
     .name = "lookup",
     .args = "TARGET",
     .summary = "Say which hosts ranks are on, or which ranks hosts have",
     .min_args = 1,
     .max_args = 1,
-    .run = run_lookup,
+    .run = run_overlay_lookup,
 };
-const Command parentof {
+const Command overlay_parentof {
     .name = "parentof",
     .args = "TARGET",
     .summary = "Say which rank a broker hangs under",
     .min_args = 1,
     .max_args = 1,
-    .run = run_parentof,
+    .run = run_overlay_parentof,
 };
-const Command disconnect {
+const Command overlay_disconnect {
     .name = "disconnect",
     .args = "TARGET",
     .summary = "Cut a broker, and all below it, off the tree",
     .options = {{"-r,--parent=RANK", "the broker it hangs under"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_disconnect,
+    .run = run_overlay_disconnect,
 };
 
 } // namespace
@@ -337,7 +344,8 @@ const Command disconnect {
 const Command overlay {
     .name = "overlay",
     .summary = "Look at the tree of brokers",
-    .subcommands = {&status, &errors, &lookup, &parentof, &disconnect},
+    .subcommands = {&overlay_status, &overlay_errors, &overlay_lookup, &overlay_parentof,
+                    &overlay_disconnect},
 };
 
 } // namespace flux::cmd

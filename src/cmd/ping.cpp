@@ -11,6 +11,8 @@ namespace flux::cmd {
 
 namespace {
 
+constexpr size_t max_pad = 1u << 30; // bytes
+
 struct Target {
     std::string service = "broker";
     uint32_t nodeid = nodeid_any;
@@ -18,7 +20,11 @@ struct Target {
     // "any!kvs", "0!broker"
     std::string label() const
     {
-        return fmt::format("{}!{}", upstream ? "upstream" : nodeid == nodeid_any ? "any" : std::to_string(nodeid), service);
+        return fmt::format("{}!{}",
+                           upstream               ? "upstream"
+                           : nodeid == nodeid_any ? "any"
+                                                  : std::to_string(nodeid),
+                           service);
     }
 };
 
@@ -82,8 +88,9 @@ void report(const Target &target, const Json &answer, Duration elapsed, size_t p
     if (with_userid)
         who = fmt::format(" userid={} rolemask={:#x}", answer.get<uint32_t>("userid"),
                           answer.get<uint32_t>("rolemask"));
-    print("{}!{}.ping{} pad={} seq={} time={:.3f} ms ({})\n", answer.get<int64_t>("rank"), target.service, who, pad_size,
-          answer.get<int64_t>("seq"), to_seconds(elapsed) * 1000, answer.value<std::string>("route", ""));
+    print("{}!{}.ping{} pad={} seq={} time={:.3f} ms ({})\n", answer.get<int64_t>("rank"), target.service,
+          who, pad_size, answer.get<int64_t>("seq"), to_seconds(elapsed) * 1000,
+          answer.value<std::string>("route", ""));
     std::fflush(stdout);
 }
 
@@ -156,30 +163,13 @@ Task<> ping_all(Handle &handle, const Args &args, Target target, size_t pad_size
     co_await pinger.run();
 }
 
-// "1.5k": bytes, with k, K, M or G.
-size_t parse_size(const std::string &text)
-{
-    constexpr double most = 1u << 30;
-    char *end = nullptr;
-    double value = std::strtod(text.c_str(), &end);
-    std::string_view suffix = end;
-    value *= suffix.empty()                   ? 1
-             : suffix == "k" || suffix == "K" ? 1024
-             : suffix == "M"                  ? 1024 * 1024
-             : suffix == "G"                  ? 1024 * 1024 * 1024
-                                              : -1;
-    if (end == text.c_str() || !(value >= 0) || value > most)
-        throw UsageError(fmt::format("--pad: '{}' is no number of bytes up to 1G (with k, M or G)", text));
-    return size_t(value);
-}
-
 int run_ping(const Args &args, Session &flux)
 {
     Target target = parse_target(args, flux);
     if (args.has("batch") && !args.has("count"))
         throw UsageError("--batch needs --count: it answers when all requests are sent");
     print("flux-ping {}\n", target.label());
-    flux.run(ping_all(flux.handle(), args, target, parse_size(args.value("pad", "0"))));
+    flux.run(ping_all(flux.handle(), args, target, args.bytes("pad", 0, max_pad)));
     return 0;
 }
 

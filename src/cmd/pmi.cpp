@@ -17,7 +17,9 @@ PmiClient connect()
 {
     auto pmi = PmiClient::from_environment();
     if (!pmi)
-        throw Error(ENOENT, "no PMI server here: PMI_FD is not set; run this as a task: flux run -n2 flux pmi barrier");
+        throw Error(
+            ENOENT,
+            "no PMI server here: PMI_FD is not set; run this as a task: flux run -n2 flux pmi barrier");
     return std::move(*pmi);
 }
 
@@ -28,7 +30,7 @@ void report(const PmiClient &pmi, std::string_view what, Clock::time_point begin
               std::chrono::duration<double>(Clock::now() - begin).count());
 }
 
-int run_barrier(const Args &args, Session &)
+int run_pmi_barrier(const Args &args, Session &)
 {
     auto pmi = connect();
     if (args.has("test-timing"))
@@ -41,12 +43,14 @@ int run_barrier(const Args &args, Session &)
     return 0;
 }
 
-int run_exchange(const Args &args, Session &)
+int run_pmi_exchange(const Args &args, Session &)
 {
     auto pmi = connect();
     pmi.barrier();
     auto begin = Clock::now();
-    auto key = [](int64_t round, uint32_t rank) { return fmt::format("exchange.{}.{}", round, rank); };
+    auto key = [](int64_t round, uint32_t rank) {
+        return fmt::format("exchange.{}.{}", round, rank);
+    };
     for (int64_t round = 0; round < args.integer("count", 1); round++) {
         pmi.put(key(round, pmi.rank()), std::to_string(pmi.rank()));
         pmi.barrier();
@@ -60,7 +64,7 @@ int run_exchange(const Args &args, Session &)
     return 0;
 }
 
-int run_get(const Args &args, Session &)
+int run_pmi_get(const Args &args, Session &)
 {
     auto pmi = connect();
     auto which = args.value("ranks", "0");
@@ -72,28 +76,28 @@ int run_get(const Args &args, Session &)
     return 0;
 }
 
-const Command barrier {
+const Command pmi_barrier {
     .name = "barrier",
     .summary = "Wait until every task is there",
     .options = {{"--test-timing", "line the tasks up before the time is taken"},
                 {"--test-count=N", "so many barriers (1)"}},
     .max_args = 0,
-    .run = run_barrier,
+    .run = run_pmi_barrier,
 };
-const Command exchange {
+const Command pmi_exchange {
     .name = "exchange",
     .summary = "Let every task put a value and get all others'",
     .options = {{"--count=N", "so many exchanges (1)"}},
     .max_args = 0,
-    .run = run_exchange,
+    .run = run_pmi_exchange,
 };
-const Command get {
+const Command pmi_get {
     .name = "get",
     .args = "KEY...",
     .summary = "Print what the server says of keys",
     .options = {{"--ranks=RANKS", "the tasks that print: an idset or all (0)"}},
     .min_args = 1,
-    .run = run_get,
+    .run = run_pmi_get,
 };
 
 } // namespace
@@ -101,7 +105,7 @@ const Command get {
 const Command pmi {
     .name = "pmi",
     .summary = "Try the process management interface of a launcher",
-    .subcommands = {&barrier, &exchange, &get},
+    .subcommands = {&pmi_barrier, &pmi_exchange, &pmi_get},
 };
 
 } // namespace flux::cmd

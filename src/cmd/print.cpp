@@ -33,12 +33,6 @@ std::string read_fd(int fd, const std::string &name)
 
 } // namespace
 
-bool may_read_terminal()
-{
-    pid_t foreground = ::tcgetpgrp(STDIN_FILENO);
-    return foreground < 0 || foreground == ::getpgrp();
-}
-
 std::string read_stdin()
 {
     return read_fd(STDIN_FILENO, "standard input");

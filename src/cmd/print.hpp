@@ -30,9 +30,6 @@ void warn(fmt::format_string<Args...> format, Args &&...args)
     std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-// False when standard input is a terminal that another process group has in hand ("flux run ... &"): reading it
-// would stop us.
-bool may_read_terminal();
 // All of standard input. Throws Error.
 std::string read_stdin();
 // All of a file, or of standard input for "-". Throws Error that names it.

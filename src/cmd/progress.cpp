@@ -1,9 +1,9 @@
 #include "cmd/progress.hpp"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/print.hpp"
+#include "cmd/terminal.hpp"
 
 namespace flux::cmd {
 
@@ -11,13 +11,6 @@ namespace {
 
 constexpr Duration redraw_period = std::chrono::milliseconds(100); // a person sees no more
 constexpr size_t narrowest_bar = 10;
-constexpr size_t default_width = 80;
-
-size_t terminal_width()
-{
-    winsize size {};
-    return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : default_width;
-}
 
 } // namespace
 
@@ -76,7 +69,7 @@ std::string ProgressBar::line() const
                             : fmt::format(" {:5.1f}% {}:{:02}:{:02}", share * 100, whole / 3600,
                                           whole / 60 % 60, whole % 60);
     size_t used = head.size() + tail.size() + 3;
-    size_t width = terminal_width();
+    size_t width = terminal_width(STDERR_FILENO);
     size_t cells = std::max(narrowest_bar, width > used ? width - used : 0);
     size_t filled = size_t(share * double(cells));
     std::string bar;

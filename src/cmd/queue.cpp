@@ -45,15 +45,16 @@ std::vector<std::string> chosen(Session &flux, std::vector<std::string> names)
 void show_queues(Session &flux, const std::vector<std::string> &names, Shown shown, bool verbose)
 {
     for (const auto &name : names)
-        show_one(name, queue_status(flux, name), shown);
+        show_one(name, status_of_queue(flux, name), shown);
     if (!verbose)
         return;
     Json counts = flux.rpc("job-manager.alloc-query");
     print("{} alloc requests queued\n{} alloc requests pending to scheduler\n{} running jobs\n",
-          counts.get<int64_t>("queue_length"), counts.get<int64_t>("alloc_pending"), counts.get<int64_t>("running"));
+          counts.get<int64_t>("queue_length"), counts.get<int64_t>("alloc_pending"),
+          counts.get<int64_t>("running"));
 }
 
-int run_status(const Args &args, Session &flux)
+int run_queue_status(const Args &args, Session &flux)
 {
     auto names = args.has("queue") ? comma_list(args.all("queue")) : args.positional();
     if (args.has("all") && !names.empty())
@@ -62,7 +63,7 @@ int run_status(const Args &args, Session &flux)
     return 0;
 }
 
-int run_list(const Args &args, Session &flux)
+int run_queue_list(const Args &args, Session &flux)
 {
     return list_queues(args, flux, chosen(flux, comma_list(args.all("queue"))));
 }
@@ -99,40 +100,41 @@ int change(const Args &args, Session &flux, const char *topic, const char *key, 
         request.set("nocheckpoint", forgets);
     flux.rpc(topic, request, {.nodeid = 0});
     if (!args.has("quiet"))
-        show_queues(flux, chosen(flux, names), starting ? Shown::scheduling : Shown::submission, args.has("verbose"));
+        show_queues(flux, chosen(flux, names), starting ? Shown::scheduling : Shown::submission,
+                    args.has("verbose"));
     return 0;
 }
 
-int run_enable(const Args &args, Session &flux)
+int run_queue_enable(const Args &args, Session &flux)
 {
     return change(args, flux, "job-manager.queue-enable", "enable", true);
 }
-int run_disable(const Args &args, Session &flux)
+int run_queue_disable(const Args &args, Session &flux)
 {
     return change(args, flux, "job-manager.queue-enable", "enable", false);
 }
-int run_start(const Args &args, Session &flux)
+int run_queue_start(const Args &args, Session &flux)
 {
     return change(args, flux, "job-manager.queue-start", "start", true);
 }
-int run_stop(const Args &args, Session &flux)
+int run_queue_stop(const Args &args, Session &flux)
 {
     return change(args, flux, "job-manager.queue-start", "start", false);
 }
 
-Json wait_for(const Args &args, Session &flux, const char *topic)
+Json wait_for_queues(const Args &args, Session &flux, const char *topic)
 {
     return flux.rpc(topic, {}, {.timeout = seconds(args.duration("timeout", 0))});
 }
 
-int run_drain(const Args &args, Session &flux)
+int run_queue_drain(const Args &args, Session &flux)
 {
-    wait_for(args, flux, "job-manager.drain");
+    wait_for_queues(args, flux, "job-manager.drain");
     return 0;
 }
-int run_idle(const Args &args, Session &flux)
+int run_queue_idle(const Args &args, Session &flux)
 {
-    print("{} jobs\n", wait_for(args, flux, "job-manager.idle").get<int64_t>("pending"));
+    print("{} jobs\n", wait_for_queues(args, flux, "job-manager.idle").get<int64_t>("pending"));
     return 0;
 }
 
@@ -152,13 +154,14 @@ const std::vector<Option> close_options {{"-a,--all", "all queues"},
                                          {"-v,--verbose", "show more of what is queued"}};
 const std::vector<Option> wait_options {{"--timeout=FSD", "give up after this time"}};
 
-const Command status {
-    .name = "status",
-    .args = "[QUEUE...]",
-    .summary = "Show whether queues are enabled and started",
-    .options = {{"-q,--queue=NAME", "of this queue"}, {"-a,--all", "of all queues, as without an argument"}, {"-v,--verbose", "show more of what is queued"}},
-    .run = run_status};
-const Command list {
+const Command queue_status {.name = "status",
+                            .args = "[QUEUE...]",
+                            .summary = "Show whether queues are enabled and started",
+                            .options = {{"-q,--queue=NAME", "of this queue"},
+                                        {"-a,--all", "of all queues, as without an argument"},
+                                        {"-v,--verbose", "show more of what is queued"}},
+                            .run = run_queue_status};
+const Command queue_list {
     .name = "list",
     .summary = "List queues, their defaults and limits",
     .options = {{"-q,--queue=QUEUE,...", "only these"},
@@ -166,48 +169,49 @@ const Command list {
                 {"-o,--format=NAME|FORMAT", "columns like {queue:<8}, or a name; help lists these"},
                 {"-L,--color[=WHEN]", "always, never or auto"}},
     .max_args = 0,
-    .run = run_list};
-const Command enable {.name = "enable",
-                      .args = "[QUEUE]",
-                      .summary = "Let jobs be submitted",
-                      .options = enable_options(),
-                      .max_args = 1,
-                      .run = run_enable};
-const Command disable {.name = "disable",
-                       .args = "[QUEUE]",
-                       .summary = "Let no job be submitted",
-                       .options = close_options,
-                       .max_args = 1,
-                       .run = run_disable};
-const Command start_command {.name = "start",
+    .run = run_queue_list};
+const Command queue_enable {.name = "enable",
+                            .args = "[QUEUE]",
+                            .summary = "Let jobs be submitted",
+                            .options = enable_options(),
+                            .max_args = 1,
+                            .run = run_queue_enable};
+const Command queue_disable {.name = "disable",
                              .args = "[QUEUE]",
-                             .summary = "Let jobs start",
-                             .options = open_options,
+                             .summary = "Let no job be submitted",
+                             .options = close_options,
                              .max_args = 1,
-                             .run = run_start};
-const Command stop {.name = "stop",
-                    .args = "[QUEUE]",
-                    .summary = "Let no job start",
-                    .options = close_options,
-                    .max_args = 1,
-                    .run = run_stop};
-const Command drain {.name = "drain",
-                     .summary = "Wait until no job is left",
-                     .options = wait_options,
-                     .max_args = 0,
-                     .run = run_drain};
-const Command idle {.name = "idle",
-                    .summary = "Wait until no job runs",
-                    .options = wait_options,
-                    .max_args = 0,
-                    .run = run_idle};
+                             .run = run_queue_disable};
+const Command queue_start {.name = "start",
+                           .args = "[QUEUE]",
+                           .summary = "Let jobs start",
+                           .options = open_options,
+                           .max_args = 1,
+                           .run = run_queue_start};
+const Command queue_stop {.name = "stop",
+                          .args = "[QUEUE]",
+                          .summary = "Let no job start",
+                          .options = close_options,
+                          .max_args = 1,
+                          .run = run_queue_stop};
+const Command queue_drain {.name = "drain",
+                           .summary = "Wait until no job is left",
+                           .options = wait_options,
+                           .max_args = 0,
+                           .run = run_queue_drain};
+const Command queue_idle {.name = "idle",
+                          .summary = "Wait until no job runs",
+                          .options = wait_options,
+                          .max_args = 0,
+                          .run = run_queue_idle};
 
 } // namespace
 
 const Command queue {
     .name = "queue",
     .summary = "Open, close and watch queues",
-    .subcommands = {&disable, &drain, &enable, &idle, &list, &start_command, &status, &stop},
+    .subcommands = {&queue_disable, &queue_drain, &queue_enable, &queue_idle, &queue_list, &queue_start,
+                    &queue_status, &queue_stop},
 };
 
 } // namespace flux::cmd

@@ -3,17 +3,14 @@
 #include "cmd/named_formats.hpp"
 #include "cmd/print.hpp"
 #include "cmd/resource_view.hpp"
+#include "cmd/terminal.hpp"
 #include "common/types/duration.hpp"
 
 namespace flux::cmd {
 
 namespace {
 
-constexpr std::string_view green = "\033[01;32m";
-constexpr std::string_view red = "\033[01;31m";
-constexpr std::string_view plain = "\033[0;0m";
-
-const FormatFamily list_formats {
+const FormatFamily queue_list_formats {
     .command = "queue",
     .table = "list",
     .variable = "FLUX_QUEUE_LIST_FORMAT_DEFAULT",
@@ -82,7 +79,7 @@ constexpr int64_t no_limit = -1;
 class Queue {
 public:
     Queue(Session &flux, std::string name, SchedulerView view)
-        : name_(std::move(name)), status_(queue_status(flux, name_)), view_(std::move(view))
+        : name_(std::move(name)), status_(status_of_queue(flux, name_)), view_(std::move(view))
     {
         config_ = view_.config().at("queues", name_);
         general_ = view_.config()["policy"];
@@ -107,9 +104,11 @@ public:
         if (field == "enabled.ascii" || field == "started.ascii")
             return (field == "enabled.ascii" ? enabled() : started()) ? "y" : "n";
         if (field == "color_enabled" || field == "color_started")
-            return !color ? "" : (field == "color_enabled" ? enabled() : started()) ? green : red;
+            return !color                                               ? ""
+                   : (field == "color_enabled" ? enabled() : started()) ? color::bold_green
+                                                                        : color::bold_red;
         if (field == "color_off")
-            return color ? plain : "";
+            return color ? color::plain : "";
         if (field == "defaults.timelimit")
             return seconds_of(policy("jobspec", "defaults", "system", "duration"));
         if (field == "limits.timelimit")
@@ -191,7 +190,7 @@ std::vector<std::string> queue_names(Session &flux)
     return flux.rpc("job-manager.queue-list").value<std::vector<std::string>>("queues", {});
 }
 
-Json queue_status(Session &flux, const std::string &name)
+Json status_of_queue(Session &flux, const std::string &name)
 {
     Json request = Json::object();
     if (!name.empty())
@@ -201,7 +200,7 @@ Json queue_status(Session &flux, const std::string &name)
 
 int list_queues(const Args &args, Session &flux, const std::vector<std::string> &names)
 {
-    auto text = choose_format(args, list_formats);
+    auto text = choose_format(args, queue_list_formats);
     if (!text)
         return 0;
     auto format = OutputFormat::parse(*text, fields());

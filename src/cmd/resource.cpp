@@ -12,7 +12,7 @@ namespace flux::cmd {
 
 namespace {
 
-const FormatFamily list_formats {
+const FormatFamily resource_list_formats {
     .command = "resource",
     .table = "list",
     .variable = "FLUX_RESOURCE_LIST_FORMAT_DEFAULT",
@@ -24,7 +24,7 @@ const FormatFamily list_formats {
                  "{rlist}"}},
 };
 
-const FormatFamily status_formats {
+const FormatFamily resource_status_formats {
     .command = "resource",
     .table = "status",
     .variable = "FLUX_RESOURCE_STATUS_FORMAT_DEFAULT",
@@ -34,7 +34,7 @@ const FormatFamily status_formats {
                  "{state:>12} {color_up}{up:>2}{color_off} {nnodes:>6} +:{reason:<25} {nodelist}"}},
 };
 
-const FormatFamily drain_formats {
+const FormatFamily resource_drain_formats {
     .command = "resource",
     .table = "drain",
     .variable = "FLUX_RESOURCE_DRAIN_FORMAT_DEFAULT",
@@ -120,9 +120,9 @@ void add_rows(std::vector<ResourceRow> &rows, const Args &args, const SchedulerV
     std::ranges::move(kinds, std::back_inserter(rows));
 }
 
-int run_list(const Args &args, Session &flux)
+int run_resource_list(const Args &args, Session &flux)
 {
-    auto text = choose_format(args, list_formats);
+    auto text = choose_format(args, resource_list_formats);
     if (!text)
         return 0;
     auto format = OutputFormat::parse(*text, resource_list_fields);
@@ -147,14 +147,14 @@ ResourceSet chosen_set(const Args &args, Session &flux)
     return out;
 }
 
-int run_info(const Args &args, Session &flux)
+int run_resource_info(const Args &args, Session &flux)
 {
     ResourceSet set = chosen_set(args, flux);
     print("{} Nodes, {} Cores, {} GPUs\n", set.nnodes(), set.ncores(), set.ngpus());
     return 0;
 }
 
-int run_R(const Args &args, Session &flux)
+int run_resource_R(const Args &args, Session &flux)
 {
     print("{}\n", chosen_set(args, flux).encode());
     return 0;
@@ -281,9 +281,9 @@ void show_admin(const Args &args, std::vector<ResourceRow> rows, const OutputFor
         {.header = !args.has("no-header")}));
 }
 
-int run_status(const Args &args, Session &flux)
+int run_resource_status(const Args &args, Session &flux)
 {
-    auto text = choose_format(args, status_formats);
+    auto text = choose_format(args, resource_status_formats);
     if (!text)
         return 0;
     auto format = OutputFormat::parse(*text, resource_status_fields);
@@ -302,7 +302,7 @@ int run_status(const Args &args, Session &flux)
 
 int show_drained(const Args &args, Session &flux)
 {
-    auto text = choose_format(args, drain_formats);
+    auto text = choose_format(args, resource_drain_formats);
     if (!text)
         return 0;
     auto format = OutputFormat::parse(*text, resource_status_fields);
@@ -310,7 +310,7 @@ int show_drained(const Args &args, Session &flux)
     return 0;
 }
 
-int run_drain(const Args &args, Session &flux)
+int run_resource_drain(const Args &args, Session &flux)
 {
     if (args.size() == 0)
         return show_drained(args, flux);
@@ -327,7 +327,7 @@ int run_drain(const Args &args, Session &flux)
     return 0;
 }
 
-int run_undrain(const Args &args, Session &flux)
+int run_resource_undrain(const Args &args, Session &flux)
 {
     Json request {{"targets", args[0]}};
     if (args.size() > 1)
@@ -349,7 +349,7 @@ const Option format_option {"-o,--format=NAME|FORMAT",
                             "columns like {nnodes:>6}, or a name; help lists these"};
 const Option color_option {"-L,--color[=WHEN]", "always, never or auto"};
 
-const Command list {
+const Command resource_list {
     .name = "list",
     .summary = "Show what is free, allocated and down",
     .options = {{"-s,--states=STATE,...", "free, allocated, down (these by default), up, all"},
@@ -360,22 +360,22 @@ const Command list {
                 format_option,
                 header_option},
     .max_args = 0,
-    .run = run_list};
-const Command info {.name = "info",
-                    .summary = "Show how many nodes, cores and gpus there are",
-                    .options = {{"-s,--states=STATE,...", "only in these states (default: all)"},
-                                queue_option,
-                                include_option},
-                    .max_args = 0,
-                    .run = run_info};
-const Command resources_R {.name = "R",
-                           .summary = "Show resources as R (RFC 20)",
-                           .options = {{"-s,--states=STATE,...", "only in these states (default: all)"},
-                                       queue_option,
-                                       include_option},
-                           .max_args = 0,
-                           .run = run_R};
-const Command status {
+    .run = run_resource_list};
+const Command resource_info {.name = "info",
+                             .summary = "Show how many nodes, cores and gpus there are",
+                             .options = {{"-s,--states=STATE,...", "only in these states (default: all)"},
+                                         queue_option,
+                                         include_option},
+                             .max_args = 0,
+                             .run = run_resource_info};
+const Command resource_R {.name = "R",
+                          .summary = "Show resources as R (RFC 20)",
+                          .options = {{"-s,--states=STATE,...", "only in these states (default: all)"},
+                                      queue_option,
+                                      include_option},
+                          .max_args = 0,
+                          .run = run_resource_R};
+const Command resource_status {
     .name = "status",
     .summary = "Show which nodes are available, drained, excluded",
     .options = {{"-s,--states=STATE,...", "only these: avail, exclude, drained, draining, allocated, ..."},
@@ -386,8 +386,8 @@ const Command status {
                 header_option,
                 color_option},
     .max_args = 0,
-    .run = run_status};
-const Command drain {
+    .run = run_resource_status};
+const Command resource_drain {
     .name = "drain",
     .args = "[TARGETS [REASON]]",
     .summary = "Take nodes (ranks or hosts) out of scheduling; without arguments list those",
@@ -398,21 +398,22 @@ const Command drain {
                 format_option,
                 header_option,
                 color_option},
-    .run = run_drain};
-const Command undrain {.name = "undrain",
-                       .args = "TARGETS [REASON]",
-                       .summary = "Put nodes back",
-                       .options = {{"-f,--force", "it is no error if some are not drained"},
-                                   {"-u,--update", "the same, and those are left out of the event"}},
-                       .min_args = 1,
-                       .run = run_undrain};
+    .run = run_resource_drain};
+const Command resource_undrain {.name = "undrain",
+                                .args = "TARGETS [REASON]",
+                                .summary = "Put nodes back",
+                                .options = {{"-f,--force", "it is no error if some are not drained"},
+                                            {"-u,--update", "the same, and those are left out of the event"}},
+                                .min_args = 1,
+                                .run = run_resource_undrain};
 
 } // namespace
 
 const Command resource {
     .name = "resource",
     .summary = "Show and drain resources",
-    .subcommands = {&drain, &resource_eventlog, &resource_graph, &info, &list, &resources_R, &status, &undrain},
+    .subcommands = {&resource_drain, &resource_eventlog, &resource_graph, &resource_info, &resource_list,
+                    &resource_R, &resource_status, &resource_undrain},
 };
 
 } // namespace flux::cmd

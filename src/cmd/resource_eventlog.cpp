@@ -99,7 +99,7 @@ private:
     Hostlist hosts_;
 };
 
-int run_eventlog(const Args &args, Session &flux)
+int run_resource_eventlog(const Args &args, Session &flux)
 {
     Journal journal(args);
     Timer alarm;
@@ -127,7 +127,7 @@ const Command resource_eventlog {
                 {"-t,--timeout=FSD", "with --wait, give up after this time"},
                 {"-i,--include=TARGETS", "only events of these hosts or ranks"}},
     .max_args = 0,
-    .run = run_eventlog,
+    .run = run_resource_eventlog,
 };
 
 } // namespace flux::cmd

@@ -6,6 +6,7 @@
 #include "cmd/print.hpp"
 #include "cmd/resource_commands.hpp"
 #include "cmd/resource_view.hpp"
+#include "cmd/svg_text.hpp"
 
 namespace flux::cmd {
 
@@ -71,14 +72,6 @@ std::string dot(const std::vector<DrawnNode> &nodes)
     return out + "}\n";
 }
 
-std::string escaped(std::string_view text)
-{
-    std::string out;
-    for (char c : text)
-        out += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
-    return out;
-}
-
 std::string svg(const std::vector<DrawnNode> &nodes)
 {
     size_t most = 1;
@@ -108,7 +101,7 @@ std::string svg(const std::vector<DrawnNode> &nodes)
                        "<rect x='{}' y='{}' width='{}' height='{}' fill='none' stroke='{}'/><text x='{}' "
                        "y='{}'>{} ({})</text>\n",
                        x, y, width, height, node.down ? "#c00" : "#555", x + padding, y + 13,
-                       escaped(node.host), node.rank);
+                       svg_text(node.host), node.rank);
         for (size_t p = 0; p < node.parts.size(); p++) {
             const auto &part = node.parts[p];
             bool gpu = part.name.starts_with("gpu");
@@ -123,7 +116,7 @@ std::string svg(const std::vector<DrawnNode> &nodes)
     return out + "</svg>\n";
 }
 
-int run_graph(const Args &args, Session &flux)
+int run_resource_graph(const Args &args, Session &flux)
 {
     if (args.has("dot") && args.has("svg"))
         throw UsageError("--dot and --svg: only one of them is possible");
@@ -143,6 +136,6 @@ const Command resource_graph {.name = "graph",
                                           {"--dot", "for GraphViz"},
                                           {"-i,--include=TARGETS", "only these ranks or hosts"}},
                               .max_args = 0,
-                              .run = run_graph};
+                              .run = run_resource_graph};
 
 } // namespace flux::cmd

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
+#include "cmd/terminal.hpp"
+
 namespace flux::cmd {
 
 namespace {
-
-constexpr std::string_view green = "\033[01;32m";
-constexpr std::string_view red = "\033[01;31m";
-constexpr std::string_view plain = "\033[0;0m";
 
 ResourceSet set_of(const Json &answer, std::string_view key)
 {
@@ -148,9 +146,9 @@ FieldValue resource_field(const ResourceRow &row, std::string_view field, bool c
     if (field == "up.ascii")
         return row.online ? "y" : "n";
     if (field == "color_up")
-        return color ? (row.online ? green : red) : "";
+        return color ? (row.online ? color::bold_green : color::bold_red) : "";
     if (field == "color_off")
-        return color ? plain : "";
+        return color ? color::plain : "";
     if (field == "timestamp")
         return row.timestamp;
     if (field == "reason")

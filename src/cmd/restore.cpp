@@ -26,26 +26,6 @@ namespace {
 constexpr int64_t default_requests = 256; // blobs that are being stored at a time
 constexpr size_t report_interval = 1000;  // keys
 
-// "10", "1.5k", "2M", "1G": bytes.
-size_t parse_size(const std::string &text)
-{
-    char *end = nullptr;
-    double value = std::strtod(text.c_str(), &end);
-    std::string suffix(end);
-    for (auto [name, factor] : {std::pair("k", 1024.0), std::pair("K", 1024.0), std::pair("M", 1048576.0),
-                                std::pair("G", 1073741824.0)})
-        if (suffix == name) {
-            value *= factor;
-            suffix.clear();
-        }
-    if (text.empty() || !suffix.empty() || !(value >= 0) || value > INT_MAX)
-        throw UsageError(
-            fmt::format("--size-limit={}: a number of bytes up to {} was expected, with k, M or G if it "
-                        "is large",
-                        text, INT_MAX));
-    return size_t(value);
-}
-
 struct Directory {
     std::map<std::string, Json> objects;
     std::map<std::string, Directory> directories;
@@ -98,10 +78,9 @@ public:
     Restorer(Session &flux, const Args &args)
         : handle_(flux.handle()), args_(args),
           hash_(value_or_throw(parse_hash_type(flux.attribute("content.hash")))),
+          size_limit_(args.bytes("size-limit", INT_MAX, INT_MAX)),
           max_requests_(size_t(args.integer("maxreqs", default_requests)))
     {
-        if (args.has("size-limit"))
-            size_limit_ = parse_size(args.value("size-limit"));
     }
 
     // The blobref of the root; all that it leads to is stored.
@@ -144,7 +123,7 @@ private:
 
     Task<> file(std::string name, std::string content)
     {
-        if (size_limit_ && content.size() > *size_limit_) {
+        if (content.size() > size_limit_) {
             warn("flux-restore: {}: {} bytes are more than --size-limit: left out", name, content.size());
             co_return;
         }
@@ -223,7 +202,7 @@ private:
     const Args &args_;
     HashType hash_;
     size_t max_requests_;
-    std::optional<size_t> size_limit_;
+    size_t size_limit_;
     Directory root_;
     std::deque<std::unique_ptr<Rpc>> under_way_;
     size_t count_ = 0;

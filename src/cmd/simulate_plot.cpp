@@ -1,4 +1,5 @@
 #include "cmd/simulate.hpp"
+#include "cmd/svg_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -27,14 +28,6 @@ std::vector<double> means(std::span<const graph::ReplaySample> samples, Value va
             out[column] += covered * value(samples[i]);
         }
     }
-    return out;
-}
-
-std::string escaped(std::string_view text)
-{
-    std::string out;
-    for (char c : text)
-        out += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
     return out;
 }
 
@@ -69,7 +62,7 @@ std::string replay_plot(std::string_view title, const graph::ReplayResult &resul
                                   "viewBox='0 0 {0} {1}' font-family='sans-serif'>\n"
                                   "<rect width='100%' height='100%' fill='white'/>\n"
                                   "<text x='{2}' y='16' font-size='15'>{3}</text>\n",
-                                  width, height, left, escaped(title));
+                                  width, height, left, svg_text(title));
     if (result.samples.size() > 1) {
         auto used = means(result.samples,
                           [&](const auto &sample) { return 100.0 * double(sample.used) / double(procs); });

@@ -39,7 +39,7 @@ Json named(const std::string &text) // a pid or a label
     return Json {{"pid", -1}, {"label", text}};
 }
 
-int run_ps(const Args &args, Session &flux)
+int run_sproc_ps(const Args &args, Session &flux)
 {
     auto format = OutputFormat::parse(args.value("format", default_format), fields);
     Json answer = flux.rpc(service(args) + ".list", Json::object(), {.nodeid = target_rank(args)});
@@ -55,7 +55,7 @@ int run_ps(const Args &args, Session &flux)
     return 0;
 }
 
-int wait_for(const Args &args, Session &flux, const std::string &who, bool with_output)
+int wait_for_process(const Args &args, Session &flux, const std::string &who, bool with_output)
 {
     Json answer = flux.rpc(service(args) + ".wait", named(who), {.nodeid = target_rank(args)});
     if (with_output)
@@ -69,7 +69,7 @@ int wait_for(const Args &args, Session &flux, const std::string &who, bool with_
     return exit_code_of(answer.get<int>("status"));
 }
 
-int run_kill(const Args &args, Session &flux)
+int run_sproc_kill(const Args &args, Session &flux)
 {
     int signum = parse_signal(args[0]);
     if (signum <= 0)
@@ -83,18 +83,18 @@ int run_kill(const Args &args, Session &flux)
             throw;
         warn("flux-sproc: {}: {}", args[1], error.what());
     }
-    return args.has("wait") ? wait_for(args, flux, args[1], false) : 0;
+    return args.has("wait") ? wait_for_process(args, flux, args[1], false) : 0;
 }
 
-int run_wait(const Args &args, Session &flux)
+int run_sproc_wait(const Args &args, Session &flux)
 {
-    return wait_for(args, flux, args[0], args.has("output"));
+    return wait_for_process(args, flux, args[0], args.has("output"));
 }
 
 const Option rank_option {"-r,--rank=RANK", "of this broker (default: the local one)"};
 const Option service_option {"-s,--service=NAME", "of this service (default: rexec)"};
 
-const Command ps {
+const Command sproc_ps {
     .name = "ps",
     .summary = "List the processes that run, and those not yet waited for",
     .options = {rank_option,
@@ -102,25 +102,25 @@ const Command ps {
                 {"-o,--format=FORMAT", "columns: pid, state, label, rank, cmd"},
                 {"-n,--no-header", "no header"}},
     .max_args = 0,
-    .run = run_ps,
+    .run = run_sproc_ps,
 };
-const Command kill {
+const Command sproc_kill {
     .name = "kill",
     .args = "SIGNAL PID|LABEL",
     .summary = "Send a signal to a process",
     .options = {rank_option, service_option, {"-w,--wait", "wait for its end and exit with its code"}},
     .min_args = 2,
     .max_args = 2,
-    .run = run_kill,
+    .run = run_sproc_kill,
 };
-const Command wait {
+const Command sproc_wait {
     .name = "wait",
     .args = "PID|LABEL",
     .summary = "Wait for a waitable process and exit with its code",
     .options = {rank_option, service_option, {"-o,--output", "show the output that was kept"}},
     .min_args = 1,
     .max_args = 1,
-    .run = run_wait,
+    .run = run_sproc_wait,
 };
 
 } // namespace
@@ -128,7 +128,7 @@ const Command wait {
 const Command sproc {
     .name = "sproc",
     .summary = "List, signal and wait for processes that flux exec started",
-    .subcommands = {&kill, &ps, &wait},
+    .subcommands = {&sproc_kill, &sproc_ps, &sproc_wait},
 };
 
 } // namespace flux::cmd

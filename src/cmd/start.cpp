@@ -1,4 +1,5 @@
-// flux start: this process becomes a broker, or (--test-size) starts several on this machine and waits for them.
+// flux start: this process becomes a broker, or (--test-size) starts several on this machine and waits for
+// them.
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -128,8 +129,9 @@ const Command start {
                 {"-o,--broker-opts=OPTIONS", "options of the broker, separated by commas"},
                 {"-v,--verbose[=LEVEL]", "show what is run; twice: and what the brokers ask at boot"},
                 {"-X,--noexec", "run nothing"},
-                {"-r,--recovery[=TARGET]", "look into what another instance left: its statedir, or a dump (default: the "
-                                           "system's)"},
+                {"-r,--recovery[=TARGET]",
+                 "look into what another instance left: its statedir, or a dump (default: the "
+                 "system's)"},
                 {"--sysconfig", "with the configuration of the system instance, /etc/flux/system/conf.d"},
                 {"--wrap=ARGS", "run the broker under this program; words are separated by commas"},
                 {"-s,--test-size=N", "start N brokers on this machine"},
@@ -140,7 +142,8 @@ const Command start {
                 {"--test-start-mode=MODE", "who is started: all or leader"},
                 {"--test-rundir=PATH", "as --rundir, but the directory must exist"},
                 {"--test-rundir-cleanup", "and is removed at the end"},
-                {"--test-pmi-clique=MODE", "where brokers think they are: single, per-broker, none or a task map"}},
+                {"--test-pmi-clique=MODE",
+                 "where brokers think they are: single, per-broker, none or a task map"}},
     .runs_program = true,
     .run = run_start,
 };

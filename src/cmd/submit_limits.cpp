@@ -41,7 +41,7 @@ int64_t current(const Limit &limit)
     return value.rlim_cur == RLIM_INFINITY ? -1 : int64_t(value.rlim_cur);
 }
 
-std::vector<std::string> names()
+std::vector<std::string> limit_names()
 {
     std::vector<std::string> out;
     for (const auto &limit : limits)
@@ -71,7 +71,7 @@ void set_limit(const std::string &rule, std::map<std::string, int64_t> &out)
             return;
         }
     throw UsageError(fmt::format("--rlimit={}: there is no limit {}{}; these are {}", rule, name,
-                                 did_you_mean(name, names()), fmt::join(names(), ", ")));
+                                 did_you_mean(name, limit_names()), fmt::join(limit_names(), ", ")));
 }
 
 void copy_matching(const std::string &pattern, std::map<std::string, int64_t> &out)
@@ -84,7 +84,7 @@ void copy_matching(const std::string &pattern, std::map<std::string, int64_t> &o
         }
     if (!any)
         throw UsageError(fmt::format("--rlimit={}: no limit is named so{}; these are {}", pattern,
-                                     did_you_mean(pattern, names()), fmt::join(names(), ", ")));
+                                     did_you_mean(pattern, limit_names()), fmt::join(limit_names(), ", ")));
 }
 
 } // namespace

@@ -1,8 +1,7 @@
 // flux uptime: the instance at a glance.
-#include <pwd.h>
-
 #include "cmd/commands.hpp"
 #include "cmd/eventlog_view.hpp"
+#include "cmd/job_fields.hpp"
 #include "cmd/print.hpp"
 #include "cmd/queue_list.hpp"
 #include "common/types/duration.hpp"
@@ -11,12 +10,6 @@
 namespace flux::cmd {
 
 namespace {
-
-std::string user_name(const std::string &uid)
-{
-    passwd *entry = ::getpwuid(uint32_t(std::strtoul(uid.c_str(), nullptr, 10)));
-    return entry ? entry->pw_name : uid;
-}
 
 size_t count_drained(const Json &status)
 {
@@ -35,7 +28,7 @@ std::vector<std::string> notices(Session &flux)
     size_t disabled = 0;
     size_t stopped = 0;
     for (const auto &name : names) {
-        Json status = queue_status(flux, name);
+        Json status = status_of_queue(flux, name);
         disabled += !status.get<bool>("enable");
         stopped += !status.get<bool>("start");
     }
@@ -49,7 +42,7 @@ std::vector<std::string> notices(Session &flux)
 
 int run_uptime(const Args &, Session &flux)
 {
-    std::string owner = flux.attribute("security.owner");
+    auto owner = uint32_t(std::strtoul(flux.attribute("security.owner").c_str(), nullptr, 10));
     uint32_t size = flux.size();
     std::string level = flux.attribute("instance-level");
     Json state = flux.rpc("state-machine.get");
