@@ -304,8 +304,6 @@ Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowl
 
 namespace {
 
-constexpr int most_tries = 1000;
-
 Task<> release_held(World &world, ClientPtr client)
 {
     for (;;) {

@@ -48,7 +48,8 @@ std::optional<std::string> check_eventlog(const std::vector<Event> &events);
 Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged,
                   std::vector<HeldMatch> beside = {});
 
-// Retries what fails because its broker or service is away for a while.
+// Whether it failed because its broker or service is away for a while; who tries again does so this often.
 bool is_transient(const Error &error);
+constexpr int most_tries = 1000;
 
 } // namespace flux::sim

@@ -26,6 +26,10 @@ struct Workload {
     void (*body)(Run &run);
 };
 
+// Virtual time after which what has not come to an end never will: a hundred jobs of at most 100 s on few
+// cores do.
+constexpr Duration patience = 24h;
+
 std::vector<Workload> workloads(); // by name
 bool register_workload(Workload workload);
 

@@ -9,9 +9,7 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
-
-struct State {
+struct DiskUse {
     World &world;
     std::map<std::string, uint64_t> keys;
     std::set<JobId> jobs;
@@ -24,7 +22,7 @@ bool is_disk_error(const Error &error)
 }
 
 // Each value is one more than the one acknowledged before; a refused one must not be seen.
-Task<> counter(State &state, uint32_t rank, size_t number)
+Task<> counter(DiskUse &state, uint32_t rank, size_t number)
 {
     auto &world = state.world;
     auto client = world.connect(rank);
@@ -54,7 +52,7 @@ Task<> counter(State &state, uint32_t rank, size_t number)
     world.expect(log.value_or("") == expected, "log.{} has more or less than what was acknowledged", key);
 }
 
-Task<> submitter(State &state, uint32_t rank)
+Task<> submitter(DiskUse &state, uint32_t rank)
 {
     auto &world = state.world;
     auto client = world.connect(rank);
@@ -77,7 +75,7 @@ SIM_WORKLOAD(disk_full, 1, 6)
     World world(run);
     auto &random = world.random();
     world.boot();
-    State state {world};
+    DiskUse state {world};
     world.spawn("disk", fill_disk(world, state.over));
     for (size_t n = 0, count = 1 + random.below(3); n < count; n++)
         world.spawn("counter", counter(state, uint32_t(random.below(world.size())), n));

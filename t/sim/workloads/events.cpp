@@ -7,16 +7,14 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 1h; // virtual
-
-struct State {
+struct Broadcasts {
     World &world;
     uint64_t published = 0;  // acknowledged
     uint64_t expected = 0;   // in all
     size_t listening = 0;
 };
 
-Task<> publisher(State &state, uint32_t rank, uint32_t number, uint64_t count)
+Task<> publisher(Broadcasts &state, uint32_t rank, uint32_t number, uint64_t count)
 {
     auto &world = state.world;
     auto client = world.connect(rank);
@@ -40,7 +38,7 @@ Task<> publisher(State &state, uint32_t rank, uint32_t number, uint64_t count)
     }
 }
 
-Task<> listener(State &state, uint32_t rank)
+Task<> listener(Broadcasts &state, uint32_t rank)
 {
     auto &world = state.world;
     auto client = world.connect(rank);
@@ -70,7 +68,7 @@ SIM_WORKLOAD(events, 1, 40)
     World world(run, {.fanout = 1 + uint32_t(run.seed % 5)});
     auto &random = world.random();
     world.boot();
-    State state {world};
+    Broadcasts state {world};
     std::vector<uint64_t> counts;
     for (size_t n = 1 + random.below(5); n > 0; n--) {
         counts.push_back(random.below(50));

@@ -10,7 +10,6 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
 // As doc/job-exec.md promises: what a job's shells may have said that is not stored, and what each had on its
 // way.
 constexpr uint64_t most_of_job = 4u << 20;

@@ -7,10 +7,7 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
-constexpr int most_tries = 1000;
-
-struct State {
+struct FaultyJobs {
     World &world;
     std::set<JobId> acknowledged;
     size_t submitters = 0;
@@ -22,14 +19,14 @@ uint32_t anyone(World &world)
     return uint32_t(world.random().below(world.size()));
 }
 
-Task<> submitter(State &state, size_t count)
+Task<> submitter(FaultyJobs &state, size_t count)
 {
     co_await submit_stubbornly(state.world, state.acknowledged, count, random_plan);
     state.submitters--;
 }
 
 // Follows a job that is acknowledged, from wherever it can; what it sees is a whole log, in order.
-Task<> stubborn_watcher(State &state)
+Task<> stubborn_watcher(FaultyJobs &state)
 {
     auto &world = state.world;
     int failures = 0;
@@ -52,7 +49,7 @@ Task<> stubborn_watcher(State &state)
 }
 
 // Pings between any two ranks: each is answered, with an answer or an error.
-Task<> pinger(State &state)
+Task<> pinger(FaultyJobs &state)
 {
     auto &world = state.world;
     while (!state.over) {
@@ -72,7 +69,7 @@ Task<> pinger(State &state)
     }
 }
 
-void run_jobs_with(World &world, State &state)
+void run_jobs_with(World &world, FaultyJobs &state)
 {
     auto &random = world.random();
     state.submitters = 1 + random.below(4);
@@ -103,7 +100,7 @@ SIM_WORKLOAD(broker_loss, 2, 30)
 {
     World world(run);
     world.boot();
-    State state {world};
+    FaultyJobs state {world};
     world.spawn("killer", kill_brokers(world, state.over));
     world.spawn("restarter", restart_ended(world, state.over));
     run_jobs_with(world, state);
@@ -114,7 +111,7 @@ SIM_WORKLOAD(link_loss, 2, 30)
 {
     World world(run);
     world.boot();
-    State state {world};
+    FaultyJobs state {world};
     world.spawn("breaker", break_links(world, state.over));
     world.spawn("restarter", restart_ended(world, state.over));
     run_jobs_with(world, state);
@@ -126,7 +123,7 @@ SIM_WORKLOAD(link_delay, 2, 30)
     World world(run, {.fanout = 1 + uint32_t(run.seed % 4)});
     world.network().delay = {10us, 300ms, 0.02, 5s};
     world.boot();
-    State state {world};
+    FaultyJobs state {world};
     world.spawn("staller", stall_links(world, state.over));
     run_jobs_with(world, state);
 }

@@ -8,8 +8,6 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual; a hundred jobs of at most 100 s on few cores
-
 struct Jobs {
     World &world;
     std::set<JobId> acknowledged;

@@ -7,10 +7,8 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 1h;
-
 // What was acknowledged, to be compared with what is there.
-struct Ledger {
+struct KvsLedger {
     World &world;
     std::map<std::string, uint64_t> values; // key -> the last value acknowledged
     std::map<std::string, std::string> logs;
@@ -18,7 +16,7 @@ struct Ledger {
 };
 
 // The only writer of its keys: one counts up, one grows.
-Task<> writer(Ledger &ledger, uint32_t rank, size_t number, size_t count)
+Task<> writer(KvsLedger &ledger, uint32_t rank, size_t number, size_t count)
 {
     auto &world = ledger.world;
     auto client = world.connect(rank);
@@ -94,7 +92,7 @@ Task<> version_watcher(World &world, uint32_t rank, int64_t wanted)
     world.expect(version >= wanted, "rank {} waited for version {} and was told {}", rank, wanted, version);
 }
 
-Task<> check_kvs(Ledger &ledger)
+Task<> check_kvs(KvsLedger &ledger)
 {
     for (uint32_t rank = 0; rank < ledger.world.size(); rank++) {
         if (!ledger.world.is_up(rank))
@@ -136,7 +134,7 @@ SIM_WORKLOAD(kvs, 1, 20)
     auto anyone = [&] {
         return uint32_t(random.below(world.size()));
     };
-    Ledger ledger {world};
+    KvsLedger ledger {world};
     size_t writers = 1 + random.below(6);
     for (size_t n = 0; n < writers; n++) {
         auto count = 1 + random.below(40);

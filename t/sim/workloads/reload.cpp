@@ -8,17 +8,14 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
-constexpr int most_tries = 1000;
-
-struct State {
+struct Reloads {
     World &world;
     std::set<JobId> acknowledged;
     size_t submitters = 0;
     bool over = false;
 };
 
-Task<> submitter(State &state, uint32_t rank, size_t count)
+Task<> submitter(Reloads &state, uint32_t rank, size_t count)
 {
     auto &world = state.world;
     auto client = world.connect(rank);
@@ -37,7 +34,7 @@ Task<> submitter(State &state, uint32_t rank, size_t count)
 }
 
 // Any module that stands on others may go and come back under them.
-Task<> reloader(State &state, std::vector<std::string> modules)
+Task<> reloader(Reloads &state, std::vector<std::string> modules)
 {
     auto &world = state.world;
     auto &random = world.random();
@@ -56,7 +53,7 @@ Task<> reloader(State &state, std::vector<std::string> modules)
 }
 
 // A job that no execution service had begun waits for the next one.
-Task<> check_launches(State &state)
+Task<> check_launches(Reloads &state)
 {
     auto client = state.world.connect(0);
     for (auto id : state.acknowledged)
@@ -83,7 +80,7 @@ void run_with(World &world, std::vector<std::string> modules)
 {
     auto &random = world.random();
     world.boot();
-    State state {world};
+    Reloads state {world};
     state.submitters = 1 + random.below(4);
     for (size_t n = state.submitters; n > 0; n--)
         world.spawn("submitter",

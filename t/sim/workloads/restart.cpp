@@ -9,9 +9,7 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
-
-struct Ledger {
+struct RestartLedger {
     World &world;
     std::set<JobId> jobs;                 // acknowledged
     std::map<std::string, uint64_t> keys; // key -> the value acknowledged last
@@ -21,7 +19,7 @@ struct Ledger {
 };
 
 // A note on a job, as long as it is active.
-Task<> leave_memo(Ledger &ledger, ClientPtr client, JobId id)
+Task<> leave_memo(RestartLedger &ledger, ClientPtr client, JobId id)
 {
     auto number = ledger.next_memo++;
     Json memo {{"mark", number}};
@@ -36,7 +34,7 @@ Task<> leave_memo(Ledger &ledger, ClientPtr client, JobId id)
     ledger.memos[id] = number;
 }
 
-Task<> job_client(Ledger &ledger, uint32_t rank)
+Task<> job_client(RestartLedger &ledger, uint32_t rank)
 {
     auto &world = ledger.world;
     try {
@@ -54,7 +52,7 @@ Task<> job_client(Ledger &ledger, uint32_t rank)
     }
 }
 
-Task<> kvs_client(Ledger &ledger, uint32_t rank, size_t number)
+Task<> kvs_client(RestartLedger &ledger, uint32_t rank, size_t number)
 {
     auto &world = ledger.world;
     auto key = fmt::format("count.{}", number);
@@ -75,7 +73,7 @@ Task<> kvs_client(Ledger &ledger, uint32_t rank, size_t number)
 }
 
 // What was acknowledged is there; one commit more may be, if it was under way.
-Task<> check_keys(Ledger &ledger, ClientPtr client)
+Task<> check_keys(RestartLedger &ledger, ClientPtr client)
 {
     for (auto &[key, acknowledged] : ledger.keys) {
         auto text = co_await kvs::try_get(client->handle(), key);
@@ -93,7 +91,7 @@ Task<> check_keys(Ledger &ledger, ClientPtr client)
     }
 }
 
-Task<> check_memos(Ledger &ledger, ClientPtr client)
+Task<> check_memos(RestartLedger &ledger, ClientPtr client)
 {
     for (auto [id, number] : ledger.memos) {
         bool found = false;
@@ -103,7 +101,7 @@ Task<> check_memos(Ledger &ledger, ClientPtr client)
     }
 }
 
-void live_a_while(World &world, Ledger &ledger)
+void live_a_while(World &world, RestartLedger &ledger)
 {
     auto &random = world.random();
     ledger.over = false;
@@ -114,7 +112,7 @@ void live_a_while(World &world, Ledger &ledger)
     world.run_for(seconds(random.unit() * random.unit() * 10));
 }
 
-void finish_and_check(World &world, Ledger &ledger)
+void finish_and_check(World &world, RestartLedger &ledger)
 {
     auto client = world.connect(0);
     world.run("drain", drain(world, client), patience);
@@ -129,7 +127,7 @@ void finish_and_check(World &world, Ledger &ledger)
 SIM_WORKLOAD(crash, 1, 12)
 {
     World world(run);
-    Ledger ledger {world};
+    RestartLedger ledger {world};
     for (size_t lives = 1 + world.random().below(4); lives > 0; lives--) {
         world.boot();
         world.run("check keys", check_keys(ledger, world.connect(0)), patience);
@@ -147,7 +145,7 @@ SIM_WORKLOAD(crash, 1, 12)
 SIM_WORKLOAD(root_loss, 1, 20)
 {
     World world(run);
-    Ledger ledger {world};
+    RestartLedger ledger {world};
     world.boot();
     for (size_t losses = 1 + world.random().below(4); losses > 0; losses--) {
         live_a_while(world, ledger);
@@ -166,7 +164,7 @@ SIM_WORKLOAD(root_loss, 1, 20)
 SIM_WORKLOAD(restart, 1, 12)
 {
     World world(run);
-    Ledger ledger {world};
+    RestartLedger ledger {world};
     for (size_t lives = 1 + world.random().below(4); lives > 0; lives--) {
         world.boot();
         world.run("check keys", check_keys(ledger, world.connect(0)), patience);

@@ -13,10 +13,9 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
 constexpr const char *queue_names[] = {"batch", "debug", "night"};
 
-struct State {
+struct Scheduling {
     World &world;
     std::set<JobId> acknowledged;
     std::vector<HeldMatch> held; // beside the jobs
@@ -66,7 +65,7 @@ JobPlan plan_of(World &world)
     return plan;
 }
 
-Task<> submitter(State &state, size_t count)
+Task<> submitter(Scheduling &state, size_t count)
 {
     co_await submit_stubbornly(state.world, state.acknowledged, count, plan_of);
     state.submitters--;
@@ -74,7 +73,7 @@ Task<> submitter(State &state, size_t count)
 
 // What people do to jobs, and their administrators to the scheduler: it may be refused because the job is
 // past it.
-Task<> meddler(State &state)
+Task<> meddler(Scheduling &state)
 {
     auto &world = state.world;
     auto &random = world.random();
@@ -133,7 +132,7 @@ Task<> meddler(State &state)
 }
 
 // What the scheduler says of itself holds together at any time.
-Task<> auditor(State &state)
+Task<> auditor(Scheduling &state)
 {
     auto &world = state.world;
     auto client = world.connect(0);
@@ -177,7 +176,7 @@ SIM_WORKLOAD(sched, 2, 12)
     auto &random = world.random();
     world.boot();
     world.run("start of the queues", start_queues(world.connect(0)), patience);
-    State state {world};
+    Scheduling state {world};
     state.submitters = 1 + random.below(4);
     for (size_t n = state.submitters; n > 0; n--)
         world.spawn("submitter", submitter(state, 5 + random.below(30)));

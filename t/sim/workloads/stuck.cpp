@@ -6,8 +6,6 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
-
 // A job on several nodes, of which all but the first hang, is canceled.
 Task<> cancel_one(World &world, ClientPtr client, std::set<JobId> &acknowledged)
 {

@@ -8,8 +8,6 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
-
 struct Waits {
     World &world;
     std::map<JobId, bool> jobs; // acknowledged: whether they can be successful

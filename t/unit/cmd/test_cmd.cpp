@@ -17,7 +17,7 @@ using namespace flux::cmd;
 
 namespace {
 
-Command sample(bool runs_program = false)
+Command sample_command(bool runs_program = false)
 {
     return {.name = "sample",
             .options = {{"-n,--count=N", "a number"},
@@ -29,7 +29,7 @@ Command sample(bool runs_program = false)
 
 Args parse(const std::vector<std::string> &words, bool runs_program = false)
 {
-    return parse_options(sample(runs_program), "flux sample", words);
+    return parse_options(sample_command(runs_program), "flux sample", words);
 }
 
 } // namespace

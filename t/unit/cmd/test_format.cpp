@@ -38,7 +38,7 @@ std::string render(std::string_view text, const std::vector<Row> &rows, bool hea
                          {.header = header, .width = width});
 }
 
-const std::vector<Row> sample {{"beta", 20, 90}, {"alphabet", 3, 0}};
+const std::vector<Row> sample_rows {{"beta", 20, 90}, {"alphabet", 3, 0}};
 
 } // namespace
 
@@ -70,16 +70,16 @@ TEST(OutputFormat, converts_times_and_shares)
 
 TEST(OutputFormat, drops_empty_columns_and_grows_others)
 {
-    EXPECT_EQ(render("{name} ?:{empty:<8} {size}", sample, true), "NAME SIZE\nbeta 20\nalphabet 3\n");
-    EXPECT_EQ(render("+:{name:<5} {size}", sample, true), "NAME     SIZE\nbeta     20\nalphabet 3\n");
-    EXPECT_EQ(render("?+:{empty} {size:>4}", sample, true), "SIZE\n  20\n   3\n");
+    EXPECT_EQ(render("{name} ?:{empty:<8} {size}", sample_rows, true), "NAME SIZE\nbeta 20\nalphabet 3\n");
+    EXPECT_EQ(render("+:{name:<5} {size}", sample_rows, true), "NAME     SIZE\nbeta     20\nalphabet 3\n");
+    EXPECT_EQ(render("?+:{empty} {size:>4}", sample_rows, true), "SIZE\n  20\n   3\n");
 }
 
 TEST(OutputFormat, sorts_by_fields_of_the_format_or_the_option)
 {
-    EXPECT_EQ(render("sort:size {name}", sample), "alphabet\nbeta\n");
-    EXPECT_EQ(render("sort:-name {name}", sample), "beta\nalphabet\n");
-    EXPECT_THROW(render("sort:nmae {name}", sample), UsageError);
+    EXPECT_EQ(render("sort:size {name}", sample_rows), "alphabet\nbeta\n");
+    EXPECT_EQ(render("sort:-name {name}", sample_rows), "beta\nalphabet\n");
+    EXPECT_THROW(render("sort:nmae {name}", sample_rows), UsageError);
 }
 
 TEST(OutputFormat, cuts_whole_lines_at_a_width)

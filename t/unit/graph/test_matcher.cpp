@@ -617,9 +617,9 @@ struct ModelJob {
     std::set<int> node_ids;
 };
 
-class Model {
+class CountedMachine {
 public:
-    Model(int nodes, int cores, int gpus) : nodes_(nodes), cores_(cores), gpus_(gpus) {}
+    CountedMachine(int nodes, int cores, int gpus) : nodes_(nodes), cores_(cores), gpus_(gpus) {}
     std::map<int64_t, ModelJob> jobs;
     std::set<int> down;
 
@@ -704,7 +704,7 @@ TEST(Matcher, AgreesWithAModelThatCounts)
         const char *name =
             std::array {"first", "low", "high", "lonode", "hinode", "compact"}[size_t(round) % 6];
         Matcher matcher(machine(size), {.policy = policy(name)});
-        Model model(node_count, core_count, gpu_count);
+        CountedMachine model(node_count, core_count, gpu_count);
         int64_t next_id = 1;
         for (int step = 0; step < 120; step++) {
             int what = upto(10);

@@ -19,7 +19,7 @@ struct Span {
     std::array<int64_t, 2> amounts;
 };
 
-struct Model { // what is used at each second
+struct UseBySecond { // what is used at each second
     std::array<std::array<int64_t, 2>, 3 * horizon> used {};
     void add(const Span &span, int sign)
     {
@@ -44,7 +44,7 @@ TEST(Planner, AnswersAsAnArrayOfSecondsDoes)
     std::mt19937 random(4711);
     for (int round = 0; round < 30; round++) {
         Planner planner(2);
-        Model model;
+        UseBySecond model;
         std::vector<Span> spans;
         for (int step = 0; step < 200; step++) {
             if (!spans.empty() && random() % 3 == 0) {

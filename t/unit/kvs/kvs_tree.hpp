@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/router.hpp"
+#include "common/kvs/lookup.hpp"
 #include "common/runtime/sim_loop.hpp"
 #include "common/store/memory_store.hpp"
 #include "modules/content/content.hpp"
@@ -163,5 +164,12 @@ struct Instance {
     }
     Handle &client(uint32_t rank = 0) { return ranks[rank]->client.handle(); }
 };
+
+inline Task<> put(Handle &handle, std::string key, std::string value, std::string space = "primary")
+{
+    kvs::Txn txn;
+    txn.put(key, value);
+    co_await kvs::commit(handle, std::move(txn), space);
+}
 
 } // namespace flux::test

@@ -4,17 +4,11 @@
 
 using namespace flux;
 using flux::test::Instance;
+using flux::test::put;
 
 namespace {
 
 constexpr auto a_while = std::chrono::seconds(1);
-
-Task<> put(Handle &handle, std::string key, std::string value, std::string space = "primary")
-{
-    kvs::Txn txn;
-    txn.put(key, value);
-    co_await kvs::commit(handle, std::move(txn), space);
-}
 
 Task<> written_here_is_seen_here(Instance &run, uint32_t rank)
 {

@@ -13,15 +13,9 @@
 
 using namespace flux;
 using flux::test::Instance;
+using flux::test::put;
 
 namespace {
-
-Task<> put(Handle &handle, std::string key, std::string value)
-{
-    kvs::Txn txn;
-    txn.put(key, value);
-    co_await kvs::commit(handle, std::move(txn));
-}
 
 Task<> append(Handle &handle, std::string key, std::string value)
 {

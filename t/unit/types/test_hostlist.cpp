@@ -6,13 +6,13 @@ using namespace flux;
 
 namespace {
 
-Hostlist parsed(std::string_view text)
+Hostlist hosts_of(std::string_view text)
 {
     return value_or_throw(Hostlist::parse(text));
 }
 std::string expanded(std::string_view text)
 {
-    return fmt::format("{}", fmt::join(parsed(text).expand(), ","));
+    return fmt::format("{}", fmt::join(hosts_of(text).expand(), ","));
 }
 
 } // namespace
@@ -33,19 +33,19 @@ TEST(Hostlist, TheTestVectorsOfTheRfcExpand)
 
 TEST(Hostlist, EncodingIsCompactAndKeepsOrderAndRepetition)
 {
-    EXPECT_EQ(parsed("foo1,foo2,foo3,bar,foo5,foo4").encode(), "foo[1-3],bar,foo[5,4]");
-    EXPECT_EQ(parsed("foo1,foo1,foo1").encode(), "foo[1,1,1]");
-    EXPECT_EQ(parsed("foo[0-4]-eth2").encode(), "foo[0-4]-eth2");
-    EXPECT_EQ(parsed("n08,n09,n10,n11").encode(), "n[08-11]");
-    EXPECT_EQ(parsed("n8,n9,n10").encode(), "n[8-10]");
-    EXPECT_EQ(expanded(parsed("n1,n02,n3").encode()), "n1,n02,n3");
-    EXPECT_EQ(expanded(parsed("n98,n099,n100").encode()), "n98,n099,n100");
-    EXPECT_EQ(parsed("vm,vm").encode(), "vm,vm");
+    EXPECT_EQ(hosts_of("foo1,foo2,foo3,bar,foo5,foo4").encode(), "foo[1-3],bar,foo[5,4]");
+    EXPECT_EQ(hosts_of("foo1,foo1,foo1").encode(), "foo[1,1,1]");
+    EXPECT_EQ(hosts_of("foo[0-4]-eth2").encode(), "foo[0-4]-eth2");
+    EXPECT_EQ(hosts_of("n08,n09,n10,n11").encode(), "n[08-11]");
+    EXPECT_EQ(hosts_of("n8,n9,n10").encode(), "n[8-10]");
+    EXPECT_EQ(expanded(hosts_of("n1,n02,n3").encode()), "n1,n02,n3");
+    EXPECT_EQ(expanded(hosts_of("n98,n099,n100").encode()), "n98,n099,n100");
+    EXPECT_EQ(hosts_of("vm,vm").encode(), "vm,vm");
 }
 
 TEST(Hostlist, HostsAreFoundByNameAndByIndex)
 {
-    auto hosts = parsed("login,fluke[0-9999],n[08-12]");
+    auto hosts = hosts_of("login,fluke[0-9999],n[08-12]");
     EXPECT_EQ(hosts.size(), 10006u);
     EXPECT_EQ(hosts.nth(0), "login");
     EXPECT_EQ(hosts.nth(10000), "fluke9999");
@@ -56,12 +56,12 @@ TEST(Hostlist, HostsAreFoundByNameAndByIndex)
     EXPECT_EQ(hosts.find("fluke"), std::nullopt);
     EXPECT_THROW(hosts.nth(10006), Error);
     EXPECT_EQ(hosts.subset(Idset {0, 2, 3, 10005}).encode(), "login,fluke[1-2],n12");
-    EXPECT_EQ(hosts.find_all(parsed("login,n[08-09]")).format(), "0,10001-10002");
+    EXPECT_EQ(hosts.find_all(hosts_of("login,n[08-09]")).format(), "0,10001-10002");
 }
 
 TEST(Hostlist, SortingAndUniqDropOnlyRepetitions)
 {
-    auto hosts = parsed("b2,a[10,9],b1,b2,a9,c[1-2]-x");
+    auto hosts = hosts_of("b2,a[10,9],b1,b2,a9,c[1-2]-x");
     hosts.uniq();
     EXPECT_EQ(hosts.encode(), "a[9-10],b[1-2],c[1-2]-x");
     EXPECT_EQ(hosts.remove("a9"), 1u);
@@ -91,7 +91,7 @@ TEST(Hostlist, ManyLookUpsOfScatteredHostsTakeLinearTime)
 
 TEST(Hostlist, BadListsAreRefusedAndLeaveTheListAsItWas)
 {
-    auto hosts = parsed("a1");
+    auto hosts = hosts_of("a1");
     for (auto text : {"a[1", "a1]", "a[]", "a[2-1]", "a[1-]", "a b", "a[1][2]", "a[x]", "a[1,,2]", "b,a[1",
                       "a\n", "a[0-99999999999999999]", "a[1-2", "\xc3\xa9"}) {
         EXPECT_FALSE(hosts.append(text)) << text;

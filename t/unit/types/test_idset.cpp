@@ -9,7 +9,7 @@ using namespace flux;
 
 namespace {
 
-Idset parsed(std::string_view text)
+Idset idset_of(std::string_view text)
 {
     return value_or_throw(Idset::parse(text));
 }
@@ -18,13 +18,13 @@ Idset parsed(std::string_view text)
 
 TEST(Idset, TheExamplesOfTheRfcReadAndFormat)
 {
-    EXPECT_EQ(parsed("1,2,3,5,6,42").format(), "1-3,5-6,42");
-    EXPECT_EQ(parsed("[1-3,5-6,42]").format(), "1-3,5-6,42");
-    EXPECT_EQ(parsed("1-3,5-6,42").count(), 6u);
-    EXPECT_EQ(parsed("").format(), "");
-    EXPECT_EQ(parsed("[]").count(), 0u);
-    EXPECT_EQ(parsed("0").format(Idset::Brackets::unless_single), "0");
-    EXPECT_EQ(parsed("0-1").format(Idset::Brackets::unless_single), "[0-1]");
+    EXPECT_EQ(idset_of("1,2,3,5,6,42").format(), "1-3,5-6,42");
+    EXPECT_EQ(idset_of("[1-3,5-6,42]").format(), "1-3,5-6,42");
+    EXPECT_EQ(idset_of("1-3,5-6,42").count(), 6u);
+    EXPECT_EQ(idset_of("").format(), "");
+    EXPECT_EQ(idset_of("[]").count(), 0u);
+    EXPECT_EQ(idset_of("0").format(Idset::Brackets::unless_single), "0");
+    EXPECT_EQ(idset_of("0-1").format(Idset::Brackets::unless_single), "[0-1]");
 }
 
 TEST(Idset, WhatTheRfcForbidsIsRefusedWithASentence)
@@ -58,7 +58,7 @@ TEST(Idset, AdjacentRunsBecomeOne)
 TEST(Idset, IterationVisitsEveryIdInOrder)
 {
     std::vector<uint32_t> seen;
-    for (uint32_t id : parsed("0,2-4,9"))
+    for (uint32_t id : idset_of("0,2-4,9"))
         seen.push_back(id);
     EXPECT_EQ(seen, (std::vector<uint32_t> {0, 2, 3, 4, 9}));
     for ([[maybe_unused]] uint32_t id : Idset())
@@ -67,7 +67,7 @@ TEST(Idset, IterationVisitsEveryIdInOrder)
 
 TEST(Idset, PositionsAndNeighboursAreFound)
 {
-    auto set = parsed("2-4,9");
+    auto set = idset_of("2-4,9");
     EXPECT_EQ(set.first(), 2u);
     EXPECT_EQ(set.last(), 9u);
     EXPECT_EQ(set.next(4), 9u);
@@ -88,7 +88,7 @@ TEST(Idset, AMillionIdsStayQuickInEveryPattern)
     EXPECT_EQ((all & even), even);
     EXPECT_EQ(((all - even) | even), all);
     EXPECT_FALSE((all - even).intersects(even));
-    EXPECT_EQ(parsed(even.format()), even);
+    EXPECT_EQ(idset_of(even.format()), even);
 }
 
 TEST(Idset, EveryOperationAgreesWithAStdSet)
@@ -119,7 +119,7 @@ TEST(Idset, EveryOperationAgreesWithAStdSet)
         auto check = [](const Idset &set, const std::set<uint32_t> &model) {
             ASSERT_EQ(std::vector(set.begin(), set.end()), std::vector<uint32_t>(model.begin(), model.end()));
             ASSERT_EQ(set.count(), model.size());
-            ASSERT_EQ(parsed(set.format()), set);
+            ASSERT_EQ(idset_of(set.format()), set);
         };
         std::set<uint32_t> both = model_a, common, rest;
         both.insert(model_b.begin(), model_b.end());

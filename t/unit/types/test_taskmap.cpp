@@ -6,7 +6,7 @@ using namespace flux;
 
 namespace {
 
-Taskmap parsed(std::string_view text)
+Taskmap map_of(std::string_view text)
 {
     return value_or_throw(Taskmap::parse(text));
 }
@@ -36,13 +36,13 @@ constexpr Vector rfc_vectors[] = {
 
 TEST(Taskmap, TheTestVectorsOfTheRfcHoldBothWays)
 {
-    EXPECT_TRUE(parsed("[]").unknown());
-    EXPECT_EQ(parsed("[]").encode(), "[]");
+    EXPECT_TRUE(map_of("[]").unknown());
+    EXPECT_EQ(map_of("[]").encode(), "[]");
     for (const auto &vector : rfc_vectors) {
-        EXPECT_EQ(parsed(vector.raw).encode(), vector.map);
-        EXPECT_EQ(parsed(vector.map).encode_raw(), vector.raw);
-        EXPECT_EQ(parsed(parsed(vector.map).to_wrapped_json().dump()).encode(), vector.map);
-        EXPECT_EQ(parsed(parsed(vector.map).encode_pmi()).encode_raw(), vector.raw);
+        EXPECT_EQ(map_of(vector.raw).encode(), vector.map);
+        EXPECT_EQ(map_of(vector.map).encode_raw(), vector.raw);
+        EXPECT_EQ(map_of(map_of(vector.map).to_wrapped_json().dump()).encode(), vector.map);
+        EXPECT_EQ(map_of(map_of(vector.map).encode_pmi()).encode_raw(), vector.raw);
     }
 }
 
@@ -65,7 +65,7 @@ TEST(Taskmap, BlockAndCyclicDistributionsAreAsInTheRfcsTables)
 
 TEST(Taskmap, NodesAndTasksAreFoundInBothDirections)
 {
-    auto map = parsed("[[0,6,1,2],[4,2,1,2]]");
+    auto map = map_of("[[0,6,1,2],[4,2,1,2]]");
     EXPECT_EQ(map.nnodes(), 6u);
     EXPECT_EQ(map.ntasks(), 16u);
     EXPECT_EQ(map.ntasks(0), 2u);
@@ -76,16 +76,16 @@ TEST(Taskmap, NodesAndTasksAreFoundInBothDirections)
         for (uint32_t task : map.tasks(node))
             EXPECT_EQ(value_or_throw(map.node_of(task)), node);
     EXPECT_EQ(map.node_of(16).error().errnum(), ENOENT);
-    EXPECT_EQ(parsed("0-1;2").encode_multiline(), "0: 0\n1: 0\n2: 1\n");
+    EXPECT_EQ(map_of("0-1;2").encode_multiline(), "0: 0\n1: 0\n2: 1\n");
 }
 
 TEST(Taskmap, AManualMapMustFitTheJob)
 {
-    auto job = parsed("[[0,2,2,1]]");
-    EXPECT_TRUE(parsed("[[1,1,2,1],[0,1,2,1]]").check_against(job));
-    EXPECT_FALSE(parsed("[[0,2,1,1]]").check_against(job));
-    EXPECT_FALSE(parsed("[[0,1,4,1]]").check_against(job));
-    EXPECT_FALSE(parsed("[[1,1,4,1]]").check_against(job));
+    auto job = map_of("[[0,2,2,1]]");
+    EXPECT_TRUE(map_of("[[1,1,2,1],[0,1,2,1]]").check_against(job));
+    EXPECT_FALSE(map_of("[[0,2,1,1]]").check_against(job));
+    EXPECT_FALSE(map_of("[[0,1,4,1]]").check_against(job));
+    EXPECT_FALSE(map_of("[[1,1,4,1]]").check_against(job));
 }
 
 TEST(Taskmap, HostileMapsAreRefused)
