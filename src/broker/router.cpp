@@ -54,7 +54,9 @@ void Router::remove_peer(const RouteId &id)
         child != children_.end() && child->second == state.get())
         children_.erase(child);
     std::erase(listeners_, state.get());
-    std::erase_if(services_, [&](const auto &service) { return service.second == id; });
+    auto served = services_of(id);
+    for (const auto &name : served)
+        services_.erase(name);
 
     bool module = state->peer.kind == PeerKind::module || state->peer.kind == PeerKind::client;
     for (auto &[key, request] : state->expected)
@@ -64,6 +66,9 @@ void Router::remove_peer(const RouteId &id)
         send_disconnect(id, service, nodeid);
     if (state->peer.kind == PeerKind::child)
         disconnect_senders_beyond(id);
+    if (on_service_)
+        for (const auto &name : served)
+            on_service_(name, false);
 }
 
 void Router::send_disconnect(const RouteId &sender, const std::string &service, uint32_t nodeid)
@@ -101,6 +106,8 @@ void Router::add_service(const std::string &name, const RouteId &owner)
         throw Error(ENOENT, "service {}: its provider is not connected", name);
     if (!services_.emplace(name, owner).second)
         throw Error(EEXIST, "a service named {} is already registered on this broker", name);
+    if (on_service_)
+        on_service_(name, true);
 }
 
 void Router::remove_service(const std::string &name, const RouteId &owner)
@@ -111,6 +118,8 @@ void Router::remove_service(const std::string &name, const RouteId &owner)
     if (found->second != owner)
         throw Error(EPERM, "the service {} belongs to somebody else", name);
     services_.erase(found);
+    if (on_service_)
+        on_service_(name, false);
 }
 
 std::vector<std::string> Router::services_of(const RouteId &owner) const

@@ -50,6 +50,12 @@ public:
     // EINVAL when the name is too long.
     void add_service(const std::string &name, const RouteId &owner);
     void remove_service(const std::string &name, const RouteId &owner); // ENOENT, EPERM when somebody else's
+    bool has_service(std::string_view name) const { return services_.contains(name); }
+    // Called when a service of this broker has come (true), or has gone and what waited for it is answered.
+    void on_service(std::function<void(const std::string &name, bool there)> fn)
+    {
+        on_service_ = std::move(fn);
+    }
     std::vector<std::string> services_of(const RouteId &owner) const;
 
     void subscribe(const RouteId &id, const std::string &prefix);   // EINVAL, ENOSPC: see the limits above
@@ -130,6 +136,7 @@ private:
     Topology topology_;
     std::unordered_map<RouteId, std::unique_ptr<PeerState>, HashRouteId> peers_;
     std::map<std::string, RouteId, std::less<>> services_;
+    std::function<void(const std::string &, bool)> on_service_;
     std::map<uint32_t, PeerState *> children_; // by rank
     Peer *parent_ = nullptr;
     PeerState *parent_state_ = nullptr;

@@ -13,9 +13,27 @@ Task<Json> load(Broker &broker, Request request)
     co_return Json();
 }
 
+Task<> remove_for(Broker &broker, std::string name, Promise<bool> done)
+{
+    std::optional<Error> failed;
+    try {
+        co_await broker.modules().remove(std::move(name));
+    } catch (const Error &error) {
+        failed = error;
+    }
+    if (failed)
+        done.fail(*failed);
+    else
+        done.set(true);
+}
+
+// A module that has begun to stop comes to the end of that also when nobody waits for the answer any more.
 Task<Json> remove(Broker &broker, Request request)
 {
-    co_await broker.modules().remove(request.get<std::string>("name"));
+    Promise<bool> done(broker.handle().loop());
+    auto removed = done.future();
+    broker.handle().gate().spawn(remove_for(broker, request.get<std::string>("name"), std::move(done)));
+    co_await removed;
     co_return Json();
 }
 

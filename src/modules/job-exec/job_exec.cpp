@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include "common/client/follow_service.hpp"
 #include "common/job/eventlog.hpp"
 #include "common/job/job_exit.hpp"
 #include "common/job/jobspec.hpp"
@@ -115,6 +116,7 @@ JobExec::JobExec(Context &context)
     if (rank() != 0)
         return;
     serve("start", role::owner, &JobExec::start_job);
+    serve("detach", role::owner, &JobExec::detach);
     serve("kill", role::owner, &JobExec::kill);
     serve("raise", role::owner, &JobExec::raise);
     serve("expiration", role::owner, &JobExec::expiration);
@@ -132,6 +134,12 @@ Task<> JobExec::start()
     }
     if (rank() != 0)
         co_return;
+    std::function<Task<>()> meet = [this] { return meet_job_manager(); };
+    spawn(follow_service(handle(), "job-manager", meet, [this] { job_manager_gone(); }));
+}
+
+Task<> JobExec::meet_job_manager()
+{
     Json args {{"service", context().name()}};
     co_await rpc("job-manager.exec-hello", args);
 }
@@ -140,6 +148,7 @@ Task<> JobExec::start()
 Task<> JobExec::stop()
 {
     stopping_ = true;
+    std::erase_if(runs_, [](const auto &entry) { return entry.second->over; }); // nobody hears of those any more
     for (auto &[id, run] : runs_) {
         raise_exception(*run, 0, "exec", "the execution service was stopped");
         stop_job(*run);
@@ -154,6 +163,8 @@ Task<> JobExec::stop()
     });
     while (!waited_enough && (!runs_.empty() || !jobs_.empty() || !dying_.empty()))
         co_await changed_.wait();
+    for (auto &[id, run] : runs_)
+        write_held(*run); // who takes up what is left sees that it was launched
     idle_.clear();
     co_await writer_.close();
 }
@@ -172,8 +183,20 @@ Json JobExec::stats() const
 
 void JobExec::respond(Run &run, std::string_view type, Json data)
 {
+    bool dispensable = type == "exception" && data.get<int>("severity") > 0;
+    Json response {{"id", run.id.value()}, {"type", type}, {"data", std::move(data)}};
     if (run.request)
-        run.request->respond(Json {{"id", run.id.value()}, {"type", type}, {"data", std::move(data)}});
+        run.request->respond(response);
+    else if (!dispensable || run.untold.size() < max_untold)
+        run.untold.push_back(response);
+}
+
+// Whoever takes up a job again is told so whether or not it knows already that it had started.
+void JobExec::respond_started(Run &run)
+{
+    run.started = true;
+    if (run.request)
+        respond(run, run.reattached ? "reattached" : "start", Json::object());
 }
 
 void JobExec::exec_event(Run &run, std::string_view name, Json context)
@@ -195,72 +218,142 @@ void JobExec::write_held(Run &run)
         writer_.append(run.id.kvs_path("guest.output"), std::exchange(run.held_output, {}));
 }
 
-Task<> JobExec::start_job(Request request)
+void JobExec::start_job(Request request)
 {
     if (stopping_) // as if it were gone already: the job waits for the next
         throw Error(ENOSYS, "the execution service is being stopped");
+    request.require_streaming();
+    JobId id(request.get<uint64_t>("id"));
+    bool reattach = request.find<bool>("reattach").value_or(false);
+    if (auto found = runs_.find(id); found != runs_.end()) {
+        if (!reattach)
+            throw Error(EEXIST, "job {} runs already", id);
+        return attach(*found->second, std::move(request));
+    }
     auto run = std::make_shared<Run>(loop());
-    run->id = JobId(request.get<uint64_t>("id"));
+    run->id = id;
     run->userid = request.get<uint32_t>("userid");
-    run->request = &request;
     run->jobspec = request.get<Json>("jobspec");
+    run->environment = request.json()["environment"];
     run->R = value_or_throw(ResourceSet::from_json(request.get<Json>("R")));
     run->ranks = run->R.ranks();
-    if (runs_.contains(run->id))
-        throw Error(EEXIST, "job {} runs already", run->id);
-    struct Forget { // however this ends, nobody reaches into the request any more
-        JobExec &self;
-        std::shared_ptr<Run> run;
-        ~Forget() { self.abandon(run); }
-    } forget {*this, run};
-    runs_[run->id] = run;
-    if (request.find<bool>("reattach").value_or(false)) {
-        // Shells never outlive their broker, so there is nothing to go back to. Those of a conversation that was cut
-        // off are being ended.
-        while (jobs_.contains(run->id))
-            co_await changed_.wait();
-        raise_exception(*run, 0, "exec", "the job was running when the instance stopped: its tasks are lost");
-        try {
-            co_await complete_record(run);
-        } catch (const Error &error) {
-            log(LogLevel::err, "{}: the end of its output is not on record: {}", run->id, error.text());
-        }
-    } else {
-        exec_event(*run, "init");
-        exec_event(*run, "starting");
-        set_limit(*run);
-        Json test = run->jobspec.at("attributes", "system", "exec", "test");
+    run->reattached = reattach;
+    run->request = std::move(request);
+    runs_[id] = run;
+    spawn(reattach ? take_up_lost(run) : conduct(run));
+}
+
+// A job manager that was loaded again goes on with a job that runs here, or ended while there was none.
+void JobExec::attach(Run &run, Request request)
+{
+    run.request = std::move(request);
+    run.reattached = true;
+    if (run.started)
+        respond_started(run);
+    for (const auto &response : std::exchange(run.untold, {}))
+        run.request->respond(response);
+    if (run.over)
+        conclude(run);
+}
+
+// The job manager is about to go: what it was told until now it has on record, what comes then the next one hears.
+Json JobExec::detach(Request &)
+{
+    for (auto &[id, run] : runs_) {
+        if (!run->request)
+            continue;
+        left_.push_back(std::move(*run->request));
+        run->request.reset();
+    }
+    return {};
+}
+
+void JobExec::job_manager_gone()
+{
+    for (auto &[id, run] : runs_)
+        run->request.reset();
+    left_.clear();
+}
+
+// Everything is said of a job, and somebody has heard it or will.
+void JobExec::conclude(Run &run)
+{
+    run.over = true;
+    for (auto *timer : {&run.limit, &run.kill, &run.exit_timer})
+        timer->cancel();
+    if (auto local = jobs_.find(run.id); local != jobs_.end()) { // it could not be followed to its end
+        to_shells(run, Json {{"type", "shutdown"}});
+        local->second.run = nullptr;
+    }
+    if (run.request) {
+        run.request->finish();
+        runs_.erase(run.id);
+    } else if (stopping_) {
+        runs_.erase(run.id);
+    }
+    changed_.notify_all();
+}
+
+Task<> JobExec::conduct(std::shared_ptr<Run> run)
+{
+    exec_event(*run, "init");
+    exec_event(*run, "starting");
+    set_limit(*run);
+    Json test = run->jobspec.at("attributes", "system", "exec", "test");
+    std::optional<Error> failed;
+    try {
         if (test) {
             run->mock = true;
             co_await run_mock(run, run_duration_of(test));
         } else
             co_await run_shells(run);
-        exec_event(*run, "complete", Json {{"status", run->status}});
-        exec_event(*run, "done");
-        write_held(*run);
-        respond(*run, "finish", Json {{"status", run->status}});
+    } catch (const Error &error) {
+        failed = error;
     }
+    if (failed) {
+        run->status = std::max(run->status, wait_status_of_exit(1));
+        raise_exception(*run, 0, "exec", failed->text());
+    }
+    exec_event(*run, "complete", Json {{"status", run->status}});
+    exec_event(*run, "done");
+    write_held(*run);
+    respond(*run, "finish", Json {{"status", run->status}});
     respond(*run, "release", Json {{"ranks", "all"}, {"final", true}});
+    conclude(*run);
 }
 
-// The job's conversation with the job manager is over. What is left of it, if that was cut off, ends.
-void JobExec::abandon(const std::shared_ptr<Run> &run)
+// A job that was launched by an execution service that is no more. Shells never outlive their broker or this module, so
+// there is nothing to go back to; but it may be on record how it ended.
+Task<> JobExec::take_up_lost(std::shared_ptr<Run> run)
 {
-    run->request = nullptr;
-    run->limit.cancel();
-    run->kill.cancel();
-    run->exit_timer.cancel();
-    if (auto local = jobs_.find(run->id); local != jobs_.end()) {
-        to_shells(*run, Json {{"type", "shutdown"}});
-        local->second.run = nullptr;
+    while (jobs_.contains(run->id)) // what is left of it is being ended
+        co_await changed_.wait();
+    std::optional<int> status;
+    try {
+        co_await writer_.flush();
+        auto events = co_await stored_events(run->id.kvs_path("guest.exec.eventlog"));
+        bool done = !events.empty() && events.back().name == "done";
+        for (const auto &event : events)
+            if (done && event.name == "complete")
+                status = event.context.get<int>("status");
+        if (!status) {
+            raise_exception(*run, 0, "exec", "the job was running when the instance stopped: its tasks are lost");
+            co_await complete_record(run, done);
+        }
+    } catch (const Error &error) {
+        log(LogLevel::err, "{}: the end of its output is not on record: {}", run->id, error.text());
     }
-    runs_.erase(run->id);
-    changed_.notify_all();
+    if (status) {
+        respond_started(*run);
+        respond(*run, "finish", Json {{"status", *status}});
+    }
+    respond(*run, "release", Json {{"ranks", "all"}, {"final", true}});
+    conclude(*run);
 }
 
 Task<> JobExec::run_mock(std::shared_ptr<Run> run, double duration)
 {
-    respond(*run, "start", Json::object());
+    respond_started(*run);
     if (duration > short_mock)
         write_held(*run);
     bool over = false;
@@ -285,7 +378,7 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
                {"job", Json {{"id", run->id.value()},
                              {"userid", run->userid},
                              {"jobspec", run->jobspec},
-                             {"environment", run->request->json()["environment"]},
+                             {"environment", std::exchange(run->environment, Json())},
                              {"R", run->R.to_json()}}}});
     while (!run->ended)
         co_await run->changed.wait();
@@ -300,10 +393,9 @@ Task<> JobExec::run_shells(std::shared_ptr<Run> run)
 }
 
 // The ends that a job's logs lack because the instance was lost: who reads them waits for those.
-Task<> JobExec::complete_record(std::shared_ptr<Run> run)
+Task<> JobExec::complete_record(std::shared_ptr<Run> run, bool done)
 {
-    auto events = co_await stored_events(run->id.kvs_path("guest.exec.eventlog"));
-    if (events.empty() || events.back().name != "done")
+    if (!done)
         exec_event(*run, "done");
     write_held(*run);
     if (!run->jobspec.at("attributes", "system", "exec", "test")) { // those have no output
@@ -354,7 +446,7 @@ Task<> JobExec::keep_namespace(JobId id)
 void JobExec::set_limit(Run &run)
 {
     run.limit.cancel();
-    if (run.R.expiration() <= 0 || run.ended)
+    if (run.R.expiration() <= 0 || run.ended || run.over)
         return;
     run.limit = Timer(loop(), seconds(run.R.expiration() - wall_time()), [this, &run] {
         raise_exception(run, 0, "timeout", "resource allocation expired");

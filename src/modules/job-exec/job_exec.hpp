@@ -39,6 +39,7 @@ public:
     Json stats() const override;
 
 private:
+    static constexpr size_t max_untold = 64; // non-fatal exceptions of a job that are kept while there is no job manager
     static constexpr double default_exit_timeout = 30;           // seconds; flux-shell-options(7)
     static constexpr double short_mock = 0.1; // seconds: shorter mock jobs are written when they end
     static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
@@ -58,7 +59,9 @@ private:
     struct Run {
         JobId id;
         uint32_t userid = 0;
-        Request *request = nullptr; // of job-exec.start, kept by its coroutine
+        std::optional<Request> request; // of job-exec.start; none while there is no job manager
+        Json environment;               // until its shells have it
+        std::vector<Json> untold;       // responses that there was nobody to hear
         Json jobspec; // without environment
         ResourceSet R;
         Idset ranks;
@@ -67,7 +70,10 @@ private:
         bool stopping = false;
         bool signalled = false; // somebody asked for a signal: tasks that one ends are not lost
         bool any_task_exited = false;
+        bool started = false;
+        bool reattached = false; // a job manager took it up again
         bool ended = false; // no shell is left
+        bool over = false;  // and everything is said
         int kills = 0;
         uint64_t input_bytes = 0;
         bool input_begun = false;
@@ -116,11 +122,18 @@ private:
     };
 
     // rank 0: job_exec.cpp, run.cpp
-    Task<> start_job(Request request);
+    void start_job(Request request);
+    void attach(Run &run, Request request);
+    Json detach(Request &request);
+    void job_manager_gone();
+    void conclude(Run &run);
+    Task<> conduct(std::shared_ptr<Run> run);
+    Task<> take_up_lost(std::shared_ptr<Run> run);
+    Task<> meet_job_manager();
     Task<> run_mock(std::shared_ptr<Run> run, double duration);
     Task<> run_shells(std::shared_ptr<Run> run);
     Task<> keep_namespace(JobId id);
-    Task<> complete_record(std::shared_ptr<Run> run);
+    Task<> complete_record(std::shared_ptr<Run> run, bool done);
     Task<std::vector<Event>> stored_events(std::string key);
     void hear(Run &run, News news);
     void hear_shell(Run &run, const Json &message);
@@ -136,6 +149,7 @@ private:
     void raise_exception(Run &run, int severity, std::string_view type, std::string_view note);
     void to_shells(const Run &run, Json message);
     void respond(Run &run, std::string_view type, Json data);
+    void respond_started(Run &run);
     void set_limit(Run &run);
     void stop_job(Run &run, int signum = 0); // first with signum, 0: exec.term-signal; later harder
     void kill_again(Run &run);
@@ -173,9 +187,9 @@ private:
     std::unique_ptr<Shell> take_idle(std::function<bool(const Shell &)> wanted);
     static uint64_t share_of(size_t ranks);
     static void read_on(Local &local, uint64_t share = UINT64_MAX);
-    void abandon(const std::shared_ptr<Run> &run);
     void shell_service(Request request);
 
+    std::vector<Request> left_; // of a job manager that is about to go: not answered while it is there
     Topology topology_;
     Limits limits_;
     KvsWriter writer_;

@@ -23,7 +23,7 @@ void JobExec::to_shells(const Run &run, Json message)
 void JobExec::hear(Run &run, News news)
 {
     if (!news.started.empty() && !run.stopping)
-        respond(run, "start", Json::object());
+        respond_started(run);
     if (!news.said.empty())
         write_held(run);
     auto input_before = run.input_heard;
@@ -207,7 +207,7 @@ void JobExec::hear_loss(Run &run, const Loss &loss)
 
 void JobExec::stop_job(Run &run, int signum)
 {
-    if (std::exchange(run.stopping, true))
+    if (run.over || std::exchange(run.stopping, true))
         return;
     run.changed.notify_all();
     if (run.mock)

@@ -151,6 +151,8 @@ private:
             } catch (const Error &error) {
                 failure = error;
             }
+            if (failure && failure->errnum() == ENOSYS)
+                failure = Error(ENOSYS, "the job manager is not loaded: submit again when it is (flux module load job-manager)");
             for (auto &waiting : batch) {
                 auto found = refused.find(waiting.job.get<uint64_t>("id"));
                 if (failure)

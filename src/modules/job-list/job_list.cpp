@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <deque>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "common/client/follow_service.hpp"
 #include "common/job/queue_config.hpp"
 #include "common/module/module.hpp"
 #include "modules/job-list/record.hpp"
@@ -69,7 +71,7 @@ public:
                 purge(JobId(id.as<uint64_t>()));
         });
         spawn(follow());
-        while (!caught_up_)
+        while (journal_ == Journal::unknown || journal_ == Journal::past)
             co_await changed_.wait();
     }
     void config_changed() override
@@ -94,16 +96,48 @@ private:
     // --- upkeep
     Task<> follow()
     {
+        std::function<Task<>()> read = [this] { return read_journal(); };
+        std::function<void()> gone = [this] { enter(Journal::none); };
+        co_await follow_service(handle(), "job-manager", read, gone);
+    }
+    // Until the job manager goes. One that was loaded again tells the past anew: each job takes the place of what was
+    // known of it, and those that are not told of any more were purged.
+    Task<> read_journal()
+    {
+        enter(Journal::past);
+        told_anew_.clear();
         Json args {{"full", true}};
         auto journal =
             handle().stream("job-manager.events-journal", args, {}, "job-manager.events-journal-cancel");
         while (auto message = co_await journal.next()) {
-            if (message->json().get<int64_t>("id") == -1) {
-                caught_up_ = true;
-                changed_.notify_all();
-            } else
+            if (message->json().get<int64_t>("id") == -1)
+                caught_up();
+            else
                 take(message->json());
         }
+    }
+    enum class Journal { unknown, none, past, present };
+    void enter(Journal journal)
+    {
+        journal_ = journal;
+        changed_.notify_all();
+    }
+    void caught_up()
+    {
+        std::vector<JobId> purged;
+        for (const auto &[id, record] : jobs_)
+            if (!told_anew_.contains(id))
+                purged.push_back(id);
+        for (auto id : purged)
+            purge(id);
+        told_anew_.clear();
+        enter(Journal::present);
+    }
+    // What was known of the job goes when its past is told anew.
+    void begin_anew(Record &record)
+    {
+        if (journal_ == Journal::past && told_anew_.insert(record.id).second)
+            record = Record {.id = record.id};
     }
     void take(const Json &message)
     {
@@ -112,6 +146,7 @@ private:
         record.id = id;
         leave_order(record);
         count(record, -1);
+        begin_anew(record);
         if (Json jobspec = message["jobspec"])
             record.take_jobspec(pool_, jobspec);
         if (Json R = message["R"])
@@ -242,8 +277,8 @@ private:
         auto attributes = request.get<std::vector<std::string>>("attrs");
         auto wanted = request.find<uint32_t>("state").value_or(0);
         row(Record(), attributes);
-        if (!jobs_.contains(id)) // its first event may be on the way
-            co_await rpc("job-manager.getinfo");
+        if (!jobs_.contains(id))
+            co_await hear_of_new_jobs();
         for (;;) {
             auto found = jobs_.find(id);
             if (found == jobs_.end() || !visible(found->second, request.credentials()))
@@ -258,6 +293,22 @@ private:
             if (keep.use_count() == 2)
                 waiting_.erase(id);
         }
+    }
+    // The first event of a job that was submitted may be on its way.
+    Task<> hear_of_new_jobs()
+    {
+        std::optional<Error> failed;
+        try {
+            co_await rpc("job-manager.getinfo");
+        } catch (const Error &error) {
+            failed = error;
+        }
+        if (failed && failed->errnum() == ENOSYS)
+            throw Error(ENOSYS, "the job manager is not loaded: it is not known whether there is such a job");
+        if (failed)
+            throw *failed;
+        while (journal_ == Journal::past)
+            co_await changed_.wait();
     }
     Json list_attrs(Request &)
     {
@@ -287,8 +338,9 @@ private:
     std::map<std::string, Counts> queues_;
     std::unordered_map<JobId, std::shared_ptr<Condition>> waiting_; // for a state
     bool private_mode_ = false;
-    Condition changed_;
-    bool caught_up_ = false;
+    Condition changed_; // journal_
+    Journal journal_ = Journal::unknown;
+    std::unordered_set<JobId> told_anew_; // while the past is told
 };
 
 FLUX_MODULE(job_list, "job-list", JobList)

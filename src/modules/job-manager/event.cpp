@@ -193,6 +193,11 @@ void on_action_finish(Job &job, const Event &event)
     --counter(job, prolog);
 }
 
+void on_not_launched(Job &job, const Event &)
+{
+    job.not_launched = true;
+}
+
 const std::map<std::string_view, Handler> &handlers()
 {
     static const std::map<std::string_view, Handler> table {
@@ -218,6 +223,7 @@ const std::map<std::string_view, Handler> &handlers()
         {"prolog-finish", on_action_finish<true>},
         {"epilog-start", on_action_start<false>},
         {"epilog-finish", on_action_finish<false>},
+        {job_events::not_launched, on_not_launched},
     };
     return table;
 }
@@ -228,6 +234,7 @@ Expected<void> Job::apply(const Event &event)
 {
     if (state == JobState::inactive && event.name != "memo")
         return fail(EINVAL, "a {} event cannot come to an inactive job", event.name);
+    not_launched = false;
     auto found = handlers().find(event.name);
     if (found == handlers().end())
         return {}; // memo, debug.*, and what plugins add: no change of state

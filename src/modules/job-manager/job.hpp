@@ -20,6 +20,12 @@ constexpr int64_t minimum = 0; // held
 constexpr int64_t maximum = 4294967295;
 } // namespace priority
 
+namespace job_events {
+// The last event of a job with resources that was not launched when the job manager was unloaded (RFC 21 leaves debug.* to
+// implementations): then the next one may launch it.
+constexpr const char *not_launched = "debug.not-launched";
+} // namespace job_events
+
 // What a job needs next.
 enum class JobAction {
     none,
@@ -59,6 +65,7 @@ struct Job {
     bool finished = false;
     bool released = false;     // the execution service is through with it
     int status = 0;            // of finish
+    bool not_launched = false; // whoever unloaded the job manager had not launched it, and nothing has happened since
     std::optional<Json> fatal; // context of the first severity 0 exception
 
     // What is under way with others; not part of the event log.
@@ -66,7 +73,8 @@ struct Job {
     Json unpublished;           // the same events for the journal; an array or absent
     uint64_t ticket = 0;        // of the commit that has the last line given to the store
     bool dirty = false;         // unwritten is on the list for the end of this turn
-    bool recovered = false;     // had resources when the instance started: never launched again
+    bool recovered = false; // had resources when this module was loaded: never launched again
+    bool launched = false;  // given to the execution service by this module
     bool submitting = false; // its submission is not durable yet: until then it goes nowhere
     bool alloc_pending = false;
     bool alloc_cancelling = false;

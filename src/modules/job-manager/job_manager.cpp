@@ -15,7 +15,9 @@ JobManager::JobManager(Context &context)
                                    else
                                        log(LogLevel::err, "job events are stored again");
                                }),
-      submissions_(handle()), changed_(loop())
+      submissions_(handle()), changed_(loop()), conversations_(loop(), [this](const Error &error) {
+          log(LogLevel::err, "a conversation ended with an error: {}", error.text());
+      })
 {
     serve("submit", role::owner, &JobManager::submit);
     serve("list", role::any, &JobManager::list);
@@ -85,13 +87,6 @@ Task<> JobManager::start()
     auto num_limit = config.value<int64_t>("inactive-num-limit", -1);
     if (age_limit >= 0 || num_limit >= 0)
         spawn(purge_forever(age_limit, num_limit));
-}
-
-Task<> JobManager::stop()
-{
-    for (auto &[id, job] : active_)
-        flush(*job);
-    co_await writer_.close();
 }
 
 Json JobManager::stats() const
@@ -202,7 +197,7 @@ void JobManager::advance(Job &job)
                            Json::array().append(Json::array().append(job.id.value()).append(job.priority))}});
             break;
         case JobAction::request_alloc:
-            if (!sched_ready_)
+            if (!sched_ready_ || stopping_)
                 return;
             if (alloc_limit_ && alloc_inflight_ >= alloc_limit_) {
                 alloc_waiting_.emplace(-job.priority, job.id);
@@ -210,18 +205,18 @@ void JobManager::advance(Job &job)
             }
             job.alloc_pending = true;
             ++alloc_inflight_;
-            spawn(alloc_job(job.id));
+            conversations_.spawn(alloc_job(job.id));
             return;
         case JobAction::cancel_alloc:
             job.alloc_cancelling = true;
             handle().notify("sched.cancel", Json {{"id", job.id.value()}});
             return;
         case JobAction::start:
-            if (exec_service_.empty())
+            if (exec_service_.empty() || stopping_)
                 return;
             job.start_pending = true;
             job.released = false;
-            spawn(run_job(job.id));
+            conversations_.spawn(run_job(job.id));
             return;
         case JobAction::stop:
             if (exec_service_.empty()) // it ends what it runs with itself
@@ -422,10 +417,18 @@ Task<Json> JobManager::memo(Request request)
     co_return Json();
 }
 
+// A job became inactive or stopped running. ENOSYS when that is waited for no longer.
+Task<> JobManager::changed()
+{
+    co_await changed_.wait();
+    if (stopping_)
+        throw unloaded();
+}
+
 Task<Json> JobManager::drain(Request)
 {
     while (!active_.empty())
-        co_await changed_.wait();
+        co_await changed();
     co_await writer_.flush(); // whoever asks may look into the KVS next
     co_return Json();
 }
@@ -433,7 +436,7 @@ Task<Json> JobManager::drain(Request)
 Task<Json> JobManager::idle(Request)
 {
     while (running_ > 0)
-        co_await changed_.wait();
+        co_await changed();
     co_await writer_.flush();
     co_return Json {{"pending", active_.size()}};
 }

@@ -27,7 +27,7 @@ public:
 private:
     static constexpr size_t purge_batch = 100;     // jobs of one commit of the automatic purge
     static constexpr double purge_interval = 10;   // seconds between looks at inactive-age-limit
-    static constexpr size_t load_window = 256;     // lookups under way while jobs are taken over
+    static constexpr Duration detach_timeout = std::chrono::seconds(5); // for the execution service to let go of jobs
     static constexpr const char *waited_key = "waited"; // of a job: somebody was told its result
 
     // What one queue is told by flux-queue(1).
@@ -76,6 +76,7 @@ private:
     Task<Json> memo(Request request);
     Task<Json> update(Request request);
     Task<> update_expiration(JobId id, double duration);
+    Task<> changed();
     Task<Json> drain(Request request);
     Task<Json> idle(Request request);
 
@@ -138,6 +139,9 @@ private:
     Task<> restore_queues();
 
     // restart.cpp
+    Task<> leave_exec();
+    Task<> settle_submissions();
+    static Error unloaded();
     Task<> load_jobs();
     Task<std::vector<JobId>> stored_jobs();
     Task<> load_job(JobId id);
@@ -161,6 +165,8 @@ private:
     KvsWriter submissions_;
     QueueConfig config_;
     Condition changed_; // a job became inactive, or stopped running
+    Gate conversations_; // with the scheduler and the execution service
+    bool stopping_ = false; // none of those is begun any more
     std::unordered_map<JobId, std::unique_ptr<Job>> active_;
     std::unordered_map<JobId, EndedJob> inactive_;
     std::set<std::pair<double, JobId>> by_age_; // of inactive_, the oldest first

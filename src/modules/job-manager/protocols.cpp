@@ -5,7 +5,7 @@
 
 namespace flux {
 
-// Besides what RFC 27 asks, each response has the job's R, so that the scheduler need not look it up.
+// Besides what RFC 27 asks, each response has the job's R and queue, so that the scheduler need not look them up.
 Task<> JobManager::sched_hello(Request request)
 {
     request.require_streaming();
@@ -17,6 +17,7 @@ Task<> JobManager::sched_hello(Request request)
                                   {"priority", job->priority},
                                   {"userid", job->userid},
                                   {"t_submit", job->t_submit},
+                                  {"queue", job->jobspec.at("attributes", "system", "queue")},
                                   {"R", job->R}});
     co_return;
 }
@@ -225,19 +226,21 @@ Task<> JobManager::run_job(JobId id)
             advance(*job);
         co_return;
     }
-    if (exec_service_.empty()) { // it has gone meanwhile
+    if (exec_service_.empty() || stopping_) { // it has gone meanwhile
         job->start_pending = false;
         advance(*job);
         co_return;
     }
     auto sender = exec_sender_;
     bool launched = false, refused = false;
+    job->launched = true;
     auto stream = handle().stream(exec_service_ + ".start", Json {{"id", id.value()},
                                                                   {"userid", job->userid},
                                                                   {"jobspec", job->jobspec},
                                                                   {"environment", job->environment},
                                                                   {"R", job->R},
                                                                   {"reattach", job->recovered}});
+    advance(*job); // one that is to be stopped
     while (job) {
         try {
             auto response = co_await stream.next();
@@ -261,6 +264,7 @@ Task<> JobManager::run_job(JobId id)
         co_return;
     job->start_pending = false;
     if (refused) { // nobody is there, or no longer takes jobs
+        job->launched = false;
         if (sender == exec_sender_ && !exec_service_.empty())
             exec_gone();
     } else if (!job->released) { // the execution service is gone or broken; what it ran is gone with it
@@ -280,8 +284,13 @@ void JobManager::exec_response(Job &job, const Json &response)
         post(job, "start");
         antecedent_started(job.id);
     }
-    else if (type == "reattached")
+    else if (type == "reattached") {
         post(job, "debug.exec-reattach-finish");
+        if (!job.started) { // that was not heard, or not recorded
+            post(job, "start");
+            antecedent_started(job.id);
+        }
+    }
     else if (type == "release")
         post(job, "release",
              Json {{"ranks", data.get<std::string>("ranks")}, {"final", data.get<bool>("final")}});
@@ -290,8 +299,10 @@ void JobManager::exec_response(Job &job, const Json &response)
              Json {{"type", data.get<std::string>("type")},
                    {"severity", data.get<int>("severity")},
                    {"note", data.value<std::string>("note", "")}});
-    else if (type == "finish")
-        post(job, "finish", Json {{"status", data.get<int>("status")}});
+    else if (type == "finish") {
+        if (!job.finished) // else it is on record already
+            post(job, "finish", Json {{"status", data.get<int>("status")}});
+    }
     else
         throw Error(EPROTO, "{}.start: response type {} is not known", exec_service_, type);
     if (!job.released)

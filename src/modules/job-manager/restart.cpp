@@ -1,4 +1,5 @@
-// Jobs of an earlier life of this instance: their event logs in the KVS, replayed.
+// Jobs of an earlier life of this instance or of this module: their event logs in the KVS, replayed. And how
+// this module leaves them to the next one.
 #include <algorithm>
 
 #include "common/job/environment_text.hpp"
@@ -46,6 +47,58 @@ Task<std::vector<JobId>> JobManager::stored_jobs()
     }
     std::ranges::sort(out);
     co_return out;
+}
+
+// Nothing is begun any more, and what the execution service has told is on record before the module goes:
+// what it tells then it tells the next one.
+Task<> JobManager::stop()
+{
+    stopping_ = true;
+    if (!exec_service_.empty())
+        co_await leave_exec();
+    conversations_.close();
+    for (auto &waiter : waiters_)
+        waiter.request.fail(unloaded());
+    waiters_.clear();
+    waiters_of_.clear();
+    changed_.notify_all();
+    co_await yield_to(loop()); // the conversations are over
+    for (auto &[id, job] : active_)
+        if (job->state == JobState::run && !job->recovered && !job->launched)
+            post(*job, job_events::not_launched);
+    co_await settle_submissions();
+    for (auto &[id, job] : active_)
+        flush(*job);
+    co_await writer_.close();
+}
+
+Task<> JobManager::leave_exec()
+{
+    std::optional<Error> failed;
+    try {
+        co_await rpc(exec_service_ + ".detach", {}, {.timeout = detach_timeout});
+    } catch (const Error &error) {
+        failed = error;
+    }
+    if (failed && failed->errnum() != ENOSYS)
+        log(LogLevel::err, "{} does not let go of its jobs: {}", exec_service_, failed->text());
+}
+
+Task<> JobManager::settle_submissions()
+{
+    try {
+        co_await submissions_.flush();
+    } catch (const Error &) {
+        // whoever submitted is told
+    }
+    co_await yield_to(loop());
+}
+
+Error JobManager::unloaded()
+{
+    return Error(
+        ENOSYS,
+        "the job manager is being unloaded: ask again when it is there (flux module load job-manager)");
 }
 
 Task<> JobManager::load_jobs()
@@ -104,7 +157,7 @@ Task<> JobManager::load_job(JobId id)
         for (const auto &event : events)
             if (event.name == "resource-update")
                 job->R.set_path("execution.expiration", event.context["expiration"]);
-        job->recovered = true;
+        job->recovered = !job->not_launched;
         ++running_;
     }
     // Only J still has the environment.

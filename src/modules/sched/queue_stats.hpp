@@ -15,7 +15,8 @@ public:
     static constexpr size_t max_listed = 20; // jobs that were rejected or canceled last
 
     void started(const std::string &queue, int64_t id);
-    void freed(int64_t id); // nothing when it is not known
+    void freed(int64_t id);                         // nothing when it is not known
+    void forget(int64_t id) { running_.erase(id); } // it never came to run
     void rejected(const std::string &queue, int64_t id);
     void canceled(const std::string &queue, int64_t id);
     void reprioritized(const std::string &queue) { queues_[queue].reprioritized++; }

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <set>
 
+#include "common/client/follow_service.hpp"
 #include "common/module/module.hpp"
 #include "common/runtime/sync.hpp"
 #include "common/types/job_id.hpp"
@@ -67,8 +69,7 @@ private:
     static constexpr size_t told_in_order = 20; // jobs of a queue whose reasons are kept up to date
     static constexpr size_t told_at_once = 200; // reasons in one turn of the loop
     static constexpr const char *behind_others = "waits for the jobs before it in the queue";
-    static constexpr double tell_after = 1.0;          // seconds for which a job waits before it is told why
-    static constexpr double acquire_again_after = 0.5; // seconds, while there is no resource module
+    static constexpr double tell_after = 1.0; // seconds for which a job waits before it is told why
 
     struct Pending {
         Request request;
@@ -147,41 +148,47 @@ private:
     // A scheduler that cannot begin, or go on, ends: so everybody sees that there is none.
     Task<> begin()
     {
+        std::function<Task<>()> use = [this] {
+            return use_resources();
+        };
+        std::function<void()> lost = [this] {
+            resources_lost();
+        };
+        co_await follow("resource", use, lost);
+    }
+    Task<> follow(std::string service, std::function<Task<>()> converse, std::function<void()> gone)
+    {
         std::optional<Error> failed;
         try {
-            co_await load_machine();
-            co_await meet_job_manager();
-            while (true)
-                co_await follow_resources();
+            co_await follow_service(handle(), std::move(service), std::move(converse), std::move(gone));
+            co_return; // the broker ends
         } catch (const Error &error) {
             failed = error;
         }
         log(LogLevel::crit, "the scheduler ends: {}", failed->text());
         handle().notify("module.remove", Json {{"name", context().name()}});
     }
-    // The first answer of resource.acquire, once there is a resource module to ask.
-    Task<Json> acquire()
+    // What a resource module has to tell, until it goes.
+    Task<> use_resources()
     {
-        while (true) {
-            std::optional<Error> failed;
-            try {
-                acquire_.reset();
-                acquire_ = std::make_unique<Stream>(
-                    handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel"));
-                if (auto first = co_await acquire_->next())
-                    co_return first->json();
-                failed = Error(EPROTO, "resource.acquire ended before its first answer");
-            } catch (const Error &error) {
-                failed = error;
-            }
-            if (failed->errnum() != ENOSYS)
-                throw *failed;
-            co_await sleep_for(loop(), seconds(acquire_again_after));
+        auto changes = handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel");
+        auto first = co_await changes.next();
+        if (!first)
+            throw Error(EPROTO, "resource.acquire ended before its first answer");
+        if (machine_) {
+            acquired_again(first->json());
+        } else {
+            load_machine(first->json());
+            std::function<Task<>()> meet = [this] {
+                return meet_job_manager();
+            };
+            spawn(follow("job-manager", meet, [this] { job_manager_gone(); }));
         }
+        while (auto change = co_await changes.next())
+            apply_change(change->json());
     }
-    Task<> load_machine()
+    void load_machine(const Json &first)
     {
-        Json first = co_await acquire();
         resource_service_.loading();
         machine_ =
             std::make_unique<Machine>(config_.load_resources(first.get<Json>("resources")), config_.machine);
@@ -190,25 +197,57 @@ private:
         resource_service_.loaded();
         machine_->set_up(value_or_throw(Idset::parse(first.get<std::string>("up"))), true);
     }
+    // RFC 27. A job manager that was loaded again has of those that were given something only whom it has on
+    // record.
     Task<> meet_job_manager()
     {
         Json partial {{"partial-ok", true}};
         auto hello = handle().stream("job-manager.sched-hello", partial);
+        std::vector<Json> running;
         while (auto job = co_await hello.next())
-            take_over(job->json());
-        ready_ = true;
+            running.push_back(job->json());
+        free_all_but(running);
+        for (const auto &job : running)
+            take_over(job);
+        ready_ = in_touch_ = true;
         for (const auto &request : std::exchange(early_frees_, {}))
             free_now(request);
         resource_service_.tell_watchers();
         Json mode {{"mode", "unlimited"}};
         co_await rpc("job-manager.sched-ready", mode);
     }
+    // Those that asked for something went with it. What runs keeps what it has until there is a job manager
+    // again.
+    void job_manager_gone()
+    {
+        in_touch_ = false;
+        early_frees_.clear();
+        for (auto &[id, job] : pending_)
+            queues_[job.queue].remove(int64_t(id.value()), machine_->matcher());
+        pending_.clear();
+        untold_.clear();
+    }
+    void free_all_but(const std::vector<Json> &running)
+    {
+        std::set<int64_t> known;
+        for (const auto &job : running)
+            known.insert(int64_t(job.get<uint64_t>("id")));
+        std::vector<int64_t> unknown;
+        for (const auto &[id, use] : machine_->matcher().jobs())
+            if (!use.reserved && !known.contains(id) && !resource_service_.has_job(id))
+                unknown.push_back(id);
+        for (auto id : unknown) {
+            shown_.use_changed();
+            machine_->free(id);
+            stats_.forget(id);
+        }
+    }
     void take_over(const Json &job)
     {
-        if (!job["R"])
+        auto id = job.get<uint64_t>("id");
+        if (!job["R"] || machine_->matcher().find(int64_t(id)))
             return;
         shown_.use_changed();
-        auto id = job.get<uint64_t>("id");
         std::optional<Error> failed;
         try {
             auto R = value_or_throw(ResourceSet::from_json(job["R"]));
@@ -221,7 +260,8 @@ private:
                 taken = machine_->take_rest(int64_t(id), R);
             }
             if (taken)
-                stats_.started(config_.queues.front().name, int64_t(id)); // its own is not told
+                stats_.started(config_.queues[config_.queue_of(job["queue"].string_view())].name,
+                               int64_t(id));
             else
                 failed = taken.error();
         } catch (const Error &error) {
@@ -235,23 +275,16 @@ private:
         handle().notify("job-manager.raise",
                         Json {{"id", id}, {"type", "scheduler-restart"}, {"severity", 0}, {"note", note}});
     }
-    // Until the resource module is gone and another one has told what is up now; nothing is given out in
-    // between.
-    Task<> follow_resources()
+    // Nothing is given out until a resource module tells what is up.
+    void resources_lost()
     {
-        std::string lost = "the resource module is gone";
-        try {
-            while (auto change = co_await acquire_->next())
-                apply_change(change->json());
-        } catch (const Error &error) {
-            lost = error.text();
-        }
-        log(LogLevel::warning, "nothing is scheduled until the resources are acquired again: {}", lost);
+        if (!machine_)
+            return;
+        log(LogLevel::warning, "the resource module is gone: nothing is scheduled until there is one again");
         Idset up = machine_->up();
         machine_->set_up(up, false);
         machine_->set_reason(up, "the resource module is gone");
         availability_changed();
-        acquired_again(co_await acquire());
     }
     void acquired_again(const Json &first)
     {
@@ -307,7 +340,7 @@ private:
 
     void alloc(Request request)
     {
-        if (!ready_)
+        if (!in_touch_)
             return request.fail(Error(EAGAIN, "the scheduler does not know yet what is in use"));
         JobId id(request.get<uint64_t>("id"));
         try {
@@ -489,7 +522,7 @@ private:
     // One that overtakes the hello's last answers is of a job that is still to be taken over.
     void free(Request request)
     {
-        if (ready_)
+        if (in_touch_)
             free_now(request);
         else
             early_frees_.push_back(std::move(request));
@@ -554,12 +587,12 @@ private:
     }
 
     SchedConfig config_;
-    std::unique_ptr<Stream> acquire_;
     std::unique_ptr<Machine> machine_;
     ResourceService resource_service_;
     StatusView shown_;
     QueueStats stats_;
-    bool ready_ = false;
+    bool ready_ = false;               // the machine is known with what is in use
+    bool in_touch_ = false;            // with a job manager, that was told so
     std::vector<Request> early_frees_; // until the hello has ended: at most one for each running job
     std::vector<JobQueue> queues_;
     std::unordered_map<JobId, Pending> pending_;

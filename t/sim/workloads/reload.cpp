@@ -1,4 +1,5 @@
 // Modules are unloaded and loaded again while jobs run.
+#include "common/job/job_state.hpp"
 #include "common/job/resource_set.hpp"
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
@@ -12,6 +13,7 @@ struct Reloads {
     World &world;
     std::set<JobId> acknowledged;
     size_t submitters = 0;
+    bool exec_goes = false; // job-exec is among those that are reloaded
     bool over = false;
 };
 
@@ -52,15 +54,47 @@ Task<> reloader(Reloads &state, std::vector<std::string> modules)
     }
 }
 
-// A job that no execution service had begun waits for the next one.
+// A job that no execution service had begun waits for the next one; one that runs does so as long as its
+// execution service is there.
 Task<> check_launches(Reloads &state)
 {
     auto client = state.world.connect(0);
     for (auto id : state.acknowledged)
+        for (const auto &event : co_await follow_job(client, id)) {
+            auto note = event.context.value<std::string>("note", "");
+            bool wrong =
+                note.starts_with("the execution service failed") || note.starts_with("its resources cannot");
+            if (!state.exec_goes)
+                wrong = wrong || note.ends_with("its tasks are lost") ||
+                        note.starts_with("the execution service was");
+            if (event.name == "exception" && wrong)
+                state.world.violated(fmt::format("job {}: {}", id, note));
+        }
+}
+
+// Who asks the job list hears what is on record.
+Task<> check_list(Reloads &state)
+{
+    auto client = state.world.connect(0);
+    Json args {{"max_entries", 0}, {"attrs", Json::array().append("state").append("waitstatus")}};
+    auto answer = co_await client->handle().rpc("job-list.list", args);
+    std::map<JobId, Json> listed;
+    for (auto job : answer.json()["jobs"].elements())
+        listed.emplace(JobId(job.get<uint64_t>("id")), job);
+    for (auto id : state.acknowledged) {
+        if (!listed.contains(id)) {
+            state.world.violated(fmt::format("job {} is not listed", id));
+            continue;
+        }
+        const Json &job = listed.at(id);
+        state.world.expect(job.get<uint32_t>("state") == bit(JobState::inactive), "job {} is listed as {}",
+                           id, job.dump());
         for (const auto &event : co_await follow_job(client, id))
-            if (event.name == "exception" &&
-                event.context.value<std::string>("note", "").starts_with("the execution service failed"))
-                state.world.violated(fmt::format("job {}: {}", id, event.context["note"].string_view()));
+            if (event.name == "finish")
+                state.world.expect(job.value<int>("waitstatus", -1) == event.context.get<int>("status"),
+                                   "job {} finished with {}, listed is {}", id, event.context.dump(),
+                                   job.dump());
+    }
 }
 
 // The scheduler hears of what happens to the resources, whichever resource module tells it.
@@ -81,6 +115,7 @@ void run_with(World &world, std::vector<std::string> modules)
     auto &random = world.random();
     world.boot();
     Reloads state {world};
+    state.exec_goes = std::ranges::find(modules, "job-exec") != modules.end();
     state.submitters = 1 + random.below(4);
     for (size_t n = state.submitters; n > 0; n--)
         world.spawn("submitter",
@@ -97,6 +132,7 @@ void run_with(World &world, std::vector<std::string> modules)
     world.run("drain", drain(world, client), patience);
     world.run("check", check_jobs(world, client, state.acknowledged), patience);
     world.run("check launches", check_launches(state), patience);
+    world.run("check list", check_list(state), patience);
     world.run("check of the scheduler", check_scheduler_hears(world, client), patience);
     client.reset();
     world.shutdown();
@@ -109,6 +145,18 @@ SIM_WORKLOAD(reload, 1, 8)
 {
     World world(run);
     run_with(world, {"sched", "resource", "job-ingest", "job-info", "job-list"});
+}
+
+// The job manager itself is replaced: what runs goes on, what waits runs afterwards, and nothing is given
+// twice.
+SIM_WORKLOAD(manager_reload, 1, 8)
+{
+    World world(run);
+    std::vector<std::string> modules {"job-manager"};
+    for (const char *other : {"sched", "resource", "job-list", "job-info", "job-exec"})
+        if (world.random().chance(0.2))
+            modules.push_back(other);
+    run_with(world, std::move(modules));
 }
 
 // Those that run while their execution service goes, on whatever rank, end; others wait.

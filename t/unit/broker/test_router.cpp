@@ -345,3 +345,21 @@ TEST(Router, AClientsServicesAndSubscriptionsHaveLimits)
     EXPECT_EQ(service.size(), 1u);
     EXPECT_THROW(tree.routers[0]->add_service(std::string(300, 's'), RouteId("m")), Error);
 }
+
+TEST(Router, TellsOfServicesThatComeAndGoAfterWhatWaitedIsAnswered)
+{
+    Tree tree(1, 2);
+    auto &client = tree.client(0, "client");
+    auto &provider = tree.client(0, "provider", PeerKind::module);
+    std::vector<std::string> told;
+    tree.routers[0]->on_service([&](const std::string &name, bool there) {
+        told.push_back(fmt::format("{} {} {}", name, there ? "there" : "gone", client.size()));
+    });
+    tree.routers[0]->add_service("a", RouteId("provider"));
+    tree.ask(0, "client", "a.something");
+    EXPECT_EQ(provider.size(), 1u);
+    tree.routers[0]->add_service("b", RouteId("provider"));
+    tree.routers[0]->remove_service("b", RouteId("provider"));
+    tree.routers[0]->remove_peer(RouteId("provider"));
+    EXPECT_EQ(told, (std::vector<std::string> {"a there 0", "b there 0", "b gone 0", "a gone 1"}));
+}
