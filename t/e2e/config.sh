@@ -53,6 +53,44 @@ expect_match "one that is not set" "a.b is not set" "$(flux config unset a.b 2>&
 expect_match "another rank says who can" "goes to rank 0, this is rank 1" "$(on_rank 1 flux config reload 2>&1)"
 on_rank 1 flux config reload --follower-noop
 expect "or does nothing" 0 "$?"
+
+# What jobs run on, and how they end.
+down() { flux resource list -no '{state} {ranks}' -s down | sed -n 's/^down //p'; }
+flux resource drain 1 broken
+flux config set --type=string resource.exclude 1
+expect "a node that is excluded" 1 "$(flux resource status -no '{state} {ranks}' | sed -n 's/^exclude //p')"
+expect "is no longer drained" "" "$(flux resource status -no '{state} {ranks}' | sed -n 's/^drained //p')"
+expect_match "nor can it be" "excluded by configuration" "$(flux resource drain 1 2>&1)"
+two=$(flux submit -q batch -t 1m -N2 -x true)
+on_it() { flux jobs -no '{annotations.sched.reason_pending}' "$two" | grep -qE "down|drained"; }
+eventually "no job gets it" on_it
+flux config unset resource.exclude
+flux job wait-event -t 20 "$two" clean >/dev/null
+expect "one that is not excluded any more is given out again" 0 "$?"
+expect_match "a host that there is not is refused" "resource does not take.*resource.exclude.*nosuch" \
+    "$(flux config set resource.exclude nosuch 2>&1)"
+flux config set resource.path /nonexistent/R
+said() { flux dmesg | grep -q 'resource.path: this holds when'; }
+eventually "what the resources are does not change: the log says so" said
+flux config unset resource.path
+expect_match "a duration that is none is refused" "job-exec does not take.*exec.kill-timeout: \"soon\"" \
+    "$(flux config set exec.kill-timeout soon 2>&1)"
+flux config set exec.kill-timeout 0.5s
+expect "job-exec has the new limit" 0.5 "$(flux module stats -p kill-timeout job-exec)"
+deaf=$(flux submit -q batch -t 10m sh -c 'trap "" TERM; echo deaf; while :; do sleep 0.1; done')
+flux job wait-event -t 20 -p guest.output "$deaf" data >/dev/null
+flux cancel "$deaf"
+flux job wait-event -t 4 "$deaf" clean >/dev/null
+expect "and kills by it" 0 "$?"
+echo '#!/bin/sh' >"$FLUX_STORY_DIR/shell"; chmod +x "$FLUX_STORY_DIR/shell"; echo 'exit 7' >>"$FLUX_STORY_DIR/shell"
+flux config set exec.job-shell "$FLUX_STORY_DIR/shell"
+flux run -q batch -t 1m true >/dev/null 2>&1
+expect "another shell" 7 "$?"
+flux config unset exec.job-shell
+flux config set --type=integer job-manager.inactive-num-limit 1
+kept() { [ "$(flux jobs -ano '{id}' | wc -l)" = 1 ]; }
+eventually "no more inactive jobs are kept than shall be" kept
+
 echo 'x = [' >>"$file"
 expect_match "a mistake in the file is told with its place" "a.toml:[0-9]+:[0-9]+" "$(flux config reload 2>&1)"
 

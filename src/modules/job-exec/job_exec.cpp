@@ -47,6 +47,19 @@ int signal_at(const Json &exec, std::string_view key, int fallback)
     return signum;
 }
 
+// Seconds, of a number or a duration (RFC 23).
+double duration_at(const Json &exec, std::string_view key, double fallback)
+{
+    Json value = exec[key];
+    if (!value)
+        return fallback;
+    auto seconds = value.is_number() ? Expected<double>(value.as<double>()) : parse_duration(value.string_view());
+    if (!seconds || *seconds <= 0)
+        throw Error(EINVAL, "exec.{}: {} is no duration such as 5s", key, value.dump());
+    return *seconds;
+}
+
+constexpr int64_t most_kills = 1000;
 constexpr int kvs_readdir = 1; // flag of kvs.lookup
 
 std::string namespace_of(JobId id)
@@ -78,16 +91,19 @@ Limits Limits::from(const Json &config)
     Json exec = config["exec"];
     if (!exec)
         return out;
-    if (Json value = exec["kill-timeout"]) {
-        auto seconds = value.is_number() ? Expected<double>(value.as<double>())
-                                         : parse_duration(value.string_view());
-        if (!seconds || *seconds <= 0)
-            throw Error(EINVAL, "exec.kill-timeout: {} is no duration such as 5s", value.dump());
-        out.kill_timeout = *seconds;
+    if (!exec.is_object())
+        throw Error(EINVAL, "[exec]: expected a table, found {}", exec.type_name());
+    out.kill_timeout = duration_at(exec, "kill-timeout", out.kill_timeout);
+    out.max_kill_timeout = duration_at(exec, "max-kill-timeout", out.max_kill_timeout);
+    if (Json count = exec["max-kill-count"]) {
+        if (!count.is_integer() || count.as<int64_t>() < 1 || count.as<int64_t>() > most_kills)
+            throw Error(EINVAL, "exec.max-kill-count: {} is no number from 1 to {}", count.dump(), most_kills);
+        out.max_kill_count = count.as<int>();
     }
-    out.max_kill_count = exec.value<int>("max-kill-count", out.max_kill_count);
     out.term_signal = signal_at(exec, "term-signal", out.term_signal);
     out.kill_signal = signal_at(exec, "kill-signal", out.kill_signal);
+    if (Json shell = exec["job-shell"]; shell && (!shell.is_string() || shell.string_view().empty()))
+        throw Error(EINVAL, "exec.job-shell: {} is no path of a program", shell.dump());
     return out;
 }
 
@@ -169,9 +185,20 @@ Task<> JobExec::stop()
     co_await writer_.close();
 }
 
+// Jobs that are being ended already meet the new limits from their next signal on.
+void JobExec::config_changed()
+{
+    limits_ = Limits::from(context().config());
+}
+
 Json JobExec::stats() const
 {
-    return Json {{"jobs", runs_.size()},
+    return Json {{"kill-timeout", limits_.kill_timeout},
+                 {"max-kill-count", limits_.max_kill_count},
+                 {"max-kill-timeout", limits_.max_kill_timeout > 0 ? limits_.max_kill_timeout : -1.0},
+                 {"term-signal", signal_name(limits_.term_signal)},
+                 {"kill-signal", signal_name(limits_.kill_signal)},
+                 {"jobs", runs_.size()},
                  {"shells", jobs_.size()},
                  {"launched", launched_},
                  {"processes", processes_},

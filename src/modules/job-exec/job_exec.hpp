@@ -26,6 +26,7 @@ namespace flux::job_exec {
 struct Limits {
     double kill_timeout = 5; // seconds from SIGTERM to SIGKILL, then between ever later SIGKILLs
     int max_kill_count = 8;  // then the ranks that are left are given up and drained
+    double max_kill_timeout = 0; // seconds from the beginning after which that is done instead; 0: it is not set
     int term_signal = 15;
     int kill_signal = 9;
     static Limits from(const Json &config); // throws Error(EINVAL) that names the key
@@ -36,6 +37,7 @@ public:
     explicit JobExec(Context &context);
     Task<> start() override;
     Task<> stop() override;
+    void config_changed() override;
     Json stats() const override;
 
 private:
@@ -75,6 +77,7 @@ private:
         bool ended = false; // no shell is left
         bool over = false;  // and everything is said
         int kills = 0;
+        Duration stop_begun {};
         uint64_t input_bytes = 0;
         bool input_begun = false;
         // Messages of standard input: what all of them have in common is settled.
@@ -92,6 +95,7 @@ private:
     // A process of flux-shell on this rank. It runs one job after another as long as none leaves a trace in it.
     struct Shell {
         std::unique_ptr<Process> process;
+        std::string program;
         uint32_t userid = 0;
         std::optional<JobId> job; // whose it is now
         Timer idle;               // until it is sent away
@@ -178,7 +182,8 @@ private:
     // this rank's shells: shells.cpp
     void launch(JobId id, Local &local, const Json &job);
     void give_shell(JobId id, Local &local, const Json &job);
-    std::unique_ptr<Shell> start_shell(JobId id);
+    std::string shell_program() const;
+    std::unique_ptr<Shell> start_shell(JobId id, const std::string &program);
     void read_channel(JobId id, std::string_view bytes);
     void from_shell(JobId id, Local &local, const Json &message, size_t bytes);
     void shell_exited(JobId id, int status);

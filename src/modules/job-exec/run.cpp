@@ -212,6 +212,7 @@ void JobExec::stop_job(Run &run, int signum)
     run.changed.notify_all();
     if (run.mock)
         return;
+    run.stop_begun = loop().now();
     to_shells(run, Json {{"type", "signal"}, {"signum", signum ? signum : limits_.term_signal}});
     run.kill = Timer(loop(), seconds(limits_.kill_timeout), [this, &run] { kill_again(run); });
 }
@@ -220,8 +221,12 @@ void JobExec::kill_again(Run &run)
 {
     if (run.ended)
         return;
-    if (run.kills++ >= limits_.max_kill_count)
+    bool enough = limits_.max_kill_timeout > 0
+                      ? to_seconds(loop().now() - run.stop_begun) >= limits_.max_kill_timeout
+                      : run.kills >= limits_.max_kill_count;
+    if (enough)
         return give_up(run);
+    run.kills++;
     to_shells(run, run.kills > 1 ? Json {{"type", "kill-shell"}}
                                  : Json {{"type", "signal"}, {"signum", limits_.kill_signal}});
     double delay = limits_.kill_timeout * double(1u << std::min(run.kills - 1, 6));

@@ -74,9 +74,11 @@ void JobExec::give_shell(JobId id, Local &local, const Json &job)
         message.set("enclosing_id", *enclosing);
     if (auto path = context().attribute("jobid-path"))
         message.set("jobid_path", *path);
-    local.shell = take_idle([userid](const Shell &shell) { return shell.userid == userid; });
+    auto program = shell_program();
+    local.shell = take_idle(
+        [&](const Shell &shell) { return shell.userid == userid && shell.program == program; });
     if (!local.shell)
-        local.shell = start_shell(id);
+        local.shell = start_shell(id, program);
     local.shell->userid = userid;
     local.shell->job = id;
     local.shell->process->write(channel, line_of(message));
@@ -94,17 +96,24 @@ void JobExec::give_shell(JobId id, Local &local, const Json &job)
     tell(id, std::move(news));
 }
 
-std::unique_ptr<JobExec::Shell> JobExec::start_shell(JobId id)
+std::string JobExec::shell_program() const
+{
+    if (Json configured = context().config()["exec"]["job-shell"])
+        return std::string(configured.string_view());
+    return context().attribute("conf.shell_path").value_or("flux-shell");
+}
+
+std::unique_ptr<JobExec::Shell> JobExec::start_shell(JobId id, const std::string &program)
 {
     ProcessSpec spec;
     // The second argument is for ps(1): the shell replaces it by each job's.
-    spec.argv = {context().attribute("conf.shell_path").value_or("flux-shell"),
-                 fmt::format("{:<{}}", id.f58(F58Prefix::ascii), widest_id)};
+    spec.argv = {program, fmt::format("{:<{}}", id.f58(F58Prefix::ascii), widest_id)};
     spec.inherit_environment = true;
     spec.environment = {"FLUX_URI=" + context().attribute("local-uri").value_or("")};
     spec.capture_output = false;
     spec.channels = {channel};
     auto shell = std::make_unique<Shell>();
+    shell->program = program;
     ProcessCallbacks callbacks;
     callbacks.on_output = [this, self = shell.get()](std::string_view stream, std::string_view bytes) {
         if (stream == channel && self->job)

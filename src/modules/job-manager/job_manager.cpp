@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "common/types/duration.hpp"
-
 namespace flux {
 
 JobManager::JobManager(Context &context)
@@ -80,13 +78,7 @@ Task<> JobManager::start()
     configure_queues();
     co_await restore_queues();
     co_await load_jobs();
-    Json config = context().config()["job-manager"];
-    double age_limit = -1;
-    if (auto text = config.find<std::string>("inactive-age-limit"))
-        age_limit = value_or_throw(parse_duration(*text));
-    auto num_limit = config.value<int64_t>("inactive-num-limit", -1);
-    if (age_limit >= 0 || num_limit >= 0)
-        spawn(purge_forever(age_limit, num_limit));
+    keep_inactive(InactiveLimits::from(context().config()));
 }
 
 Json JobManager::stats() const

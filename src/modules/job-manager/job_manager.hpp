@@ -46,6 +46,13 @@ private:
         std::vector<Payload> later; // while catching up
         bool gone = false;
     };
+    // How many inactive jobs stay; negative: no limit.
+    struct InactiveLimits {
+        double age = -1; // seconds
+        int64_t number = -1;
+        bool any() const { return age >= 0 || number >= 0; }
+        static InactiveLimits from(const Json &config); // EINVAL names the key
+    };
     struct Waiter {
         Request request;
         JobId id; // 0: any
@@ -100,7 +107,8 @@ private:
     Task<Json> purge_id(Request request);
     Task<size_t> purge_jobs(std::vector<JobId> ids);
     std::vector<JobId> overdue(double age_limit, int64_t num_limit, size_t batch) const;
-    Task<> purge_forever(double age_limit, int64_t num_limit);
+    void keep_inactive(InactiveLimits limits);
+    Task<> purge_overdue();
 
     // scheduler and execution: protocols.cpp
     Task<> sched_hello(Request request);
@@ -170,6 +178,8 @@ private:
     std::unordered_map<JobId, std::unique_ptr<Job>> active_;
     std::unordered_map<JobId, EndedJob> inactive_;
     std::set<std::pair<double, JobId>> by_age_; // of inactive_, the oldest first
+    InactiveLimits inactive_limits_;
+    bool purging_ = false; // somebody looks at them
     std::vector<JobId> dirty_;
     bool flush_posted_ = false;
 

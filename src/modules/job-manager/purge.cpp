@@ -1,4 +1,5 @@
 // Inactive jobs that are forgotten: by request, by age or by number.
+#include "common/types/duration.hpp"
 #include "modules/job-manager/job_manager.hpp"
 
 namespace flux {
@@ -70,15 +71,42 @@ Task<Json> JobManager::purge_id(Request request)
     co_return Json {{"count", count}};
 }
 
-Task<> JobManager::purge_forever(double age_limit, int64_t num_limit)
+JobManager::InactiveLimits JobManager::InactiveLimits::from(const Json &config)
 {
-    for (;;) {
-        auto ids = overdue(age_limit, num_limit, purge_batch);
+    InactiveLimits out;
+    Json table = config["job-manager"];
+    if (Json age = table["inactive-age-limit"]) {
+        auto seconds = parse_duration(age.string_view());
+        if (!seconds)
+            throw Error(EINVAL, "job-manager.inactive-age-limit is {}: {}", age.dump(), seconds.error().text());
+        out.age = *seconds;
+    }
+    if (Json number = table["inactive-num-limit"]) {
+        if (!number.is_integer() || number.as<int64_t>() < 0)
+            throw Error(EINVAL, "job-manager.inactive-num-limit is {}: a number of jobs was expected", number.dump());
+        out.number = number.as<int64_t>();
+    }
+    return out;
+}
+
+void JobManager::keep_inactive(InactiveLimits limits)
+{
+    inactive_limits_ = limits;
+    if (limits.any() && !std::exchange(purging_, true))
+        spawn(purge_overdue());
+}
+
+// As long as there are limits.
+Task<> JobManager::purge_overdue()
+{
+    while (inactive_limits_.any()) {
+        auto ids = overdue(inactive_limits_.age, inactive_limits_.number, purge_batch);
         if (ids.empty())
             co_await sleep_for(loop(), seconds(purge_interval));
         else
             co_await purge_jobs(std::move(ids));
     }
+    purging_ = false;
 }
 
 } // namespace flux

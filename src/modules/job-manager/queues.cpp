@@ -21,12 +21,14 @@ void JobManager::configure_queues()
 void JobManager::config_changed()
 {
     auto changed = value_or_throw(QueueConfig::from(context().config()));
+    auto limits = InactiveLimits::from(context().config());
     for (const auto &[id, job] : active_) {
         std::string name(job->jobspec.at("attributes", "system", "queue").string_view());
         if (!changed.find(name))
             throw Error(EBUSY, "job {} is in queue \"{}\", which would be gone: let it end or cancel it first",
                         id.f58(), name);
     }
+    keep_inactive(limits);
     config_ = std::move(changed);
     std::erase_if(queues_, [this](const auto &entry) { return !config_.queues().contains(entry.first); });
     for (const auto &[name, unused] : config_.queues())

@@ -58,7 +58,7 @@ void Resource::tell_scheduler(Json out)
 {
     if (!acquire_answered_ || muted_)
         return;
-    Idset now = usable();
+    Idset now = usable() & told_of_;
     Idset up = now - told_, down = told_ - now;
     if (!up.empty())
         out.set("up", up.format());
@@ -89,8 +89,9 @@ void Resource::begin_acquire()
         return;
     acquire_answered_ = true;
     told_ = usable();
-    acquired_->respond(
-        Json {{"resources", inventory_.R.without(excluded_).to_json()}, {"up", told_.format()}});
+    auto schedulable = inventory_.R.without(excluded_);
+    told_of_ = schedulable.ranks();
+    acquired_->respond(Json {{"resources", schedulable.to_json()}, {"up", told_.format()}});
 }
 
 Json Resource::mute(Request &)

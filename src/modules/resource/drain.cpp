@@ -1,6 +1,5 @@
 // Drained nodes and the events that tell of them (RFC 44). Rank 0.
 #include "common/kvs/lookup.hpp"
-#include "common/types/duration.hpp"
 #include "modules/resource/resource.hpp"
 
 namespace flux {
@@ -71,6 +70,16 @@ Task<Json> Resource::undrain(Request request)
     co_return Json();
 }
 
+// Nodes cannot be both excluded and drained.
+void Resource::undrain_excluded()
+{
+    Idset both = drained_.ranks() & excluded_;
+    if (both.empty())
+        return;
+    drained_.undrain(both);
+    post(undrain_event(wall_time(), both, inventory_.R.nodelist(), "excluded by configuration", Overwrite::nothing), true);
+}
+
 // A node that is not what R says.
 Task<> Resource::drain_rank(uint32_t node, std::string reason)
 {
@@ -97,12 +106,7 @@ Task<> Resource::replay_eventlog()
         log(LogLevel::err, "{} cannot be read and starts anew: {}", eventlog_key, events.error().text());
         events = std::vector<Event>();
     }
-    Json resource = context().config()["resource"];
-    auto history = resource ? resource.value<std::string>("history", default_history) : default_history;
-    auto age = parse_duration(history);
-    if (!age)
-        throw Error(EINVAL, "resource.history = \"{}\": {}", history, age.error().text());
-    double oldest = wall_time() - *age;
+    double oldest = wall_time() - history_age(context().config());
     auto list = hosts();
     std::string kept;
     double booted = std::stod(context().attribute("broker.starttime").value_or("inf"));

@@ -103,6 +103,12 @@ Event undrain_event(double timestamp, const Idset &ranks, const Hostlist &hosts,
 void Journal::append(Json event)
 {
     events_.push_back(std::move(event));
+    set_limit(limit_);
+}
+
+void Journal::set_limit(size_t limit)
+{
+    limit_ = limit;
     while (events_.size() > limit_) {
         dropped_at_ = events_.front().value<double>("timestamp", 0);
         events_.pop_front();

@@ -14,6 +14,7 @@ namespace flux {
 
 constexpr size_t max_unsaved = 1u << 20; // bytes of events that are not stored, then none is made on request
 constexpr size_t default_journal_max = 100'000; // events in memory
+constexpr std::string_view default_history = "90d"; // of resource.eventlog that a restart keeps
 
 // How a drain or undrain is applied to a node that is in that state already (RFC 44, overwrite).
 enum class Overwrite { nothing = 0, reason = 1, reason_and_time = 2 };
@@ -52,6 +53,7 @@ Event undrain_event(double timestamp, const Idset &ranks, const Hostlist &hosts,
 class Journal {
 public:
     explicit Journal(size_t limit) : limit_(limit) {}
+    void set_limit(size_t limit);
     void append(Json event);
     uint64_t end() const { return first_ + events_.size(); }
     // From the position on; a truncate event stands for those that were dropped. R: of the last

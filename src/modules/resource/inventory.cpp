@@ -2,6 +2,9 @@
 
 #include <fstream>
 
+#include "common/types/duration.hpp"
+#include "modules/resource/eventlog.hpp"
+
 namespace flux {
 
 namespace {
@@ -198,6 +201,25 @@ Idset parse_targets(std::string_view text, const ResourceSet &all)
         if (all.nodelist().find(host) == std::nullopt)
             throw Error(EINVAL, "{}: this instance has no host {}", text, host);
     return all.ranks_of(*hosts);
+}
+
+size_t journal_max(const Json &config)
+{
+    Json value = config["resource"]["journal-max"];
+    if (!value)
+        return default_journal_max;
+    if (!value.is_integer() || value.as<int64_t>() < 1)
+        throw Error(EINVAL, "resource.journal-max is {}: a number of events, at least 1, was expected", value.dump());
+    return size_t(value.as<int64_t>());
+}
+
+double history_age(const Json &config)
+{
+    Json value = config["resource"]["history"];
+    auto age = parse_duration(!value ? default_history : value.string_view());
+    if (!age)
+        throw Error(EINVAL, "resource.history is {}: {}", value.dump(), age.error().text());
+    return *age;
 }
 
 Idset excluded_ranks(const Json &config, const ResourceSet &all)

@@ -25,6 +25,9 @@ struct InventorySources {
 std::optional<Inventory> given_inventory(const InventorySources &sources);
 // R of a file, its ranks those of the brokers where its hosts are theirs.
 ResourceSet read_R(const std::string &path, const Hostlist &hosts);
+// resource.journal-max and resource.history (seconds). EINVAL.
+size_t journal_max(const Json &config);
+double history_age(const Json &config);
 // Ranks that resource.exclude names. EINVAL.
 Idset excluded_ranks(const Json &config, const ResourceSet &all);
 // Ranks or hosts as people write them. EINVAL names what is not in the set.

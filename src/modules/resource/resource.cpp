@@ -9,11 +9,9 @@
 namespace flux {
 
 Resource::Resource(Context &context)
-    : Module(context), verification_(context.config(), context.attribute("resource.R").has_value()),
+    : Module(context), loaded_with_(context.config()), verification_(context.config(), context.attribute("resource.R").has_value()),
       restrict_(context.config()["resource"]["norestrict"] != Json(true)), changed_(loop()),
-      journal_(context.config()["resource"]
-                   ? context.config()["resource"].value<size_t>("journal-max", default_journal_max)
-                   : default_journal_max),
+      journal_(journal_max(context.config())),
       journal_grew_(loop()), saved_some_(loop())
 {
     serve("topo-reduce", role::owner, &Resource::topo_reduce);
@@ -210,13 +208,7 @@ void Resource::set_inventory(Inventory inventory)
             error.text());
     }
     have_inventory_ = true;
-    // Nodes cannot be both excluded and drained.
-    if (Idset both = drained_.ranks() & excluded_; !both.empty()) {
-        drained_.undrain(both);
-        post(undrain_event(wall_time(), both, inventory_.R.nodelist(), "excluded by configuration",
-                           Overwrite::nothing),
-             true);
-    }
+    undrain_excluded();
     Json op {{"key", "resource.R"}, {"flags", 0}, {"dirent", treeobj::make_val(inventory_.R.encode())}};
     handle().notify("kvs.commit",
                     Json {{"namespace", "primary"}, {"flags", 0}, {"ops", Json::array().append(op)}});

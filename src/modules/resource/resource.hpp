@@ -10,12 +10,12 @@ namespace flux {
 
 constexpr double pass_on_again_after = 1;      // seconds, when the parent did not take what was found
 constexpr double save_again_after = 1;         // seconds, when resource.eventlog could not be written
-constexpr const char *default_history = "90d"; // of resource.eventlog that a restart keeps
 
 class Resource : public Module {
 public:
     explicit Resource(Context &context);
     Task<> start() override;
+    void config_changed() override;
     Json stats() const override;
 
 private:
@@ -35,6 +35,10 @@ private:
     Json expiration_update(Request &request);
     Json get(Request &request);
 
+    // configuration.cpp
+    void exclude(const Idset &ranks);
+    void note_what_waits();
+
     // availability.cpp: rank 0, up and down
     Task<> follow_online();
     Task<> follow_torpid();
@@ -53,6 +57,7 @@ private:
     // drain.cpp: rank 0
     Task<Json> drain(Request request);
     Task<Json> undrain(Request request);
+    void undrain_excluded();
     Task<> drain_rank(uint32_t rank, std::string reason);
     Task<> replay_eventlog();
     void post(const Event &event, bool lasting);
@@ -61,6 +66,7 @@ private:
     void need_room() const;
     Task<> journal(Request request);
 
+    Json loaded_with_; // the configuration when this module was loaded
     Verification verification_;
     bool restrict_;
     std::string xml_;             // the node's topology, once somebody asked
@@ -81,6 +87,7 @@ private:
     bool acquire_answered_ = false; // else the inventory is not known yet
     bool muted_ = false;
     Idset told_; // what the scheduler believes to be up
+    Idset told_of_; // the ranks that it knows
     // The parts of the last sched-status that depend on the inventory, and what they were made from.
     struct Shown {
         Idset excluded, usable;
