@@ -201,8 +201,8 @@ private:
     Handle &handle_;
     const Args &args_;
     HashType hash_;
-    size_t max_requests_;
     size_t size_limit_;
+    size_t max_requests_;
     Directory root_;
     std::deque<std::unique_ptr<Rpc>> under_way_;
     size_t count_ = 0;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr Time horizon = 200;
 
-struct Span {
+struct UsedSpan {
     Time start;
     Time end;
     std::array<int64_t, 2> amounts;
@@ -21,7 +21,7 @@ struct Span {
 
 struct UseBySecond { // what is used at each second
     std::array<std::array<int64_t, 2>, 3 * horizon> used {};
-    void add(const Span &span, int sign)
+    void add(const UsedSpan &span, int sign)
     {
         for (Time t = span.start; t < std::min<Time>(span.end, 3 * horizon); t++)
             for (size_t dim = 0; dim < 2; dim++)
@@ -45,7 +45,7 @@ TEST(Planner, AnswersAsAnArrayOfSecondsDoes)
     for (int round = 0; round < 30; round++) {
         Planner planner(2);
         UseBySecond model;
-        std::vector<Span> spans;
+        std::vector<UsedSpan> spans;
         for (int step = 0; step < 200; step++) {
             if (!spans.empty() && random() % 3 == 0) {
                 size_t at = random() % spans.size();
@@ -54,7 +54,7 @@ TEST(Planner, AnswersAsAnArrayOfSecondsDoes)
                 spans.erase(spans.begin() + long(at));
             } else {
                 Time start = Time(random() % horizon);
-                Span span {
+                UsedSpan span {
                     start, start + Time(random() % 40), {int64_t(random() % 5), int64_t(random() % 3)}};
                 if (random() % 20 == 0)
                     span.end = Planner::forever;

@@ -171,9 +171,9 @@ Task<> full_watches_hear_of_what_symlinks_hide(Handle &handle)
     Watched full, plain, across;
     Gate gate(handle.loop());
     using namespace kvs::flag;
-    gate.spawn(watch_values(handle, "real.x", watch | watch_full, "primary", &full));
-    gate.spawn(watch_values(handle, "real.x", watch, "primary", &plain));
-    gate.spawn(watch_values(handle, "across", watch, "primary", &across));
+    gate.spawn(watch_values(handle, "real.x", kvs::flag::watch | watch_full, "primary", &full));
+    gate.spawn(watch_values(handle, "real.x", kvs::flag::watch, "primary", &plain));
+    gate.spawn(watch_values(handle, "across", kvs::flag::watch, "primary", &across));
     co_await sleep_for(handle.loop(), std::chrono::seconds(1));
     co_await put(handle, "link.x", "2");
     co_await handle.rpc("kvs.namespace-remove", name);
