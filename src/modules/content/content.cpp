@@ -167,6 +167,19 @@ Task<Json> Content::checkpoint_get(Request request)
     co_return answer;
 }
 
+// The next start begins with what this names, or not at all.
+Task<> Content::check_root(Json checkpoint)
+{
+    auto rootref = checkpoint.get<std::string>("rootref");
+    auto parts = value_or_throw(parse_blobref(rootref));
+    if (parts.type != hash_)
+        throw Error(EINVAL, "checkpoint {}: rootref {} has another hash than this instance's {}", primary_checkpoint,
+                    rootref, hash_type_name(hash_));
+    if (Json sequence = checkpoint["sequence"]; sequence && !sequence.is_integer())
+        throw Error(EINVAL, "checkpoint {}: sequence is no integer", primary_checkpoint);
+    co_await find(parts.digest);
+}
+
 Task<Json> Content::checkpoint_put(Request request)
 {
     if (rank() > 0) {
@@ -174,7 +187,10 @@ Task<Json> Content::checkpoint_put(Request request)
         co_return Json();
     }
     auto key = request.find<std::string>("key").value_or(primary_checkpoint);
-    std::vector<StoredCheckpoint> checkpoints {{key, request.get<Json>("value")}};
+    auto value = request.get<Json>("value");
+    if (key == primary_checkpoint)
+        co_await check_root(value);
+    std::vector<StoredCheckpoint> checkpoints {{key, value}};
     co_await keep({}, std::move(checkpoints));
     co_return Json();
 }

@@ -49,6 +49,7 @@ private:
     Json drop_cache(Request &request);
     Task<Json> checkpoint_get(Request request);
     Task<Json> checkpoint_put(Request request);
+    Task<> check_root(Json checkpoint);
     Json clear_stats(Request &request);
     Task<> backing_load(Request request);
     Task<> backing_store(Request request);

@@ -33,6 +33,7 @@ void Kvs::fence(Request request)
         auto space = namespace_for(space_name, request.credentials());
         if (nprocs == 0 || nprocs > max_fence_parts)
             throw Error(EINVAL, "fence {}: nprocs is {}, expected 1 to {}", name, nprocs, max_fence_parts);
+        auto flags = request.find<int>("flags").value_or(0); // nothing is refused once the fence is there
         check_fences(name, request, !fences_.contains({space_name, name}));
         auto [at, fresh] = fences_.try_emplace({space_name, name});
         auto &fence = at->second;
@@ -40,7 +41,7 @@ void Kvs::fence(Request request)
             throw Error(EINVAL, "fence {} is under way for {} transactions in namespace {}: this one says {}",
                         name, fence.wanted, space_name, nprocs);
         fence.wanted = nprocs;
-        fence.transaction.flags |= request.find<int>("flags").value_or(0);
+        fence.transaction.flags |= flags;
         fence.transaction.ops.push_back(std::move(ops));
         size_t bytes = request.message().payload.bytes().size();
         fence.transaction.bytes += bytes;
