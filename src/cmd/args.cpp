@@ -89,6 +89,16 @@ size_t Args::level(std::string_view option) const
     return last.empty() || last == "true" ? times(option) : size_t(std::max<int64_t>(0, integer(option, 0)));
 }
 
+namespace {
+std::string in_units(size_t bytes)
+{
+    for (auto [name, shift] : {std::pair("G", 30), {"M", 20}, {"k", 10}})
+        if (bytes % (size_t(1) << shift) == 0)
+            return fmt::format("{}{}", bytes >> shift, name);
+    return fmt::format("{}", bytes);
+}
+} // namespace
+
 size_t Args::bytes(std::string_view option, size_t fallback, size_t most) const
 {
     if (!has(option))
@@ -102,8 +112,9 @@ size_t Args::bytes(std::string_view option, size_t fallback, size_t most) const
                                          &std::pair<std::string_view, double>::first);
     double size = unit == std::end(units) ? -1 : number * unit->second;
     if (error != std::errc() || !(size >= 0) || size > double(most))
-        throw UsageError(fmt::format(
-            "--{}: '{}' is no number of bytes up to {} (with k, M or G if it is large)", option, text, most));
+        throw UsageError(
+            fmt::format("--{}: '{}' is no number of bytes up to {} (with k, M or G if it is large)", option,
+                        text, in_units(most)));
     return size_t(size);
 }
 

@@ -343,6 +343,9 @@ private:
         if (!in_touch_)
             return request.fail(Error(EAGAIN, "the scheduler does not know yet what is in use"));
         JobId id(request.get<uint64_t>("id"));
+        if (pending_.contains(id) || machine_->matcher().find(int64_t(id.value())))
+            return request.fail(Error(EEXIST, "job {} {} already", id,
+                                      pending_.contains(id) ? "waits for resources" : "has resources"));
         try {
             auto jobspec = value_or_throw(Jobspec::parse(request.get<Json>("jobspec")));
             auto wanted = value_or_throw(machine_->compile(jobspec));

@@ -244,7 +244,7 @@ Json damaged(const Json &value, Random &random)
 struct Asker {
     World &world;
     std::span<const Sensible> requests;
-    std::vector<JobId> &jobs; // there are: some requests are about one
+    std::vector<JobId> *jobs = nullptr; // there are: some requests are about one
     size_t answered = 0, refused = 0;
 };
 
@@ -254,8 +254,8 @@ Json payload_of(const Sensible &sensible, Asker &asker)
 {
     auto &random = asker.world.random();
     Json payload = Json::parse_or_throw(sensible.payload);
-    if (payload.contains("id") && !asker.jobs.empty() && random.chance(0.5))
-        payload.set("id", asker.jobs[random.below(asker.jobs.size())].value());
+    if (payload.contains("id") && asker.jobs && !asker.jobs->empty() && random.chance(0.5))
+        payload.set("id", (*asker.jobs)[random.below(asker.jobs->size())].value());
     return random.chance(0.9) ? damaged(payload, random) : payload;
 }
 
@@ -324,7 +324,7 @@ SIM_WORKLOAD(nonsense, 1, 8)
     world.boot();
     std::vector<JobId> jobs;
     std::set<JobId> acknowledged;
-    Asker asker {world, outside, jobs};
+    Asker asker {world, outside, &jobs};
     world.spawn("submit", work(world, jobs, acknowledged, 1 + random.below(10), false));
     for (size_t askers = 1 + random.below(4); askers > 0; askers--)
         world.spawn("ask", ask_a_lot(asker, uint32_t(random.below(world.size())), 20 + random.below(60)));
@@ -345,7 +345,7 @@ SIM_WORKLOAD(nonsense_inside, 1, 8)
     world.boot();
     std::vector<JobId> jobs;
     std::set<JobId> acknowledged;
-    Asker asker {world, inside, jobs};
+    Asker asker {world, inside}; // of real jobs the scheduler believes what it is told
     world.spawn("submit", work(world, jobs, acknowledged, 1 + random.below(5), true));
     for (size_t askers = 1 + random.below(4); askers > 0; askers--)
         world.spawn("ask", ask_a_lot(asker, uint32_t(random.below(world.size())), 20 + random.below(60)));
