@@ -16,13 +16,13 @@ uint64_t place_of_client(uint32_t rank, uint64_t connection, bool up)
 
 // ---- Client
 
-Client::Client(World &world, Node &node) : world_(world), node_(&node), rank_(node.rank())
+Client::Client(World &world, Node &node, Credentials who) : world_(world), node_(&node), rank_(node.rank())
 {
     handle_ = std::make_unique<Handle>(world.loop(), [this](Message message) {
         if (node_)
             node_->connections_.at(connection_)->up->send(message);
     });
-    connection_ = node.accept(*this);
+    connection_ = node.accept(*this, who);
 }
 
 Client::~Client()
@@ -109,15 +109,15 @@ Task<> Node::live()
     exit_status_ = co_await life_cycle_->run();
 }
 
-uint64_t Node::accept(Client &client)
+uint64_t Node::accept(Client &client, Credentials who)
 {
     auto number = next_connection_++;
     auto &connection = *(connections_[number] = std::make_unique<Connection>());
     connection.client = &client;
     connection.id = RouteId(random_.uuid());
     connection.up = std::make_unique<Pipe>(world_.physics(), place_of_client(rank_, number, true),
-                                           world_.setup().socket_delay, [this, &connection](Message message) {
-                                               message.credentials = {instance_owner, role::owner | role::local};
+                                           world_.setup().socket_delay, [this, &connection, who](Message message) {
+                                               message.credentials = who;
                                                broker_->router().receive(connection.id, std::move(message));
                                            });
     connection.down = std::make_unique<Pipe>(world_.physics(), place_of_client(rank_, number, false),

@@ -14,6 +14,8 @@
 namespace flux::sim {
 
 constexpr uint32_t instance_owner = 1000; // user id
+constexpr Credentials owner_credentials {instance_owner, role::owner | role::local};
+constexpr Credentials guest_credentials {instance_owner + 1, role::user | role::local};
 
 class World;
 class Node;
@@ -30,7 +32,7 @@ public:
 private:
     friend class Node;
     friend class World;
-    Client(World &world, Node &node);
+    Client(World &world, Node &node, Credentials who);
     World &world_;
     Node *node_;
     uint32_t rank_;
@@ -61,7 +63,7 @@ private:
         RouteId id;
         std::unique_ptr<Pipe> up, down;
     };
-    uint64_t accept(Client &client);
+    uint64_t accept(Client &client, Credentials who);
     void hung_up(uint64_t connection);
     Task<> live();
     BrokerSetup setup(const std::string &uuid);

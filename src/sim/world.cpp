@@ -132,12 +132,12 @@ void World::start(uint32_t rank)
 
 // ---- clients
 
-ClientPtr World::connect(uint32_t rank)
+ClientPtr World::connect(uint32_t rank, Credentials who)
 {
     auto found = nodes_.find(rank);
     if (found == nodes_.end())
         throw Error(ECONNREFUSED, "broker {} is down", rank);
-    return ClientPtr(new Client(*this, *found->second));
+    return ClientPtr(new Client(*this, *found->second, who));
 }
 
 void World::spawn(std::string what, Task<> task)

@@ -65,7 +65,7 @@ public:
     void start(uint32_t rank);
 
     // --- clients
-    ClientPtr connect(uint32_t rank);
+    ClientPtr connect(uint32_t rank, Credentials who = owner_credentials);
     // An Error that escapes the task is a violation.
     void spawn(std::string what, Task<> task);
     // Until every task spawned so far has ended: if that takes longer, the run is stuck.

@@ -18,6 +18,8 @@ bool Matcher::countable_now(const Interchangeable &wanted) const
     if (reserved_ > 0 || (holds_ > 0 && held_type_ != wanted.type))
         return false;
     VertexId root = graph_.root(), model = graph_.model(wanted.type);
+    if (graph_[root].child_count == 0)
+        return false; // all of it was removed
     auto all = graph_.total(root), up = graph_.total_up(root);
     size_t column = size_t(graph_.column(wanted.type));
     if (graph_[model].child_count > 0) {

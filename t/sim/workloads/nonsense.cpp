@@ -1,6 +1,6 @@
 // Requests that are almost right: no broker and no module dies of one, each is answered, and the jobs beside
 // them run as if nobody had asked.
-#include <span>
+#include <vector>
 
 #include "sim/jobs.hpp"
 #include "sim/workload.hpp"
@@ -243,7 +243,8 @@ Json damaged(const Json &value, Random &random)
 
 struct Asker {
     World &world;
-    std::span<const Sensible> requests;
+    std::vector<Sensible> requests;
+    Credentials who;
     std::vector<JobId> *jobs = nullptr; // there are: some requests are about one
     size_t answered = 0, refused = 0;
 };
@@ -291,7 +292,7 @@ Task<> ask(Asker &asker, ClientPtr client, const Sensible &sensible)
 
 Task<> ask_a_lot(Asker &asker, uint32_t rank, size_t count)
 {
-    auto client = asker.world.connect(rank);
+    auto client = asker.world.connect(rank, asker.who);
     for (; count > 0; count--)
         co_await ask(asker, client, asker.requests[asker.world.random().below(asker.requests.size())]);
 }
@@ -324,13 +325,17 @@ SIM_WORKLOAD(nonsense, 1, 8)
     world.boot();
     std::vector<JobId> jobs;
     std::set<JobId> acknowledged;
-    Asker asker {world, outside, &jobs};
+    Asker owner {world, {std::begin(outside), std::end(outside)}, owner_credentials, &jobs};
+    Asker guest {world, owner.requests, guest_credentials, &jobs}; // may ask for anything
+    guest.requests.insert(guest.requests.end(), std::begin(inside), std::end(inside));
     world.spawn("submit", work(world, jobs, acknowledged, 1 + random.below(10), false));
     for (size_t askers = 1 + random.below(4); askers > 0; askers--)
-        world.spawn("ask", ask_a_lot(asker, uint32_t(random.below(world.size())), 20 + random.below(60)));
+        world.spawn("ask", ask_a_lot(random.chance(0.5) ? owner : guest, uint32_t(random.below(world.size())),
+                                     20 + random.below(60)));
     world.finish_clients(patience);
-    world.expect(asker.refused > 0, "{} pieces of nonsense were answered as if they made sense",
-                 asker.answered);
+    world.expect(owner.refused + guest.refused > 0,
+                 "{} pieces of nonsense were answered as if they made sense",
+                 owner.answered + guest.answered);
     auto client = world.connect(0);
     world.run("drain", drain(world, client, HeldJobs::release), patience);
     world.run("check", check_jobs(world, client, acknowledged), patience);
@@ -345,7 +350,9 @@ SIM_WORKLOAD(nonsense_inside, 1, 8)
     world.boot();
     std::vector<JobId> jobs;
     std::set<JobId> acknowledged;
-    Asker asker {world, inside}; // of real jobs the scheduler believes what it is told
+    Asker asker {world,
+                 {std::begin(inside), std::end(inside)},
+                 owner_credentials}; // of real jobs the scheduler believes what it is told
     world.spawn("submit", work(world, jobs, acknowledged, 1 + random.below(5), true));
     for (size_t askers = 1 + random.below(4); askers > 0; askers--)
         world.spawn("ask", ask_a_lot(asker, uint32_t(random.below(world.size())), 20 + random.below(60)));

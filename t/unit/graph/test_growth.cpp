@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 
+#include "common/graph/matcher.hpp"
 #include "unit/graph/graph_help.hpp"
 
 namespace flux::graph {
@@ -75,6 +76,19 @@ TEST(Growth, what_is_added_at_the_end_goes_on_ascending)
     graph.add(rack, {.type = "node", .id = 2});
     graph.finish(from);
     EXPECT_FALSE(graph.ascending(node));
+}
+
+TEST(Growth, a_machine_that_has_lost_everything_has_room_for_nothing)
+{
+    Matcher matcher(small_machine(1), {});
+    auto wanted = request_of(matcher.graph(),
+                             R"([{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}])");
+    ASSERT_TRUE(matcher.start_or_hold(1, wanted, 0, true, true));
+    ASSERT_TRUE(matcher.cancel(1));
+    matcher.shrink(*matcher.graph().find_path("/cluster0/rack0"));
+    EXPECT_FALSE(matcher.start_or_hold(2, wanted, 0, true, true));
+    EXPECT_FALSE(matcher.start_or_hold(2, wanted, 0, false, false));
+    EXPECT_FALSE(matcher.explain(wanted, 0).empty());
 }
 
 TEST(Growth, at_any_place_nothing_is_taken_for_true_that_is_not)
