@@ -59,9 +59,11 @@ void Router::remove_peer(const RouteId &id)
         services_.erase(name);
 
     bool module = state->peer.kind == PeerKind::module || state->peer.kind == PeerKind::client;
-    for (auto &[key, request] : state->expected)
+    for (auto &[key, request] : state->expected) {
+        note_answered(request);
         refuse(request, module ? Error(ENOSYS, "No service matching {} is registered", request.topic)
                                : Error(EHOSTUNREACH, "the connection to rank {} was lost", state->peer.rank));
+    }
     for (auto &[service, nodeid] : state->used_services)
         send_disconnect(id, service, nodeid);
     if (state->peer.kind == PeerKind::child)
@@ -195,6 +197,12 @@ void Router::route_request(const RouteId &from, Message request)
     bool any = request.nodeid == nodeid_any;
     auto deliver = [&](PeerState &to) {
         if (auto *sender = find(from);
+            sender && sender->peer.kind == PeerKind::client && sender->under_way >= max_under_way)
+            return refuse(request, Error(EAGAIN,
+                                         "this client has {} requests under way, more are not possible: wait for "
+                                         "answers, or connect once more",
+                                         max_under_way));
+        if (auto *sender = find(from);
             sender && sender->peer.kind <= PeerKind::client &&
             !note_use(*sender, request.service(), upstream ? nodeid_any : request.nodeid))
             return refuse(request, Error(ENOSPC,
@@ -239,13 +247,26 @@ bool Router::note_use(PeerState &peer, std::string_view service, uint32_t nodeid
     return true;
 }
 
+void Router::expect(PeerState &to, const Message &request)
+{
+    Message remembered = request;
+    remembered.payload = {};
+    auto [at, fresh] =
+        to.expected.insert_or_assign(Origin {request.sender(), request.matchtag}, std::move(remembered));
+    if (auto *from = fresh ? find(request.route.back()) : nullptr)
+        from->under_way++;
+}
+
+void Router::note_answered(const Message &request)
+{
+    if (auto *from = find(request.route.back()))
+        from->under_way--;
+}
+
 void Router::deliver_request(PeerState &to, Message request)
 {
-    if (request.wants_response()) {
-        Message remembered = request;
-        remembered.payload = {};
-        to.expected.insert_or_assign(Origin {request.sender(), request.matchtag}, std::move(remembered));
-    }
+    if (request.wants_response())
+        expect(to, request);
     if (to.peer.kind == PeerKind::child || to.peer.kind == PeerKind::parent)
         request.credentials.rolemask &= ~role::local;
     to.peer.send(std::move(request));
@@ -269,8 +290,10 @@ void Router::route_response(const RouteId &from, Message response)
     auto expected = sender->expected.find(Origin {response.sender(), response.matchtag});
     if (expected == sender->expected.end() || expected->second.route != response.route)
         return;
-    if (response.errnum != 0 || !response.has(message_flag::streaming))
+    if (response.errnum != 0 || !response.has(message_flag::streaming)) {
+        note_answered(expected->second);
         sender->expected.erase(expected);
+    }
     pass_back(std::move(response));
 }
 

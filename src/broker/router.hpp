@@ -34,6 +34,7 @@ public:
     static constexpr size_t max_service_length = 256;    // bytes of a service's name
     static constexpr size_t max_used_services = 1 << 16; // services, each on each rank
     static constexpr size_t max_subscriptions = 1024;    // different prefixes
+    static constexpr size_t max_under_way = 1 << 18;     // requests that are not answered yet
 
     explicit Router(Topology topology) : topology_(topology) {}
 
@@ -116,6 +117,7 @@ private:
         std::unordered_map<Origin, Message, HashOrigin> expected;
         // What a module or client has sent requests to: it is told when the peer is gone.
         std::unordered_set<Use, HashUse, SameUse> used_services;
+        size_t under_way = 0; // of a client: its requests in all peers' `expected`
     };
 
     void route_request(const RouteId &from, Message request);
@@ -123,6 +125,8 @@ private:
     void route_event(const RouteId &from, Message event);
     void distribute(const Message &event);
     void deliver_request(PeerState &to, Message request);
+    void expect(PeerState &to, const Message &request);
+    void note_answered(const Message &request); // one that was expected
     // Remembers that the peer uses the service. False when it uses too many.
     bool note_use(PeerState &peer, std::string_view service, uint32_t nodeid);
     void refuse(const Message &request, const Error &error);

@@ -346,6 +346,37 @@ TEST(Router, AClientsServicesAndSubscriptionsHaveLimits)
     EXPECT_THROW(tree.routers[0]->add_service(std::string(300, 's'), RouteId("m")), Error);
 }
 
+TEST(Router, AClientHasOnlySoManyRequestsUnderWay)
+{
+    Tree tree(1, 1);
+    auto &router = *tree.routers[0];
+    auto &service = tree.client(0, "m", PeerKind::module);
+    router.add_service("s", RouteId("m"));
+    auto &inbox = tree.client(0, "c");
+    auto ask = [&](uint32_t tag) {
+        auto request = Message::request("s.ask", {}, nodeid_any);
+        request.matchtag = tag;
+        router.receive(RouteId("c"), std::move(request));
+    };
+    for (uint32_t tag = 1; tag <= Router::max_under_way; tag++)
+        ask(tag);
+    EXPECT_EQ(service.size(), Router::max_under_way);
+    ask(Router::max_under_way + 1);
+    EXPECT_EQ(service.size(), Router::max_under_way);
+    ASSERT_EQ(inbox.size(), 1u);
+    EXPECT_EQ(inbox[0].errnum, EAGAIN);
+    router.receive(RouteId("m"), answer_to(service[0])); // one is answered: there is room again
+    ask(Router::max_under_way + 2);
+    EXPECT_EQ(service.size(), Router::max_under_way + 1);
+    router.remove_peer(RouteId("m")); // answers all of them
+    EXPECT_EQ(inbox.size(), Router::max_under_way + 2);
+    auto &other = tree.client(0, "n", PeerKind::module);
+    router.add_service("s", RouteId("n"));
+    for (uint32_t tag = 1; tag <= Router::max_under_way; tag++)
+        ask(tag);
+    EXPECT_EQ(other.size(), Router::max_under_way);
+}
+
 TEST(Router, TellsOfServicesThatComeAndGoAfterWhatWaitedIsAnswered)
 {
     Tree tree(1, 2);
