@@ -138,6 +138,52 @@ public:
     }
 };
 
+// A prolog or epilog: takes its time, now and then fails, and now and then does not end when it is told to.
+class Perilog : public SimProcess {
+public:
+    Perilog(ProcessWorld &world, ProcessCallbacks callbacks, Duration start, double failing, std::string job)
+        : SimProcess(world, std::move(callbacks)), job_(std::move(job))
+    {
+        world_.around[job_]++;
+        world_.perilogs++;
+        int code = random().chance(failing) ? 1 : 0;
+        deaf_ = random().chance(failing / 4);
+        later(start + seconds(random().unit()), [this, code] {
+            output("stdout", "done\n");
+            output("stdout", "");
+            output("stderr", "");
+            exit(wait_status_of_exit(code));
+        });
+    }
+    ~Perilog() override
+    {
+        if (!exited())
+            Perilog::on_end();
+    }
+
+private:
+    void on_signal(int signum) override
+    {
+        if (signum == SIGKILL || !deaf_)
+            SimProcess::on_signal(signum);
+    }
+    void on_end() override
+    {
+        if (--world_.around[job_] == 0)
+            world_.around.erase(job_);
+    }
+    std::string job_;
+    bool deaf_;
+};
+
+std::string variable(const ProcessSpec &spec, std::string_view name)
+{
+    for (const auto &entry : spec.environment)
+        if (entry.starts_with(name) && entry.substr(name.size()).starts_with('='))
+            return entry.substr(name.size() + 1);
+    return {};
+}
+
 constexpr Delay start_time {std::chrono::microseconds(500), std::chrono::milliseconds(10), 0.02,
                             std::chrono::seconds(2)};
 
@@ -150,6 +196,11 @@ std::unique_ptr<Process> SimSpawner::spawn(ProcessSpec spec, ProcessCallbacks ca
         return spec.argv.size() > 1 ? std::atof(spec.argv[1].c_str()) : 0.0;
     };
     auto start = start_time.draw(world_.physics.random);
+    if (name == "perilog") // FAILING: how often it does, 0 to 1
+        return std::make_unique<Perilog>(world_, std::move(callbacks), start, argument(),
+                                         variable(spec, "FLUX_JOB_ID"));
+    if (name == "flux-shell" && world_.around.contains(spec.argv.at(1)))
+        world_.violated(fmt::format("job {} is started while its prolog or epilog runs", spec.argv[1]));
     if (name == "flux-shell")
         return std::make_unique<SimShell>(world_, std::move(spec), std::move(callbacks), start);
     if (name == "true" || name == "false")

@@ -1,5 +1,6 @@
 // SimSpawner: processes as actors that take the time they are told. flux-shell is a SimShell (sim/shell.hpp),
-// a few small programs are here: true, false, exit N, sleep SECONDS. Others do not exist (ENOENT).
+// a few small programs are here: true, false, exit N, sleep SECONDS, perilog FAILING. Others do not exist
+// (ENOENT).
 #pragma once
 #include <map>
 #include <optional>
@@ -29,7 +30,9 @@ struct ProcessWorld {
     Physics physics;
     CoreLedger &cores;
     std::function<void(std::string)> violated;
-    std::set<uint64_t> maimed; // jobs that a shell of has ended
+    std::set<uint64_t> maimed;            // jobs that a shell of has ended
+    std::map<std::string, size_t> around; // prologs and epilogs that run, by job (f58)
+    uint64_t perilogs = 0;                // that were started
     int next_pid = 1000;
     uint64_t started = 0;
     size_t running = 0;

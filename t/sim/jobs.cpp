@@ -151,6 +151,15 @@ std::optional<std::string> check_eventlog(const std::vector<Event> &events)
         }
         if (name == "start" && !before("alloc"))
             return wrong("comes before alloc");
+        if (name == "start" && seen["prolog-start"] > seen["prolog-finish"])
+            return wrong("comes before the prolog has finished");
+        if (name.ends_with("log-finish") && seen[name.substr(0, 6) + "-start"] <= seen[name])
+            return wrong("comes without its start");
+        if (name == "epilog-start" && !resources)
+            return wrong("comes when its resources are free");
+        if (name == "free" &&
+            (seen["epilog-start"] > seen["epilog-finish"] || seen["prolog-start"] > seen["prolog-finish"]))
+            return wrong("comes while a prolog or epilog runs");
         if (name == "finish" && !before("start") && !fatal) // RFC 32: what fails early may omit start
             return wrong("comes before start");
         if (name == "release" && !before("alloc"))

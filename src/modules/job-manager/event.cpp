@@ -138,6 +138,7 @@ void on_exception(Job &job, const Event &event)
         throw Error(EINVAL, "severity {} is not in the range 0-7", severity);
     if (severity > 0)
         return;
+    ++job.fatal_exceptions;
     if (!job.fatal)
         job.fatal = event.context;
     job.state = JobState::cleanup;
@@ -184,6 +185,7 @@ template <bool prolog>
 void on_action_start(Job &job, const Event &)
 {
     ++counter(job, prolog);
+    (prolog ? job.had_prolog : job.had_epilog) = true;
 }
 template <bool prolog>
 void on_action_finish(Job &job, const Event &event)

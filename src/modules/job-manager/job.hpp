@@ -59,6 +59,8 @@ struct Job {
     std::multiset<std::string> dependencies;
     int prologs = 0; // running
     int epilogs = 0;
+    bool had_prolog = false; // one has begun
+    bool had_epilog = false;
     bool has_resources = false; // between alloc and free
     bool ran = false;           // it came to RUN
     bool started = false;
@@ -67,6 +69,7 @@ struct Job {
     int status = 0;            // of finish
     bool not_launched = false; // whoever unloaded the job manager had not launched it, and nothing has happened since
     std::optional<Json> fatal; // context of the first severity 0 exception
+    int fatal_exceptions = 0;  // how many there were
 
     // What is under way with others; not part of the event log.
     std::string unwritten;      // lines of the event log that are not yet given to the store

@@ -76,6 +76,7 @@ JobManager::JobManager(Context &context)
 Task<> JobManager::start()
 {
     configure_queues();
+    perilog_configs_ = PerilogConfigs::from(context().config());
     co_await restore_queues();
     co_await load_jobs();
     keep_inactive(InactiveLimits::from(context().config()));
@@ -173,6 +174,8 @@ Task<> JobManager::durable(JobId id)
 void JobManager::advance(Job &job)
 {
     for (;;) {
+        if (job.prologs || job.epilogs)
+            tend_perilog(job);
         job.queue_stopped = job.state == JobState::sched && !schedules(job);
         switch (job.next_action()) {
         case JobAction::none:
@@ -220,6 +223,12 @@ void JobManager::advance(Job &job)
                                                             {"note", (*job.fatal)["note"]}});
             return;
         case JobAction::free:
+            if (epilog_due(job)) {
+                if (stopping_) // the next job manager sees to it
+                    return;
+                begin_epilog(job);
+                break;
+            }
             free_job(job);
             post(job, "free");
             break;

@@ -13,6 +13,7 @@
 #include "modules/job-manager/dependencies.hpp"
 #include "modules/job-manager/job.hpp"
 #include "modules/job-manager/kvs_writer.hpp"
+#include "modules/job-manager/perilog.hpp"
 
 namespace flux {
 
@@ -125,6 +126,16 @@ private:
     void exec_response(Job &job, const Json &response);
     void advance_all(bool (*which)(const Job &));
 
+    // perilog_of_job.cpp
+    void begin_prolog(Job &job);
+    bool epilog_due(const Job &job) const;
+    void begin_epilog(Job &job);
+    void tend_perilog(Job &job);
+    Task<> run_perilog(JobId id, Perilog which, std::shared_ptr<PerilogRun> run);
+    void conclude_perilog(Job &job, Perilog which, const PerilogConfig &config, const PerilogRun::Outcome &outcome);
+    void log_perilog(JobId id, Perilog which, uint32_t rank, std::string_view stream, std::string_view line);
+    uint32_t owner() const;
+
     // journal.cpp
     void events_journal(Request request);
     Task<> catch_up(std::shared_ptr<Listener> listener, bool full);
@@ -186,6 +197,13 @@ private:
     DependencyIndex dependencies_;
     Singletons singletons_;
     std::unordered_map<JobId, std::vector<Timer>> begin_timers_;
+
+    PerilogConfigs perilog_configs_;
+    struct PerilogOfJob {
+        std::shared_ptr<PerilogRun> run;
+        int fatal_exceptions; // that the job had when it began
+    };
+    std::unordered_map<JobId, PerilogOfJob> perilogs_; // under way
 
     std::map<JobId, Json> zombies_; // waitable, inactive, not waited for: the answer to wait
     std::list<Waiter> waiters_;

@@ -132,6 +132,8 @@ Task<> JobManager::alloc_job(JobId id)
         job->annotations = merge_annotations(job->annotations, answer["annotations"]);
         post(*job, "alloc", Json {{"annotations", job->annotations}});
         ++running_;
+        if (job->state == JobState::run)
+            begin_prolog(*job);
         break;
     case deny:
         job->annotations = Json();
@@ -302,6 +304,8 @@ void JobManager::exec_response(Job &job, const Json &response)
     else if (type == "finish") {
         if (!job.finished) // else it is on record already
             post(job, "finish", Json {{"status", data.get<int>("status")}});
+        if (epilog_due(job) && !stopping_)
+            begin_epilog(job);
     }
     else
         throw Error(EPROTO, "{}.start: response type {} is not known", exec_service_, type);

@@ -28,6 +28,7 @@ void JobManager::config_changed()
             throw Error(EBUSY, "job {} is in queue \"{}\", which would be gone: let it end or cancel it first",
                         id.f58(), name);
     }
+    perilog_configs_ = PerilogConfigs::from(context().config()); // of those that begin from now on
     keep_inactive(limits);
     config_ = std::move(changed);
     std::erase_if(queues_, [this](const auto &entry) { return !config_.queues().contains(entry.first); });

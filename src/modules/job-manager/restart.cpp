@@ -157,7 +157,7 @@ Task<> JobManager::load_job(JobId id)
         for (const auto &event : events)
             if (event.name == "resource-update")
                 job->R.set_path("execution.expiration", event.context["expiration"]);
-        job->recovered = !job->not_launched;
+        job->recovered = !job->not_launched && !job->prologs;
         ++running_;
     }
     // Only J still has the environment.

@@ -1,5 +1,5 @@
-// What of [resource] can change while the module is loaded: exclude, verify, noverify, journal-max. Of the rest it is said
-// when it will hold.
+// What of [resource] can change while the module is loaded: exclude, verify, noverify, journal-max. Of the
+// rest it is said when it will hold.
 #include "modules/resource/resource.hpp"
 
 namespace flux {
@@ -39,7 +39,8 @@ void Resource::exclude(const Idset &ranks)
     undrain_excluded();
     if (Idset unknown = inventory_.R.ranks() - excluded_ - told_of_; acquire_answered_ && !unknown.empty())
         log(LogLevel::warning,
-            "rank {} is no longer excluded: the scheduler gives it out from its next load on (flux module reload sched)",
+            "rank {} is no longer excluded: the scheduler gives it out from its next load on (flux module "
+            "reload sched)",
             unknown.format());
     changed_.notify_all();
     tell_scheduler();
@@ -53,11 +54,13 @@ void Resource::note_what_waits()
             keys += (keys.empty() ? "" : ", ") + key;
     };
     for (auto key : waiting_keys)
-        note("resource." + std::string(key), context().config()["resource"][key], loaded_with_["resource"][key]);
+        note("resource." + std::string(key), context().config()["resource"][key],
+             loaded_with_["resource"][key]);
     note("fake-resources", context().config()["fake-resources"], loaded_with_["fake-resources"]);
     if (!keys.empty())
         log(LogLevel::warning,
-            "the configuration has changed: {}: this holds when the instance starts again, or resource and sched are "
+            "the configuration has changed: {}: this holds when the instance starts again, or resource and "
+            "sched are "
             "loaded again (flux module reload)",
             keys);
 }

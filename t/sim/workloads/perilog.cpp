@@ -1,0 +1,145 @@
+// Prologs and epilogs: no task runs before the first has finished, nothing is free before the second has,
+// whatever fails, is cancelled or is loaded again in between.
+#include "sim/faults.hpp"
+#include "sim/jobs.hpp"
+#include "sim/workload.hpp"
+
+namespace flux::sim {
+
+namespace {
+
+constexpr Duration patience = 24h; // virtual
+constexpr size_t most_jobs = 30;
+
+Json random_table(Random &random)
+{
+    double failing = random.chance(0.5) ? 0 : random.unit() * 0.2;
+    Json table {{"command", Json::array().append("perilog").append(fmt::format("{:.3f}", failing))},
+                {"per-rank", random.chance(0.7)},
+                {"kill-timeout", 1 + random.unit() * 5}};
+    if (random.chance(0.2))
+        table.set("timeout", fmt::format("{:.3f}s", 0.2 + random.unit()));
+    if (random.chance(0.3))
+        table.set("cancel-on-exception", random.chance(0.5));
+    return table;
+}
+
+Json random_config(Random &random)
+{
+    Json manager = Json::object();
+    auto which = random.below(3);
+    if (which != 1)
+        manager.set("prolog", random_table(random));
+    if (which != 0)
+        manager.set("epilog", random_table(random));
+    return Json {{"job-manager", manager}};
+}
+
+// Cancels jobs, whatever they are at.
+Task<> canceler(World &world, const std::set<JobId> &jobs, const bool &over)
+{
+    auto client = world.connect(0);
+    while (!over) {
+        co_await world.sleep(seconds(world.random().unit() * 2));
+        if (jobs.empty() || over)
+            continue;
+        auto at = jobs.begin();
+        std::advance(at, long(world.random().below(jobs.size())));
+        Json cancel {{"id", at->value()}, {"type", "cancel"}, {"severity", 0}, {"note", "a change of mind"}};
+        try {
+            co_await client->handle().rpc("job-manager.raise", cancel);
+        } catch (const Error &error) {
+            if (!is_transient(error) && error.errnum() != ENOENT)
+                throw;
+        }
+    }
+}
+
+Task<> reloader(World &world, const bool &over)
+{
+    auto client = world.connect(0);
+    while (!over) {
+        co_await world.sleep(seconds(world.random().unit() * 5));
+        if (over)
+            co_return;
+        std::string name = world.random().chance(0.7) ? "job-manager" : "sched";
+        Json remove {{"name", name}};
+        co_await client->handle().rpc("module.remove", remove);
+        Json load {{"path", name}, {"args", Json::array()}};
+        co_await client->handle().rpc("module.load", load);
+    }
+}
+
+// What failed is drained: it is repaired now and then, or the jobs would wait for ever.
+Task<> repairer(World &world, const bool &over)
+{
+    auto client = world.connect(0);
+    auto all = Idset::iota(world.size()).format();
+    while (!over) {
+        co_await world.sleep(10s);
+        Json args {{"targets", all}, {"mode", "update"}};
+        co_await client->handle().rpc("resource.undrain", args);
+    }
+}
+
+// Each job that ran had what is configured, and what failed ended it.
+Task<> check_perilogs(World &world, const std::set<JobId> &jobs, bool prolog)
+{
+    auto client = world.connect(0);
+    for (auto id : jobs) {
+        std::map<std::string, int> seen;
+        bool failed = false;
+        for (const auto &event : co_await follow_job(client, id)) {
+            seen[event.name]++;
+            failed = failed || (event.name == "prolog-finish" && event.context.get<int>("status") != 0);
+            if (event.name == "start" && failed)
+                world.violated(fmt::format("job {} was started although its prolog had failed", id));
+        }
+        if (prolog && seen["start"])
+            world.expect(seen["prolog-finish"] > 0, "job {} was started without a prolog", id);
+        world.expect(seen["prolog-start"] <= 1 && seen["epilog-start"] <= 1,
+                     "job {} had a prolog or epilog twice", id);
+        world.expect(seen["prolog-start"] == seen["prolog-finish"] &&
+                         seen["epilog-start"] == seen["epilog-finish"],
+                     "job {} has a prolog or epilog that has not finished", id);
+    }
+}
+
+} // namespace
+
+SIM_WORKLOAD(perilog, 1, 6)
+{
+    Random choices(run.seed ^ 0x7065726c);
+    auto config = random_config(choices);
+    bool prolog = config["job-manager"].contains("prolog");
+    World world(run, {.config = config});
+    auto &random = world.random();
+    world.boot();
+    std::set<JobId> jobs;
+    bool over = false, drained = false;
+    world.spawn("submitter", submit_stubbornly(world, jobs, 1 + random.below(most_jobs), random_plan));
+    if (random.chance(0.3)) { // an earlier life, with what it was about to do
+        world.run_for(seconds(random.unit() * 5));
+        world.crash();
+        world.boot();
+    }
+    world.spawn("repairer", repairer(world, drained));
+    if (random.chance(0.5))
+        world.spawn("canceler", canceler(world, jobs, over));
+    if (random.chance(0.5))
+        world.spawn("reloader", reloader(world, over));
+    world.run_for(seconds(random.unit() * 30));
+    over = true;
+    world.run_for(60s);
+    auto client = world.connect(0);
+    world.run("drain", drain(world, client), patience);
+    drained = true;
+    world.finish_clients(patience);
+    world.expect(jobs.empty() || world.processes().perilogs > 0, "no prolog or epilog has run");
+    world.run("check", check_jobs(world, client, jobs), patience);
+    world.run("check perilogs", check_perilogs(world, jobs, prolog), patience);
+    client.reset();
+    world.shutdown();
+}
+
+} // namespace flux::sim
