@@ -138,11 +138,12 @@ public:
     }
 };
 
-// A prolog or epilog: takes its time, now and then fails, and now and then does not end when it is told to.
+// A prolog, epilog or housekeeping: takes its time, now and then fails, and now and then does not end when it is told to.
 class Perilog : public SimProcess {
 public:
-    Perilog(ProcessWorld &world, ProcessCallbacks callbacks, Duration start, double failing, std::string job)
-        : SimProcess(world, std::move(callbacks)), job_(std::move(job))
+    Perilog(ProcessWorld &world, ProcessCallbacks callbacks, Duration start, double failing, std::string job,
+            uint32_t rank)
+        : SimProcess(world, std::move(callbacks)), job_(std::move(job)), rank_(rank)
     {
         world_.around[job_]++;
         world_.perilogs++;
@@ -171,8 +172,11 @@ private:
     {
         if (--world_.around[job_] == 0)
             world_.around.erase(job_);
+        if (!deaf_) // what is not waited for may take longer than anybody knows
+            world_.around_ended[{rank_, job_}] = loop().clock().wall_time();
     }
     std::string job_;
+    uint32_t rank_;
     bool deaf_;
 };
 
@@ -182,6 +186,13 @@ std::string variable(const ProcessSpec &spec, std::string_view name)
         if (entry.starts_with(name) && entry.substr(name.size()).starts_with('='))
             return entry.substr(name.size() + 1);
     return {};
+}
+
+// local:///run/RANK/local
+uint32_t rank_of(std::string_view uri)
+{
+    constexpr std::string_view before = "local:///run/";
+    return uint32_t(std::atoi(std::string(uri.substr(std::min(before.size(), uri.size()))).c_str()));
 }
 
 constexpr Delay start_time {std::chrono::microseconds(500), std::chrono::milliseconds(10), 0.02,
@@ -198,7 +209,8 @@ std::unique_ptr<Process> SimSpawner::spawn(ProcessSpec spec, ProcessCallbacks ca
     auto start = start_time.draw(world_.physics.random);
     if (name == "perilog") // FAILING: how often it does, 0 to 1
         return std::make_unique<Perilog>(world_, std::move(callbacks), start, argument(),
-                                         variable(spec, "FLUX_JOB_ID"));
+                                         variable(spec, "FLUX_JOB_ID"),
+                                         rank_of(variable(spec, "FLUX_URI")));
     if (name == "flux-shell" && world_.around.contains(spec.argv.at(1)))
         world_.violated(fmt::format("job {} is started while its prolog or epilog runs", spec.argv[1]));
     if (name == "flux-shell")

@@ -31,8 +31,9 @@ struct ProcessWorld {
     CoreLedger &cores;
     std::function<void(std::string)> violated;
     std::set<uint64_t> maimed;            // jobs that a shell of has ended
-    std::map<std::string, size_t> around; // prologs and epilogs that run, by job (f58)
+    std::map<std::string, size_t> around; // prologs, epilogs and housekeepings that run, by job (f58)
     uint64_t perilogs = 0;                // that were started
+    std::map<std::pair<uint32_t, std::string>, double> around_ended; // by rank and job, wall time of the last one's end
     int next_pid = 1000;
     uint64_t started = 0;
     size_t running = 0;

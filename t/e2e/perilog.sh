@@ -83,6 +83,39 @@ flux cancel "$id"
 flux job wait-event -t 20 "$id" clean >/dev/null
 expect_match "what does not end is given up, and its rank drained" "prolog canceled then timed out for job" "$(drained)"
 
+# Housekeeping: the job is through, its resources are not free yet.
+flux resource undrain "$(drained | cut -d' ' -f1)"
+flux config unset job-manager.prolog
+flux config unset job-manager.epilog
+mkfifo "$conf/house"
+flux config set --type=object job-manager.housekeeping \
+    '{"command":["/bin/sh","-c","echo H $FLUX_JOB_ID >>'"$conf"'/log; test ! -e '"$conf"'/house || read line <'"$conf"'/house"]}'
+id=$(flux submit -N2 -x true)
+flux job wait-event -t 20 "$id" clean >/dev/null
+next=$(flux submit -N2 -x true)
+in_house() { flux module stats -p housekeeping.running job-manager; }
+expect_match "a job that is through is in housekeeping" '"pending": ?"0-1"' "$(in_house | tr -d '\n')"
+expect "its resources are not free" S "$(flux jobs -no '{status_abbrev}' "$next")"
+twice() { [ "$(grep -c H "$conf/log")" -ge "$1" ]; }
+eventually "its command runs on both ranks" twice 2
+flux module reload job-manager
+flux module reload sched
+expect_match "also after a reload" '"allocated": ?"0-1"' "$(in_house | tr -d '\n')"
+eventually "the command runs again" twice 4
+expect "they are not free yet" S "$(flux jobs -no '{status_abbrev}' "$next")"
+exec 9<>"$conf/house"
+rm "$conf/house"
+printf 'go\ngo\n' >&9
+flux job wait-event -t 20 "$next" clean >/dev/null
+expect "then they are" 0 $?
+exec 9>&-
+nobody() { [ "$(in_house | tr -d ' \n')" = "{}" ]; }
+eventually "nothing is left in housekeeping" nobody
+flux config set --type=object job-manager.housekeeping '{"command":["/bin/false"],"release-after":"0"}'
+flux run -N1 true
+eventually "when it fails its rank is drained" sh -c 'flux resource drain -no "{reason}" | grep -q "housekeeping failed for job"'
+flux config unset job-manager.housekeeping
+
 expect_match "an unknown key is refused" "job-manager does not take.*prolog.comand: unknown key" \
     "$(flux config set job-manager.prolog.comand x 2>&1)"
 expect_match "so is a command that is none" "job-manager.prolog.command: \"true\" is no array of strings" \

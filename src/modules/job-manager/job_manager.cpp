@@ -31,6 +31,7 @@ JobManager::JobManager(Context &context)
     serve("wait", role::owner, &JobManager::wait);
     serve("drain", role::owner, &JobManager::drain);
     serve("idle", role::owner, &JobManager::idle);
+    serve("housekeeping-kill", role::owner, &JobManager::housekeeping_kill);
     serve("history.get", role::any, &JobManager::history_get);
     serve("alloc-query", role::any, &JobManager::alloc_query);
     serve("jobtap", role::owner, &JobManager::jobtap);
@@ -79,6 +80,7 @@ Task<> JobManager::start()
     perilog_configs_ = PerilogConfigs::from(context().config());
     co_await restore_queues();
     co_await load_jobs();
+    co_await load_housekeepings();
     keep_inactive(InactiveLimits::from(context().config()));
 }
 
@@ -90,8 +92,7 @@ Json JobManager::stats() const
         {"inactive_jobs", inactive_.size()},
         {"max_jobid", max_jobid_},
         {"commits", writer_.commits()},
-        {"housekeeping",
-         Json {{"running", Json::object()}, {"config", Json {{"release-after", -1.0}, {"command", ""}}}}}};
+        {"housekeeping", housekeeping_stats()}};
 }
 
 Job *JobManager::find(JobId id)

@@ -136,6 +136,29 @@ private:
     void log_perilog(JobId id, Perilog which, uint32_t rank, std::string_view stream, std::string_view line);
     uint32_t owner() const;
 
+    // housekeeping.cpp
+    struct Housekeeping {
+        Json job; // what a scheduler's hello tells of it, beside R
+        Json R;
+        Idset pending;   // ranks on which it has not ended
+        Idset allocated; // ranks that the scheduler does not have back
+        double t_start = 0;
+        bool timer_set = false;
+        bool releasing = false; // each rank at once
+        Timer release;
+        std::shared_ptr<PerilogRun> run; // none while there is no execution service
+    };
+    void begin_housekeeping(const Job &job);
+    void save(JobId id, const Housekeeping &house);
+    void tend_housekeeping(JobId id, Housekeeping &house);
+    Task<> run_housekeeping(JobId id, std::shared_ptr<PerilogRun> run);
+    void housekeeping_ended(JobId id, uint32_t rank, bool well);
+    void release(JobId id, Housekeeping &house, const Idset &ranks);
+    void tell_of_housekeepings(Request &hello) const;
+    Task<> load_housekeepings();
+    Json housekeeping_kill(Request &request);
+    Json housekeeping_stats() const;
+
     // journal.cpp
     void events_journal(Request request);
     Task<> catch_up(std::shared_ptr<Listener> listener, bool full);
@@ -204,6 +227,8 @@ private:
         int fatal_exceptions; // that the job had when it began
     };
     std::unordered_map<JobId, PerilogOfJob> perilogs_; // under way
+
+    std::unordered_map<JobId, Housekeeping> housekeepings_;
 
     std::map<JobId, Json> zombies_; // waitable, inactive, not waited for: the answer to wait
     std::list<Waiter> waiters_;

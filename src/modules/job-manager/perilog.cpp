@@ -65,11 +65,19 @@ std::optional<PerilogConfig> read(const Json &config, Perilog which)
     PerilogConfig out;
     out.timeout = which == Perilog::prolog ? default_prolog_timeout : 0;
     out.cancel_on_exception = which == Perilog::prolog;
+    bool house = which == Perilog::housekeeping;
+    out.per_rank = house;
     if (Json imp = config["exec"]["imp"]; imp.is_string())
         out.command = {std::string(imp.string_view()), "run", name};
     for (auto [key, value] : table.members()) {
         if (key == "command")
             out.command = words_at(value, name, key);
+        else if (key == "exit-on-first-error")
+            flag_at(value, name, key); // for the systemd service that the command may start
+        else if (house && key == "release-after")
+            out.release_after = value.string_view().starts_with("inf") ? -1 : timeout_at(value, name, key);
+        else if (house)
+            bad(name, key, "unknown key; known are command, release-after, exit-on-first-error");
         else if (key == "per-rank")
             out.per_rank = flag_at(value, name, key);
         else if (key == "timeout")
@@ -78,8 +86,6 @@ std::optional<PerilogConfig> read(const Json &config, Perilog which)
             out.kill_timeout = timeout_at(value, name, key);
         else if (key == "cancel-on-exception")
             out.cancel_on_exception = flag_at(value, name, key);
-        else if (key == "exit-on-first-error")
-            flag_at(value, name, key); // for the systemd service that the command may start
         else
             bad(name, key,
                 "unknown key; known are command, per-rank, timeout, kill-timeout, cancel-on-exception, "
@@ -95,7 +101,10 @@ std::optional<PerilogConfig> read(const Json &config, Perilog which)
 
 PerilogConfigs PerilogConfigs::from(const Json &config)
 {
-    PerilogConfigs out {read(config, Perilog::prolog), read(config, Perilog::epilog), {}};
+    PerilogConfigs out {read(config, Perilog::prolog),
+                        read(config, Perilog::epilog),
+                        read(config, Perilog::housekeeping),
+                        {}};
     Json ignore = config["job-manager"]["perilog"]["log-ignore"];
     if (!ignore)
         return out;
@@ -114,7 +123,8 @@ PerilogRun::PerilogRun(Handle &handle, Gate &gate, PerilogConfig config, Hooks h
 {
 }
 
-Task<PerilogRun::Outcome> PerilogRun::run(JobId id, uint32_t userid, uint32_t owner, Idset job_ranks)
+Task<PerilogRun::Outcome> PerilogRun::run(JobId id, uint32_t userid, uint32_t owner, Idset job_ranks,
+                                          Idset ranks)
 {
     Json command {{"cmdline", Json::array_of(config_.command)},
                   {"cwd", "/"},
@@ -125,7 +135,6 @@ Task<PerilogRun::Outcome> PerilogRun::run(JobId id, uint32_t userid, uint32_t ow
                                 {"FLUX_OWNER_USERID", fmt::format("{}", owner)}}},
                   {"opts", Json::object()},
                   {"channels", Json::array()}};
-    Idset ranks = config_.per_rank ? job_ranks : Idset {0};
     for (uint32_t rank : ranks)
         running_[rank];
     if (terminating_) // before it began
@@ -150,20 +159,37 @@ Task<PerilogRun::Outcome> PerilogRun::run(JobId id, uint32_t userid, uint32_t ow
     co_return outcome_;
 }
 
-// Once given up, nobody asks about what still runs.
+// Once given up, nobody asks about what still runs. A subprocess server that was stopped has ended what it
+// ran: that begins anew when there is one again.
 Task<> PerilogRun::on_rank(std::shared_ptr<PerilogRun> self, uint32_t rank, Json command)
 {
-    Json args {{"cmd", command}, {"flags", want_output}, {"local_flags", 0}};
-    auto stream = self->handle_.stream("rexec.exec", args, {.nodeid = rank});
     std::optional<int> status;
-    std::string problem = "its end was not told";
-    try {
-        while (auto message = co_await stream.next())
-            self->hear(rank, stream.matchtag(), message->json(), status);
-    } catch (const Error &error) {
-        problem = error.text();
+    std::optional<Error> failed;
+    for (bool again = true; again;) {
+        failed.reset();
+        try {
+            status = co_await self->execute(rank, command);
+        } catch (const Error &error) {
+            failed = error;
+        }
+        again =
+            failed && !self->terminating_ && (failed->errnum() == ENOSYS || failed->errnum() == ECANCELED);
+        if (again)
+            co_await sleep_for(self->handle_.loop(), seconds(begin_again_after));
     }
-    self->ended(rank, status, problem);
+    self->ended(rank, status, failed ? failed->text() : "");
+}
+
+Task<int> PerilogRun::execute(uint32_t rank, Json command)
+{
+    Json args {{"cmd", command}, {"flags", want_output}, {"local_flags", 0}};
+    auto stream = handle_.stream("rexec.exec", args, {.nodeid = rank});
+    std::optional<int> status;
+    while (auto message = co_await stream.next())
+        hear(rank, stream.matchtag(), message->json(), status);
+    if (!status)
+        throw Error(EPROTO, "rexec.exec: its end was not told");
+    co_return *status;
 }
 
 void PerilogRun::hear(uint32_t rank, uint32_t matchtag, const Json &message, std::optional<int> &status)
@@ -211,6 +237,15 @@ void PerilogRun::ended(uint32_t rank, std::optional<int> status, const std::stri
                                         status ? "it " + describe_wait_status(*status) : problem);
     }
     changed_.notify_all();
+    if (hooks_.ended)
+        hooks_.ended(rank, status == 0);
+}
+
+void PerilogRun::kill(const Idset &ranks, int signum)
+{
+    for (const auto &[rank, target] : running_)
+        if (ranks.contains(rank) && target.pid > 0)
+            signal(rank, signum);
 }
 
 void PerilogRun::cancel()

@@ -76,7 +76,8 @@ Task<> JobManager::run_perilog(JobId id, Perilog which, std::shared_ptr<PerilogR
         outcome.note = "was cut off, and is not configured any more";
     } else {
         auto ranks = value_or_throw(ResourceSet::from_json(job->R)).ranks();
-        outcome = co_await run->run(id, job->userid, owner(), ranks);
+        auto where = run->config().per_rank ? ranks : Idset {0};
+        outcome = co_await run->run(id, job->userid, owner(), ranks, where);
     }
     perilogs_.erase(id);
     job = find(id);

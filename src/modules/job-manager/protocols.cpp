@@ -19,6 +19,7 @@ Task<> JobManager::sched_hello(Request request)
                                   {"t_submit", job->t_submit},
                                   {"queue", job->jobspec.at("attributes", "system", "queue")},
                                   {"R", job->R}});
+    tell_of_housekeepings(request);
     co_return;
 }
 
@@ -169,7 +170,9 @@ void JobManager::free_job(Job &job)
 {
     --running_;
     changed_.notify_all();
-    if (sched_known_)
+    if (perilog_configs_.housekeeping)
+        begin_housekeeping(job);
+    else if (sched_known_)
         send_free(job.id, job.R);
 }
 
@@ -187,6 +190,8 @@ Json JobManager::exec_hello(Request &request)
     exec_service_ = request.get<std::string>("service");
     exec_sender_ = request.sender();
     advance_all([](const Job &job) { return job.has_resources; });
+    for (auto &[id, house] : housekeepings_)
+        tend_housekeeping(id, house);
     return {};
 }
 

@@ -1,5 +1,7 @@
 // Prologs and epilogs: no task runs before the first has finished, nothing is free before the second has,
 // whatever fails, is cancelled or is loaded again in between.
+#include "common/job/resource_set.hpp"
+#include "common/kvs/lookup.hpp"
 #include "sim/faults.hpp"
 #include "sim/jobs.hpp"
 #include "sim/workload.hpp"
@@ -27,11 +29,18 @@ Json random_table(Random &random)
 Json random_config(Random &random)
 {
     Json manager = Json::object();
-    auto which = random.below(3);
-    if (which != 1)
+    auto which = 1 + random.below(7); // some of them
+    if (which & 1)
         manager.set("prolog", random_table(random));
-    if (which != 0)
+    if (which & 2)
         manager.set("epilog", random_table(random));
+    if (which & 4) {
+        Json table {{"command", random_table(random)["command"]}};
+        if (random.chance(0.6))
+            table.set("release-after",
+                      random.chance(0.5) ? "0" : fmt::format("{:.3f}s", 0.1 + random.unit()));
+        manager.set("housekeeping", table);
+    }
     return Json {{"job-manager", manager}};
 }
 
@@ -105,6 +114,44 @@ Task<> check_perilogs(World &world, const std::set<JobId> &jobs, bool prolog)
     }
 }
 
+// Nobody is given a core before what ran on its rank after the job that had it is done.
+Task<> check_cores(World &world, const std::set<JobId> &jobs)
+{
+    auto client = world.connect(0);
+    std::map<std::pair<uint32_t, uint32_t>, std::vector<std::pair<double, JobId>>> given; // when, to whom
+    for (auto id : jobs)
+        for (const auto &event : co_await follow_job(client, id)) {
+            if (event.name != "alloc")
+                continue;
+            auto text = co_await kvs::get(client->handle(), id.kvs_path("R"));
+            auto R = value_or_throw(ResourceSet::parse(std::string_view(text)));
+            for (const auto &node : R.nodes())
+                for (auto core : node.cores())
+                    given[{node.rank, core}].emplace_back(event.timestamp, id);
+        }
+    for (auto &[core, holders] : given) {
+        std::ranges::sort(holders);
+        for (size_t at = 1; at < holders.size(); at++) {
+            auto before = holders[at - 1].second;
+            auto ended = world.processes().around_ended.find({core.first, before.f58(F58Prefix::ascii)});
+            if (ended != world.processes().around_ended.end())
+                world.expect(holders[at].first >= ended->second,
+                             "core {} of rank {} was given to job {} while what follows job {} ran there",
+                             core.second, core.first, holders[at].second, before);
+        }
+    }
+}
+
+Task<> await_housekeeping(World &world, ClientPtr client)
+{
+    for (;;) {
+        auto stats = co_await client->handle().rpc("job-manager.stats-get");
+        if (stats.json()["housekeeping"]["running"].empty())
+            co_return;
+        co_await world.sleep(1s);
+    }
+}
+
 } // namespace
 
 SIM_WORKLOAD(perilog, 1, 6)
@@ -133,10 +180,12 @@ SIM_WORKLOAD(perilog, 1, 6)
     world.run_for(60s);
     auto client = world.connect(0);
     world.run("drain", drain(world, client), patience);
+    world.run("housekeeping", await_housekeeping(world, client), patience);
     drained = true;
     world.finish_clients(patience);
     world.expect(jobs.empty() || world.processes().perilogs > 0, "no prolog or epilog has run");
     world.run("check", check_jobs(world, client, jobs), patience);
+    world.run("check cores", check_cores(world, jobs), patience);
     world.run("check perilogs", check_perilogs(world, jobs, prolog), patience);
     client.reset();
     world.shutdown();

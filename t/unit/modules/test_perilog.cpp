@@ -37,6 +37,7 @@ TEST(Perilog, TakesTheKeysOfTheManualWithTheirDefaults)
     EXPECT_EQ(both.epilog->timeout, 60);
     EXPECT_EQ(both.epilog->kill_timeout, 2.5);
     EXPECT_TRUE(both.epilog->cancel_on_exception);
+    EXPECT_FALSE(both.housekeeping);
     ASSERT_EQ(both.log_ignore.size(), 1u);
     EXPECT_TRUE(std::regex_search("aaa", both.log_ignore[0]));
 }
@@ -71,4 +72,23 @@ TEST(Perilog, NamesWhatIsWrongInItsTables)
               std::string::npos);
     EXPECT_NE(error_of(R"({"job-manager":{"perilog":{"log-ignore":["("]}}})").find("no regular expression"),
               std::string::npos);
+}
+
+TEST(Perilog, TakesHousekeepingOnEachRankAndReleasesAsIsSaid)
+{
+    auto after = [](const std::string &text) {
+        return PerilogConfigs::from(
+                   Json::parse_or_throw(R"({"job-manager":{"housekeeping":{"command":["a"])" + text + "}}}"))
+            .housekeeping->release_after;
+    };
+    EXPECT_EQ(after(""), -1);
+    EXPECT_EQ(after(R"(,"release-after":"0")"), 0);
+    EXPECT_EQ(after(R"(,"release-after":"1m")"), 60);
+    EXPECT_EQ(after(R"(,"release-after":"infinity")"), -1);
+    EXPECT_TRUE(
+        PerilogConfigs::from(Json::parse_or_throw(R"({"job-manager":{"housekeeping":{"command":["a"]}}})"))
+            .housekeeping->per_rank);
+    EXPECT_NE(
+        error_of(R"({"job-manager":{"housekeeping":{"command":["x"],"timeout":"1s"}}})").find("unknown key"),
+        std::string::npos);
 }
