@@ -170,8 +170,7 @@ Task<> full_watches_hear_of_what_symlinks_hide(Handle &handle)
     co_await kvs::commit(handle, std::move(txn));
     Watched full, plain, across;
     Gate gate(handle.loop());
-    using namespace kvs::flag;
-    gate.spawn(watch_values(handle, "real.x", kvs::flag::watch | watch_full, "primary", &full));
+    gate.spawn(watch_values(handle, "real.x", kvs::flag::watch | kvs::flag::watch_full, "primary", &full));
     gate.spawn(watch_values(handle, "real.x", kvs::flag::watch, "primary", &plain));
     gate.spawn(watch_values(handle, "across", kvs::flag::watch, "primary", &across));
     co_await sleep_for(handle.loop(), std::chrono::seconds(1));
