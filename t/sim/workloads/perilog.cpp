@@ -10,7 +10,6 @@ namespace flux::sim {
 
 namespace {
 
-constexpr Duration patience = 24h; // virtual
 constexpr size_t most_jobs = 30;
 
 Json random_table(Random &random)
@@ -26,7 +25,7 @@ Json random_table(Random &random)
     return table;
 }
 
-Json random_config(Random &random)
+Json random_perilogs(Random &random)
 {
     Json manager = Json::object();
     auto which = 1 + random.below(7); // some of them
@@ -157,7 +156,7 @@ Task<> await_housekeeping(World &world, ClientPtr client)
 SIM_WORKLOAD(perilog, 1, 6)
 {
     Random choices(run.seed ^ 0x7065726c);
-    auto config = random_config(choices);
+    auto config = random_perilogs(choices);
     bool prolog = config["job-manager"].contains("prolog");
     World world(run, {.config = config});
     auto &random = world.random();
