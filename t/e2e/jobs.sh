@@ -19,4 +19,10 @@ flux job wait-event "$id" start >/dev/null
 flux cancel "$id"
 flux job wait-event "$id" clean >/dev/null
 expect_match "a cancelled job is listed so" " CA " "$(flux jobs -a | grep "$id")"
+flux run true
+before=$(flux module stats --parse processes job-exec)
+flux run -n1 true
+flux run -n1 sh -c 'exit 2'
+flux run -n1 true
+expect "a shell runs one job after another" "$before" "$(flux module stats --parse processes job-exec)"
 finish
