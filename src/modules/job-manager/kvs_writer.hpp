@@ -90,11 +90,17 @@ public:
     // Of what was added last.
     Ticket latest() const { return batch_.empty() ? next_ - 1 : next_; }
     Task<> flush() { return wait(latest()); }
-    // The last flush: what cannot be written soon is given up.
+    // The last flush: what cannot be written soon is given up. What is added after it goes nowhere: whoever reads the
+    // store next must not be overtaken by a commit that is on its way still.
     Task<> close()
     {
         giving_up_ = true;
-        co_await flush();
+        while (running_)
+            co_await changed_.wait();
+        closed_ = true;
+        auto failed = failures_.find(done_);
+        if (failed != failures_.end())
+            throw failed->second;
     }
     uint64_t commits() const { return done_; }
 
@@ -105,7 +111,7 @@ private:
 
     Ticket kick()
     {
-        if (!running_) {
+        if (!running_ && !closed_) {
             running_ = true;
             // From the top of the loop: what the same step still adds belongs to the same commit.
             handle_.post([this] { handle_.gate().spawn(run()); });
@@ -136,6 +142,7 @@ private:
             changed_.notify_all();
         }
         running_ = false;
+        changed_.notify_all();
     }
 
     Task<std::optional<Error>> commit(Json args)
@@ -163,6 +170,7 @@ private:
     Trouble trouble_;
     bool in_trouble_ = false;
     bool giving_up_ = false;
+    bool closed_ = false;
     std::map<Ticket, Error> failures_;
     Ticket next_ = 1; // of what is in batch_
     Ticket done_ = 0;

@@ -87,7 +87,7 @@ Task<> JobManager::leave_exec()
 Task<> JobManager::settle_submissions()
 {
     try {
-        co_await submissions_.flush();
+        co_await submissions_.close();
     } catch (const Error &) {
         // whoever submitted is told
     }
