@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd/attach_status.hpp"
+#include "cmd/attach_terminal.hpp"
 #include "cmd/eventlog_view.hpp"
 #include "cmd/print.hpp"
 #include "cmd/terminal.hpp"
@@ -134,11 +135,23 @@ private:
             if (event.name == "shell.init" && options_.with_output) {
                 leader_ = event.context.value<uint32_t>("leader-rank", 0);
                 service_ = event.context.value<std::string>("service", "");
+                if (event.context.contains("pty"))
+                    start(follow_terminal());
+                else
+                    start_stdin();
                 start(follow_output());
-                start_stdin();
             }
             return !wait_seen_ || options_.with_output;
         });
+    }
+
+    // While it is there; what was captured of it as well need not be shown a second time then.
+    Task<> follow_terminal()
+    {
+        terminal_ = true;
+        make_way();
+        bool joined = co_await attach_terminal(flux_, service_, leader_, options_.with_stdin);
+        terminal_ = joined;
     }
 
     Task<> follow_output()
@@ -182,6 +195,8 @@ private:
         std::string encoding =
             context.value<std::string>("encoding", encoding_.value<std::string>(stream, "UTF-8"));
         std::string data = encoding == "base64" ? value_or_throw(base64_decode(*text)) : *text;
+        if (terminal_ && stream == "stdout" && context.value<std::string>("rank", "") == "0")
+            return;
         FILE *file = stream == "stderr" ? options_.err : options_.out;
         int64_t copies = std::max<int64_t>(1, context.value<int64_t>("repeat", 1));
         for (int64_t i = 0; i < copies; i++)
@@ -332,6 +347,7 @@ private:
     bool over_ = false;      // the main log was followed as far as wanted
     bool wait_seen_ = false; // the event that was waited for
     bool detached_ = false;
+    bool terminal_ = false; // ours is joined to the job's
     Interrupts interrupts_;
     std::optional<Error> failure_;
     std::deque<std::pair<FILE *, std::string>> tail_;

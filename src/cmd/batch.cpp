@@ -1,6 +1,7 @@
 // flux batch and flux alloc: an instance of Flux as a job, with a script or a program as its initial program.
 #include <csignal>
 #include <filesystem>
+#include <unistd.h>
 
 #include "cmd/attach.hpp"
 #include "cmd/commands.hpp"
@@ -232,12 +233,16 @@ int run_alloc(const Args &args, Session &flux)
 {
     auto command = instance_command(args);
     bool has_program = args.size() > 0;
-    if (!has_program)
+    // At a terminal the program, or a shell, has one on the first node of the allocation. Else a shell runs here.
+    bool at_terminal = ::isatty(STDIN_FILENO) && !args.has("bg");
+    if (!has_program && !at_terminal)
         command.push_back("-Sbroker.rc2_none=1");
     for (const auto &word : args.positional())
         command.push_back(word);
     Submission submission = make_instance_submission(args, command, [&](JobspecBuilder &builder) {
         add_config(builder, args);
+        if (at_terminal)
+            builder.shell_option("pty.interactive", 1);
         if (!args.has("job-name"))
             builder.name(has_program ? std::filesystem::path(args[0]).filename().string() : "alloc");
     });
@@ -248,7 +253,7 @@ int run_alloc(const Args &args, Session &flux)
     JobId id = flux.run(submit_job(flux.handle(), submission));
     if (args.has("verbose"))
         warn("jobid: {}", id_text(id));
-    if (has_program && !args.has("bg"))
+    if (at_terminal || (has_program && !args.has("bg")))
         return attach_to_program(args, flux, id);
     // Who no longer waits for the instance would neither use nor end it.
     std::vector<std::shared_ptr<EvLoop::SignalWatch>> signals;

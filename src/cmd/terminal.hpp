@@ -14,6 +14,19 @@ size_t terminal_width(int fd, size_t otherwise = default_terminal_width);
 // False when standard input is a terminal that another process group has in hand ("flux run ... &"): reading
 // it would stop us.
 bool may_read_terminal();
+
+// Standard input's terminal, if it is one, in raw mode: each key is passed on as it is, none is shown here. As it was
+// before when this goes, or the program exits without its going.
+class RawTerminal {
+public:
+    RawTerminal();
+    ~RawTerminal() { restore(); }
+    RawTerminal(const RawTerminal &) = delete;
+
+private:
+    static void restore();
+};
+
 // Bytes of standard input that travel in one message, at most.
 constexpr size_t stdin_chunk = 64u << 10;
 

@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "common/types/duration.hpp"
+#include "common/types/idset.hpp"
 
 namespace flux::shell {
 
@@ -102,6 +103,27 @@ void parse_output(const Json &output, Options &options)
     options.append = mode == "append";
 }
 
+void parse_terminal(const Json &pty, Options &options)
+{
+    TerminalOptions terminal;
+    terminal.interactive = is_set(pty["interactive"]);
+    terminal.capture = !terminal.interactive;
+    if (terminal.interactive)
+        terminal.ranks = "0";
+    if (Json capture = pty["capture"])
+        terminal.capture = is_set(capture);
+    if (Json ranks = pty["ranks"])
+        terminal.ranks = ranks.is_integer() ? fmt::format("{}", ranks.as<uint32_t>()) : ranks.as<std::string>();
+    if (terminal.ranks != "all")
+        if (auto parsed = Idset::parse(terminal.ranks); !parsed)
+            throw Error(EINVAL, "shell option pty.ranks: {}", parsed.error().text());
+    if (terminal.interactive && !terminal.contains(0))
+        throw Error(EINVAL, "shell option pty.interactive: task 0 has it, but pty.ranks={} leaves that out",
+                    terminal.ranks);
+    options.terminal = terminal;
+    options.stdout_.line_buffered = false; // what is written to a terminal is to be seen at once
+}
+
 void parse_taskmap(const Json &value, Options &options)
 {
     if (value.is_object()) {
@@ -119,8 +141,8 @@ void parse_taskmap(const Json &value, Options &options)
 constexpr std::string_view supported[] {"verbose",      "nosetpgrp",    "oom",    "rlimit",  "exit-timeout",
                                         "exit-on-error", "signal",       "cpu-affinity", "gpu-affinity",
                                         "output",       "input",        "taskmap", "pmi",     "pmi-simple",
-                                        "per-resource", "mpi"};
-constexpr std::string_view not_here[] {"initrc",     "userrc",  "stop-tasks-in-exec", "pty",
+                                        "per-resource", "mpi",          "pty"};
+constexpr std::string_view not_here[] {"initrc",     "userrc",  "stop-tasks-in-exec",
                                        "stage-in",   "hwloc",   "sysmon",             "coprocess",
                                        "coprocess-kill-timeout", "rexec-shutdown-timeout", "rexec"};
 
@@ -184,10 +206,17 @@ void parse_all(const Json &json, Options &options)
         if (Json left = value["timeleft"])
             options.warn_seconds = seconds_of(left, "signal.timeleft");
     }
+    if (Json value = json["pty"]; is_set(value))
+        parse_terminal(value, options);
     parse_output(json["output"], options);
 }
 
 } // namespace
+
+bool TerminalOptions::contains(uint32_t task) const
+{
+    return ranks == "all" || value_or_throw(Idset::parse(ranks)).contains(task);
+}
 
 Expected<Options> Options::parse(const Jobspec &jobspec)
 {

@@ -17,6 +17,14 @@ struct StreamOptions {
     bool line_buffered = true;
 };
 
+// Tasks that get a pseudo-terminal, of whose output the interactive one's goes to who is attached.
+struct TerminalOptions {
+    std::string ranks = "all"; // an idset or "all"
+    bool capture = true;       // output goes where standard output goes
+    bool interactive = false;  // that of task 0
+    bool contains(uint32_t task) const;
+};
+
 struct Options {
     static constexpr double default_exit_timeout = 30;          // seconds
     static constexpr uint64_t max_output_limit = 1'000'000'000; // bytes per stream
@@ -32,6 +40,7 @@ struct Options {
     std::string gpu_affinity = "on";
     std::map<std::string, int64_t> rlimits;
     StreamOptions stdout_, stderr_;
+    std::optional<TerminalOptions> terminal;
     bool append = false;
     uint64_t output_limit = max_output_limit;
     std::string stdin_path; // a file instead of the channel

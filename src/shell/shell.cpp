@@ -61,7 +61,10 @@ void Shell::start()
                        if (!running_)
                            loop_.stop();
                    });
-    channel_.on_backlog([this](bool backlog) { read_output(!backlog); });
+    channel_.on_backlog([this](bool backlog) {
+        backlog_ = backlog;
+        read_output(!backlog);
+    });
     try {
         start_tasks();
     } catch (const Error &error) {
@@ -79,10 +82,14 @@ void Shell::start_tasks()
                     errno_text(errno));
     if (Json files = job_.jobspec.system("files"))
         extract_files(files, job_.tmpdir);
-    if (job_.leader())
-        channel_.send(shell_channel::Event {"shell.init", Json {{"leader-rank", job_.start.leader_rank},
-                                                                {"size", job_.start.nnodes},
-                                                                {"service", job_.start.service}}});
+    if (job_.leader()) {
+        Json context {{"leader-rank", job_.start.leader_rank},
+                      {"size", job_.start.nnodes},
+                      {"service", job_.start.service}};
+        if (job_.options.terminal && job_.options.terminal->interactive)
+            context.set("pty", "pty"); // SERVICE.pty
+        channel_.send(shell_channel::Event {"shell.init", context});
+    }
     output_.open();
     apply_rlimits(job_);
     for (const auto &warning : job_.options.warnings)
@@ -106,6 +113,10 @@ void Shell::start_task(uint32_t task)
     spec.environment = task_environment(job_, task);
     spec.cwd = job_.jobspec.cwd();
     spec.new_process_group = job_.options.own_process_groups;
+    if (has_terminal(task)) {
+        spec.terminal.emplace();
+        tasks_[task].input = "terminal";
+    }
     spec.with_stdin = true;
     if (job_.options.pmi) {
         spec.channels = {pmi_channel};
@@ -118,7 +129,7 @@ void Shell::start_task(uint32_t task)
     ProcessCallbacks callbacks {.on_output =
                                     [this, task](std::string_view stream, std::string_view bytes) {
                                         if (stream != pmi_channel)
-                                            output_.add(task, stream, bytes);
+                                            task_wrote(task, stream, bytes);
                                         else if (!bytes.empty())
                                             pmi_.receive(task, bytes);
                                     },
@@ -128,7 +139,7 @@ void Shell::start_task(uint32_t task)
                                     },
                                 .on_written =
                                     [this, task](std::string_view stream, size_t bytes) {
-                                        if (stream != "stdin")
+                                        if (stream != tasks_[task].input)
                                             return;
                                         auto &unread = tasks_[task].unread;
                                         unread -= std::min(unread, bytes);
@@ -174,8 +185,8 @@ void Shell::give_stdin_file()
             throw Error(EFBIG, "{} has {} bytes: at most {} can be a standard input", path, size,
                         max_stdin_file);
         std::string bytes((std::istreambuf_iterator<char>(file)), {});
-        tasks_[task].process->write("stdin", bytes);
-        tasks_[task].process->close("stdin");
+        tasks_[task].process->write(tasks_[task].input, bytes);
+        tasks_[task].process->close(tasks_[task].input);
     }
 }
 
@@ -206,6 +217,8 @@ void Shell::handle(shell_channel::ToShell message)
     } else if (auto *result = std::get_if<shell_channel::PmiExchangeResult>(&message)) {
         if (auto done = pmi_.finish(*result); !done)
             channel_.send(shell_channel::Log {3, done.error().text()});
+    } else if (auto *typed = std::get_if<shell_channel::TerminalInput>(&message)) {
+        type_in(*typed);
     } else if (std::holds_alternative<shell_channel::Shutdown>(message)) {
         signal_tasks(SIGKILL);
     } else if (auto *changed = std::get_if<shell_channel::Expiration>(&message)) {
@@ -231,10 +244,10 @@ void Shell::write_stdin(const shell_channel::Stdin &input)
         auto *process = process_of(task);
         if (process && !input.data.empty()) {
             tasks_[task].unread += input.data.size();
-            process->write("stdin", input.data);
+            process->write(tasks_[task].input, input.data);
         }
         if (process && input.eof)
-            process->close("stdin");
+            process->close(tasks_[task].input);
     }
     tell_stdin_taken();
 }
@@ -250,10 +263,56 @@ void Shell::tell_stdin_taken()
 
 void Shell::read_output(bool reading)
 {
-    for (const auto &[task, entry] : tasks_)
+    for (const auto &[task, entry] : tasks_) {
+        if (!entry.process)
+            continue;
         for (auto *stream : {"stdout", "stderr"})
-            if (entry.process && output_.goes_to_channel(task, stream))
+            if (output_.goes_to_channel(task, stream))
                 entry.process->set_reading(stream, reading);
+        if (output_.goes_to_channel(task, "stdout") && !is_interactive(task))
+            entry.process->set_reading("terminal", reading);
+    }
+    read_interactive_terminal();
+}
+
+void Shell::task_wrote(uint32_t task, std::string_view stream, std::string_view bytes)
+{
+    if (stream != "terminal")
+        return output_.add(task, stream, bytes);
+    if (job_.options.terminal->capture || bytes.empty())
+        output_.add(task, "stdout", bytes);
+    if (bytes.empty())
+        output_.add(task, "stderr", bytes);
+    if (!is_interactive(task) || bytes.empty())
+        return;
+    terminal_written_ += bytes.size();
+    channel_.send(shell_channel::TerminalOutput {std::string(bytes)});
+    read_interactive_terminal();
+}
+
+void Shell::read_interactive_terminal()
+{
+    if (auto *process = is_interactive(0) ? process_of(0) : nullptr)
+        process->set_reading("terminal", !backlog_ && terminal_written_ - terminal_taken_ < max_untaken_output);
+}
+
+void Shell::type_in(const shell_channel::TerminalInput &input)
+{
+    auto *process = is_interactive(0) ? process_of(0) : nullptr;
+    if (!process)
+        return; // it has just ended
+    if (input.rows && input.columns)
+        process->resize_terminal({input.rows, input.columns});
+    if (tasks_[0].unread + input.data.size() > max_unread_stdin) {
+        channel_.send(shell_channel::Log {
+            3, fmt::format("task 0 has not read {} bytes of its terminal: what was typed now is dropped",
+                           tasks_[0].unread)});
+    } else if (!input.data.empty()) {
+        tasks_[0].unread += input.data.size();
+        process->write("terminal", input.data);
+    }
+    terminal_taken_ = std::clamp(input.taken, terminal_taken_, terminal_written_);
+    read_interactive_terminal();
 }
 
 void Shell::task_exited(uint32_t task, int wait_status)

@@ -20,6 +20,9 @@ public:
     // not to wait for one that never does, unless there is very much.
     static constexpr size_t max_unread_stdin = 16u << 20;
 
+    // Bytes of the interactive terminal's output that who is attached has not taken; then no more is read.
+    static constexpr uint64_t max_untaken_output = 256u << 10;
+
     Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job);
     ~Shell();
 
@@ -36,6 +39,7 @@ private:
         std::unique_ptr<Process> process;
         bool exited = false;
         size_t unread = 0; // bytes of standard input
+        std::string input = "stdin"; // the stream that takes it
     };
     void start_tasks();
     void start_task(uint32_t task);
@@ -46,6 +50,11 @@ private:
     void handle(shell_channel::ToShell message);
     void write_stdin(const shell_channel::Stdin &input);
     void tell_stdin_taken();
+    void task_wrote(uint32_t task, std::string_view stream, std::string_view bytes);
+    void type_in(const shell_channel::TerminalInput &input);
+    void read_interactive_terminal();
+    bool has_terminal(uint32_t task) const { return job_.options.terminal && job_.options.terminal->contains(task); }
+    bool is_interactive(uint32_t task) const { return task == 0 && has_terminal(0) && job_.options.terminal->interactive; }
     void read_output(bool reading);
     void task_exited(uint32_t task, int wait_status);
     void first_exit(uint32_t task, int wait_status);
@@ -66,6 +75,8 @@ private:
     size_t running_ = 0;
     uint64_t stdin_heard_ = 0; // messages
     uint64_t stdin_told_ = 0;  // of those, as taken
+    uint64_t terminal_written_ = 0, terminal_taken_ = 0; // bytes of the interactive one's output
+    bool backlog_ = false;                               // of the channel
     int status_ = 0;
     bool any_exited_ = false;
     bool signalled_ = false; // tasks that end by a signal may owe it to us

@@ -75,6 +75,22 @@ Json to_json(const Stdin &message)
     set_data(json, message.data, message.eof);
     return json;
 }
+Json to_json(const TerminalInput &message)
+{
+    Json json {{"type", "terminal"}};
+    set_data(json, message.data, false);
+    if (message.rows && message.columns)
+        json.set("rows", message.rows).set("columns", message.columns);
+    if (message.taken)
+        json.set("taken", message.taken);
+    return json;
+}
+Json to_json(const TerminalOutput &message)
+{
+    Json json {{"type", "terminal"}};
+    set_data(json, message.data, false);
+    return json;
+}
 Json to_json(const PmiExchangeResult &message)
 {
     return Json {{"type", "pmi-exchange-result"}, {"seq", message.seq}, {"pairs", message.pairs}};
@@ -172,6 +188,9 @@ ToShell to_shell(const Json &json)
         return PmiExchangeResult {json.get<uint64_t>("seq"), object_at(json, "pairs")};
     if (type == "shutdown")
         return Shutdown {};
+    if (type == "terminal")
+        return TerminalInput {get_data(json), json.value<uint16_t>("rows", 0),
+                              json.value<uint16_t>("columns", 0), json.value<uint64_t>("taken", 0)};
     if (type == "expiration")
         return Expiration {json.get<double>("expiration")};
     throw Error(EPROTO, "unknown message type \"{}\"", type);
@@ -199,6 +218,8 @@ FromShell from_shell(const Json &json)
         return Tasks {json.get<std::vector<int>>("pids")};
     if (type == "stdin-taken")
         return StdinTaken {json.get<uint64_t>("count")};
+    if (type == "terminal")
+        return TerminalOutput {get_data(json)};
     if (type == "finish")
         return Finish {json.get<int>("status"), json.value<bool>("ready", false)};
     throw Error(EPROTO, "unknown message type \"{}\"", type);

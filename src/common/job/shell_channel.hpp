@@ -55,7 +55,14 @@ struct Shutdown {}; // kill the tasks and exit
 struct Expiration { // the job's new one, seconds since the epoch; 0: none
     double expiration = 0;
 };
-using ToShell = std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown, Expiration>;
+struct TerminalInput { // of the interactive terminal
+    std::string data;    // raw bytes, as typed
+    uint16_t rows = 0;   // with columns, its new size; 0: as it was
+    uint16_t columns = 0;
+    uint64_t taken = 0; // bytes of its output so far that nobody need wait for any more; 0: nothing new
+};
+using ToShell =
+    std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown, Expiration, TerminalInput>;
 
 // From the shell.
 struct Event { // for guest.exec.eventlog
@@ -67,6 +74,9 @@ struct Output {
     uint32_t rank = 0;  // the task's
     std::string data;   // raw bytes; on the wire UTF-8 or, with "encoding", base64 (RFC 24)
     bool eof = false;
+};
+struct TerminalOutput { // of the interactive terminal, for whoever is attached
+    std::string data;   // raw bytes
 };
 struct Redirect { // RFC 24: this stream of these tasks goes to a file
     std::string stream;
@@ -98,7 +108,7 @@ struct Finish {     // the job's last message
     int status = 0; // the worst wait status of this shell's tasks
     bool ready = false; // the shell stays, and may be sent another job; otherwise it exits
 };
-using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, Finish>;
+using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, TerminalOutput, Finish>;
 
 // One line with its newline.
 std::string encode(const ToShell &message);

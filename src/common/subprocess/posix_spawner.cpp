@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +23,7 @@ namespace flux {
 namespace {
 
 constexpr size_t read_size = 64 * 1024; // bytes per read(2): a Linux pipe's capacity
+constexpr std::string_view end_of_input = "\x04"; // ^D, as it is typed
 constexpr int last_reads = 16;          // of a stream that somebody keeps open when its process has ended
 
 class Fd {
@@ -69,12 +73,18 @@ void set_nonblocking(const Fd &fd)
     fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
 }
 
+void set_size(const Fd &terminal, TerminalSize size)
+{
+    winsize size_of_window {.ws_row = size.rows, .ws_col = size.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    ioctl(terminal.get(), TIOCSWINSZ, &size_of_window);
+}
+
 // posix_spawn's two argument objects, destroyed together.
 struct SpawnArguments {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
 
-    explicit SpawnArguments(bool new_group)
+    SpawnArguments(bool new_group, bool new_session)
     {
         posix_spawn_file_actions_init(&actions);
         posix_spawnattr_init(&attributes);
@@ -88,7 +98,9 @@ struct SpawnArguments {
             sigaddset(&set, signum);
         posix_spawnattr_setsigdefault(&attributes, &set);
         short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-        if (new_group) {
+        if (new_session) { // which brings a group of its own
+            flags |= POSIX_SPAWN_SETSID;
+        } else if (new_group) {
             posix_spawnattr_setpgroup(&attributes, 0);
             flags |= POSIX_SPAWN_SETPGROUP;
         }
@@ -133,6 +145,8 @@ struct Stream {
     bool socket = false;
     bool close_when_written = false;
     bool paused = false; // not read for now
+    bool terminal = false;
+    Fd other_end; // of a terminal: while we hold it, output ends with the process and not when it closes its own
     Fd fd;
     std::string unwritten;
     std::unique_ptr<Loop::FdWatch> watch;
@@ -226,8 +240,9 @@ public:
     void close_writing(Stream &stream)
     {
         stream.writes = false;
-        if (stream.socket && stream.reads) {
-            ::shutdown(stream.fd.get(), SHUT_WR);
+        if ((stream.socket || stream.terminal) && stream.reads) {
+            if (stream.socket)
+                ::shutdown(stream.fd.get(), SHUT_WR);
             set_watch(stream);
             return;
         }
@@ -335,6 +350,8 @@ private:
         reaped = true;
         end_watch(std::move(pid_watch));
         pidfd.reset();
+        for (auto &stream : streams)
+            stream.other_end.reset();
         if (forgotten) {
             loop.post([self = std::move(zombie)] {});
             return;
@@ -412,9 +429,17 @@ public:
         auto *stream = state_->find(name);
         if (!stream)
             return;
+        if (stream->terminal)
+            return write(name, end_of_input);
         stream->close_when_written = true;
         if (stream->unwritten.empty())
             state_->close_writing(*stream);
+    }
+    void resize_terminal(TerminalSize size) override
+    {
+        for (auto &stream : state_->streams)
+            if (stream.terminal && stream.fd)
+                set_size(stream.fd, size);
     }
     void set_reading(std::string_view name, bool reading) override { state_->set_reading(name, reading); }
 
@@ -425,17 +450,19 @@ private:
 // Everything between "these descriptors exist" and "the child has them".
 class Launch {
 public:
-    Launch(State &state, ProcessSpec &spec) : state_(state), spec_(spec), arguments_(spec.new_process_group)
+    Launch(State &state, ProcessSpec &spec) : state_(state), spec_(spec), arguments_(spec.new_process_group, spec.terminal.has_value())
     {
     }
 
     void add_streams()
     {
-        if (spec_.with_stdin)
+        if (spec_.terminal)
+            add_terminal();
+        else if (spec_.with_stdin)
             add_pipe("stdin", 0);
         else if (!spec_.inherit_stdin)
             posix_spawn_file_actions_addopen(&arguments_.actions, 0, "/dev/null", O_RDONLY, 0);
-        if (spec_.capture_output) {
+        if (spec_.capture_output && !spec_.terminal) {
             add_pipe("stdout", 1);
             add_pipe("stderr", 2);
         }
@@ -492,6 +519,28 @@ private:
         give(std::move(to_child ? read_end : write_end), number);
     }
 
+    // The leader of a session gets the first terminal that it opens (tty_ioctl(4)): the child opens it by its name.
+    void add_terminal()
+    {
+        char name[64];
+        Fd ours(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+        if (!ours || grantpt(ours.get()) < 0 || unlockpt(ours.get()) < 0 ||
+            ptsname_r(ours.get(), name, sizeof name) != 0)
+            cannot_create("a pseudo-terminal");
+        set_size(ours, *spec_.terminal);
+        Fd childs(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+        if (!childs)
+            cannot_create("a pseudo-terminal");
+        posix_spawn_file_actions_addopen(&arguments_.actions, 0, name, O_RDWR, 0);
+        arguments_.dup(0, 1);
+        arguments_.dup(0, 2);
+        auto &stream = state_.streams.emplace_back();
+        stream.name = "terminal";
+        stream.reads = stream.writes = stream.terminal = true;
+        stream.fd = std::move(ours);
+        stream.other_end = std::move(childs);
+    }
+
     void add_channel(const std::string &name, int number)
     {
         int ends[2];
@@ -535,7 +584,7 @@ std::unique_ptr<Process> PosixSpawner::spawn(ProcessSpec spec, ProcessCallbacks 
     if (spec.inherit_environment)
         add_own_environment(spec.environment);
     auto state = std::make_shared<State>(loop_, stream_grace_, std::move(callbacks));
-    state->own_group = spec.new_process_group;
+    state->own_group = spec.new_process_group || spec.terminal;
     {
         Launch launch(*state, spec);
         launch.add_streams();

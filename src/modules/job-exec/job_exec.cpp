@@ -127,8 +127,14 @@ JobExec::JobExec(Context &context)
         if (link_ && link_->sender() == sender)
             drop_all();
     };
-    handle().on_cancel([parent_gone](const RouteId &sender, uint32_t) { parent_gone(sender); });
-    handle().on_disconnect(parent_gone);
+    handle().on_cancel([this, parent_gone](const RouteId &sender, uint32_t matchtag) {
+        parent_gone(sender);
+        leave_terminals(sender, matchtag);
+    });
+    handle().on_disconnect([this, parent_gone](const RouteId &sender) {
+        parent_gone(sender);
+        leave_terminals(sender, {});
+    });
     if (rank() != 0)
         return;
     serve("start", role::owner, &JobExec::start_job);

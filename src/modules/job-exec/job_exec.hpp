@@ -18,6 +18,7 @@
 #include "common/types/job_id.hpp"
 #include "modules/job-exec/news.hpp"
 #include "modules/job-exec/output_log.hpp"
+#include "modules/job-exec/terminal.hpp"
 #include "modules/job-manager/kvs_writer.hpp"
 
 namespace flux::job_exec {
@@ -122,6 +123,7 @@ private:
         uint64_t input_settled = 0;
         size_t input_bytes = 0;    // of those requests
         bool input_refused = false; // there was too much of it
+        Terminal terminal;          // the interactive one
         explicit Local(Part part) : part(std::move(part)) {}
     };
 
@@ -193,6 +195,10 @@ private:
     static uint64_t share_of(size_t ranks);
     static void read_on(Local &local, uint64_t share = UINT64_MAX);
     void shell_service(Request request);
+    void give_input(JobId id, Request request);
+    void type_in(Local &local, Request request);
+    void leave_terminals(const RouteId &sender, std::optional<uint32_t> matchtag);
+    static void tell_terminal(Local &local, Json message);
 
     std::vector<Request> left_; // of a job manager that is about to go: not answered while it is there
     Topology topology_;

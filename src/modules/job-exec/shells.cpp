@@ -197,6 +197,11 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t byt
         auto &exchange = news.exchanges[message.get<uint64_t>("seq")];
         exchange.ranks.add(rank());
         exchange.pairs = message.get<Json>("pairs");
+    } else if (type == "terminal") {
+        local.terminal.wrote(message);
+        tell_terminal(local, Json::object());
+        if (news.started.empty())
+            return;
     } else if (type == "stdin-taken") {
         news.input_taken = message.get<uint64_t>("count");
     } else {
@@ -235,6 +240,7 @@ void JobExec::release_shell(JobId id, Local &local)
     for (auto &request : local.input)
         request.fail(Error(EPIPE, "job {} has ended: nothing reads its standard input any more", id));
     local.input.clear();
+    local.terminal.end();
     read_on(local);
     if (!local.service.empty()) {
         services_.erase(local.service);
@@ -254,16 +260,64 @@ void JobExec::release_shell(JobId id, Local &local)
         dying_[id] = std::move(local.shell);
 }
 
-// NAME-shell-ID.stdin {"stream","rank","data"?,"encoding"?,"eof"?}
+// The service of a job, on the broker of its first shell.
 void JobExec::shell_service(Request request)
 {
     auto topic = std::string_view(request.message().topic);
+    auto method = topic.substr(std::min(topic.rfind('.'), topic.size() - 1) + 1);
     auto found = services_.find(std::string(request.message().service()));
-    if (found == services_.end() || !topic.ends_with(".stdin"))
+    if (found == services_.end() || (method != "stdin" && method != "pty" && method != "pty-input"))
         throw Error(ENOSYS, "Unknown service method {}", topic);
     auto &who = request.credentials();
     if (!who.is_owner() && !found->first.starts_with(fmt::format("{}-", who.userid)))
         throw Error(EPERM, "only the owner of a job may give it input");
+    if (method == "stdin")
+        return give_input(found->second, std::move(request));
+    auto &local = jobs_.at(found->second);
+    if (method == "pty")
+        return local.terminal.attach(std::move(request));
+    type_in(local, std::move(request));
+}
+
+// NAME-shell-ID.pty-input {"data"?,"encoding"?,"rows"?,"columns"?,"taken"?}: what is typed, the terminal's size, and how
+// many bytes the sender has got of its stream. Answered at once.
+void JobExec::type_in(Local &local, Request request)
+{
+    Json message = Json::object();
+    for (auto *name : {"data", "encoding", "rows", "columns"})
+        if (Json value = request.json()[name])
+            message.set(name, value);
+    message.set("type", "terminal");
+    value_or_throw(shell_channel::parse_to_shell(message.dump()));
+    if (auto taken = request.find<uint64_t>("taken"))
+        local.terminal.took(request.sender(), *taken);
+    tell_terminal(local, std::move(message));
+    request.respond();
+}
+
+// The message to the shell, with what need not be waited for any more; no message when that is nothing new.
+void JobExec::tell_terminal(Local &local, Json message)
+{
+    bool empty = message.empty();
+    auto taken = local.terminal.newly_taken();
+    if ((empty && !taken) || !local.shell || local.exited)
+        return;
+    if (taken)
+        message.set("taken", *taken);
+    message.set("type", "terminal");
+    local.shell->write(channel, message.dump() + "\n");
+}
+
+void JobExec::leave_terminals(const RouteId &sender, std::optional<uint32_t> matchtag)
+{
+    for (auto &[id, local] : jobs_)
+        if (local.terminal.leave(sender, matchtag))
+            tell_terminal(local, Json::object());
+}
+
+// NAME-shell-ID.stdin {"stream","rank","data"?,"encoding"?,"eof"?}
+void JobExec::give_input(JobId id, Request request)
+{
     if (auto stream = request.get<std::string>("stream"); stream != "stdin")
         throw Error(EINVAL, "stream {} cannot be written: only stdin can", stream);
     auto ranks = request.get<std::string>("rank");
@@ -274,7 +328,6 @@ void JobExec::shell_service(Request request)
         if (Json value = request.json()[name])
             message.set(name, value);
     value_or_throw(shell_channel::parse_to_shell(message.dump())); // or every shell would stumble over it
-    auto id = found->second;
     auto &local = jobs_.at(id);
     News news;
     auto bytes = request.message().payload.bytes().size();

@@ -54,6 +54,7 @@ struct Exec {
     std::string logs, redirects;
     std::optional<int> finish, exit;
     bool ready = false; // for another job
+    std::string terminal;
     uint64_t stdin_taken = 0;
 
     void start(Json jobspec, Json R, uint32_t nodeid = 0, uint32_t nnodes = 1)
@@ -118,6 +119,8 @@ struct Exec {
             redirects += redirect->stream + "=" + redirect->path + ";";
         else if (auto *taken = std::get_if<ch::StdinTaken>(&message))
             stdin_taken = taken->count;
+        else if (auto *shown = std::get_if<ch::TerminalOutput>(&message))
+            terminal += shown->data;
         else if (auto *end = std::get_if<ch::Finish>(&message))
             finish = end->status, ready = end->ready;
     }
@@ -338,6 +341,43 @@ TEST(Shell, stdin_comes_over_the_channel_and_bytes_that_are_no_text_survive)
     EXPECT_EQ(exec.output["stdout:1"], bytes + "text");
 }
 
+TEST(Shell, an_interactive_terminal_takes_keys_and_its_size_and_is_not_captured)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sh", "-c", "tty; stty size; read word; stty size; echo got $word"}, 1,
+                       Json {{"pty", Json {{"interactive", 1}}}}),
+               resources("3", "0", "a"));
+    exec.until([&] { return exec.terminal.find("24 80") != std::string::npos; });
+    EXPECT_EQ(exec.events["shell.init"].value<std::string>("pty", ""), "pty");
+    EXPECT_TRUE(exec.terminal.starts_with("/dev/pts/")) << exec.terminal;
+    exec.send(ch::TerminalInput {.data = "it\r", .rows = 50, .columns = 132});
+    EXPECT_EQ(exec.wait(), 0);
+    EXPECT_NE(exec.terminal.find("50 132\r\ngot it\r\n"), std::string::npos) << exec.terminal;
+    EXPECT_EQ(exec.output["stdout:0"], "");
+}
+
+TEST(Shell, an_interactive_terminal_is_read_as_its_output_is_taken)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    exec.start(jobspec({"sh", "-c", "seq 200000; echo end"}, 1, Json {{"pty", Json {{"interactive", 1}}}}),
+               resources("3", "0", "a"));
+    constexpr size_t window = 256u << 10;
+    constexpr size_t one_read = 64u << 10;
+    exec.until([&] { return exec.terminal.size() >= window; });
+    for (int turn = 0; turn < 100; turn++)
+        loop.step(false);
+    EXPECT_LE(exec.terminal.size(), window + one_read);
+    auto ended = [&] {
+        exec.send(ch::TerminalInput {.taken = exec.terminal.size()});
+        return exec.terminal.ends_with("end\r\n");
+    };
+    exec.until(ended);
+    EXPECT_EQ(exec.wait(), 0);
+    EXPECT_TRUE(exec.terminal.ends_with("200000\r\nend\r\n"));
+}
+
 TEST(Shell, output_goes_to_the_file_that_was_asked_for)
 {
     EvLoop loop;
@@ -401,6 +441,8 @@ TEST(ShellChannel, damaged_messages_parse_or_are_refused)
 {
     const std::string lines[] = {
         ch::encode(ch::ToShell(ch::Stdin {.ranks = "0-3", .data = "abc", .eof = true})),
+        ch::encode(ch::ToShell(ch::TerminalInput {"keys", 24, 80, 99})),
+        ch::encode(ch::FromShell(ch::TerminalOutput {"\033[1m"})),
         ch::encode(ch::ToShell(ch::PmiExchangeResult {7, Json {{"a", "b"}}})),
         ch::encode(ch::FromShell(ch::Output {"stdout", 3, std::string("\xff\x00", 2), true})),
         ch::encode(ch::FromShell(ch::Exception {0, "exec", "note"})),

@@ -56,6 +56,30 @@ TEST(PosixSpawner, output_comes_whole_and_the_exit_after_it)
     EXPECT_EQ(run.ends["stdout"], 1);
 }
 
+TEST(PosixSpawner, a_terminal_is_the_one_of_the_process_and_its_last_output_is_not_lost)
+{
+    Runner run;
+    auto spec = Runner::shell("test -t 2 && stty size </dev/tty && read word && echo $word");
+    spec.terminal = TerminalSize {12, 34};
+    auto &process = run.start(spec);
+    process.write("terminal", "typed\n");
+    EXPECT_EQ(WEXITSTATUS(run.wait()), 0);
+    EXPECT_TRUE(run.output["terminal"].ends_with("typed\r\n")) << run.output["terminal"];
+    EXPECT_NE(run.output["terminal"].find("12 34\r\n"), std::string::npos) << run.output["terminal"];
+    EXPECT_EQ(run.ends["terminal"], 1);
+}
+
+TEST(PosixSpawner, the_end_of_what_is_written_to_a_terminal_is_typed)
+{
+    Runner run;
+    auto spec = Runner::shell("cat >/dev/null; echo over");
+    spec.terminal.emplace();
+    auto &process = run.start(spec);
+    process.close("terminal");
+    EXPECT_EQ(WEXITSTATUS(run.wait()), 0);
+    EXPECT_TRUE(run.output["terminal"].ends_with("over\r\n")) << run.output["terminal"];
+}
+
 TEST(PosixSpawner, what_is_not_read_for_now_holds_the_process_up_and_is_not_lost)
 {
     Runner run;
