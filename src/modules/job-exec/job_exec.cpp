@@ -177,7 +177,7 @@ Task<> JobExec::stop()
         to_shells(*run, Json {{"type", "shutdown"}});
     }
     if (rank() != 0)
-        drop_all();
+        end_all();
     bool waited_enough = false;
     Timer limit(loop(), seconds(stop_timeout), [&] {
         waited_enough = true;
@@ -188,6 +188,7 @@ Task<> JobExec::stop()
     for (auto &[id, run] : runs_)
         write_held(*run); // who takes up what is left sees that it was launched
     idle_.clear();
+    link_.reset();
     co_await writer_.close();
 }
 

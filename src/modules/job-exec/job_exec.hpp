@@ -180,6 +180,8 @@ private:
     void schedule_flush();
     void flush();
     void drop_all(); // the parent is gone
+    void end_all();  // the module goes
+    void order_shutdown(JobId id, const Local &local);
 
     // this rank's shells: shells.cpp
     void launch(JobId id, Local &local, const Json &job);

@@ -305,7 +305,7 @@ void JobExec::tell_terminal(Local &local, Json message)
     if (taken)
         message.set("taken", *taken);
     message.set("type", "terminal");
-    local.shell->write(channel, message.dump() + "\n");
+    local.shell->process->write(channel, message.dump() + "\n");
 }
 
 void JobExec::leave_terminals(const RouteId &sender, std::optional<uint32_t> matchtag)

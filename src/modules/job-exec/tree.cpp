@@ -1,6 +1,7 @@
 // Orders down, news up.
 #include <csignal>
 
+#include "common/job/job_exit.hpp"
 #include "modules/job-exec/job_exec.hpp"
 
 namespace flux::job_exec {
@@ -80,15 +81,35 @@ void JobExec::drop_all()
 {
     link_.reset();
     for (auto &[id, local] : std::exchange(jobs_, {})) {
-        for (const auto &[child, below] : local.part.children())
-            if (!local.part.has_ended(below))
-                order_below(child, Json {{"id", id.value()},
-                                         {"type", "to-shell"},
-                                         {"message", Json {{"type", "shutdown"}}}});
+        order_shutdown(id, local);
         release_shell(id, local);
     }
     flush(); // the module may be gone next
     changed_.notify_all();
+}
+
+// The parent goes on hearing of the ends as they come: until then the jobs use what they have here.
+void JobExec::end_all()
+{
+    for (auto &[id, local] : jobs_) {
+        News news;
+        news.losses.push_back(
+            {local.part.running(), fmt::format("rank {}: the execution service was stopped", rank())});
+        tell(id, std::move(news));
+        order_shutdown(id, local);
+        read_on(local);
+        if (local.shell && !local.exited)
+            tell_shell(*local.shell->process, Json {{"type", "shutdown"}});
+    }
+}
+
+void JobExec::order_shutdown(JobId id, const Local &local)
+{
+    for (const auto &[child, below] : local.part.children())
+        if (!local.part.has_ended(below))
+            order_below(child, Json {{"id", id.value()},
+                                     {"type", "to-shell"},
+                                     {"message", Json {{"type", "shutdown"}}}});
 }
 
 // --- away from it
@@ -116,6 +137,13 @@ void JobExec::obey(const Json &order)
         auto &local = at->second;
         if (auto run = runs_.find(id); run != runs_.end())
             local.run = run->second.get();
+        if (stopping_) {
+            News news;
+            news.ended = ranks;
+            news.status = wait_status_of_exit(1);
+            news.losses.push_back({ranks, fmt::format("rank {}: the execution service was stopped", rank())});
+            return tell(id, std::move(news));
+        }
         for (const auto &[child, below] : local.part.children()) {
             Json passed_on = order.shallow_copy();
             passed_on.set("ranks", below.format());
