@@ -58,6 +58,13 @@ STEPS
 expect "who comes later sees what was shown" 0 "$?"
 expect "and captured output can be had afterwards" "got second" "$(flux job attach "$id" | tr -d '\r' | tail -1)"
 
+id=$(flux submit -o pty.interactive sh -c 'read word; seq 300000')
+"$typed" sh -c "flux job attach $id | head -n1000 >/dev/null" >out <<'STEPS'
+type go\r
+STEPS
+flux job status "$id"
+expect "who goes away holds nothing up" 0 "$?"
+
 SHELL=/bin/sh "$typed" flux alloc -N2 >out <<'STEPS'
 see [$#] 
 type echo level $(flux getattr instance-level) size $(flux getattr size) on $(tty)\r

@@ -300,7 +300,7 @@ void JobExec::tell_terminal(Local &local, Json message)
 {
     bool empty = message.empty();
     auto taken = local.terminal.newly_taken();
-    if ((empty && !taken) || !local.shell || local.exited)
+    if ((empty && !taken) || !local.shell || local.finished || local.exited)
         return;
     if (taken)
         message.set("taken", *taken);

@@ -16,6 +16,7 @@ void Terminal::send(Viewer &viewer, std::string_view bytes)
 void Terminal::attach(Request request)
 {
     request.require_streaming();
+    any_came_ = true;
     viewers_.push_back({std::move(request), written_ - recent_.size()});
     send(viewers_.back(), recent_);
 }
@@ -26,7 +27,8 @@ void Terminal::wrote(const Json &message)
     const auto &bytes = std::get<shell_channel::TerminalOutput>(parsed).data;
     written_ += bytes.size();
     recent_ += bytes;
-    recent_.erase(0, recent_.size() - std::min(recent_.size(), max_recent));
+    if (any_came_)
+        recent_.erase(0, recent_.size() - std::min(recent_.size(), max_recent));
     for (auto &viewer : viewers_)
         send(viewer, bytes);
 }
@@ -51,6 +53,8 @@ bool Terminal::leave(const RouteId &sender, std::optional<uint32_t> matchtag)
 
 std::optional<uint64_t> Terminal::newly_taken()
 {
+    if (!any_came_)
+        return {};
     uint64_t taken = written_;
     for (const auto &viewer : viewers_)
         taken = std::min(taken, viewer.begin + viewer.taken);

@@ -1,5 +1,6 @@
 // Terminal: who is attached to the interactive terminal of a job, on the broker of its first shell. Its output goes to
-// them and nowhere else; the last of it is kept for who comes later. The shell reads on as the slowest of them does.
+// them and nowhere else; the last of it is kept for who comes later. The shell reads on as the slowest of them does. Until
+// somebody comes at all it is held up, so that nothing is lost: what it reads until then is bounded by its window.
 #pragma once
 #include <optional>
 #include <vector>
@@ -33,6 +34,7 @@ private:
     static void send(Viewer &viewer, std::string_view bytes);
 
     std::vector<Viewer> viewers_;
+    bool any_came_ = false;
     std::string recent_;
     uint64_t written_ = 0;
     uint64_t told_ = 0;
