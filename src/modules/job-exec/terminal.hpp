@@ -1,6 +1,7 @@
-// Terminal: who is attached to the interactive terminal of a job, on the broker of its first shell. Its output goes to
-// them and nowhere else; the last of it is kept for who comes later. The shell reads on as the slowest of them does. Until
-// somebody comes at all it is held up, so that nothing is lost: what it reads until then is bounded by its window.
+// Terminal: who is attached to the interactive terminal of a job, on the broker of its first shell. Its
+// output goes to them and nowhere else; the last of it is kept for who comes later. The shell reads on as the
+// slowest of them does. Until somebody comes at all it is held up, so that nothing is lost: what it reads
+// until then is bounded by its window.
 #pragma once
 #include <optional>
 #include <vector>
@@ -13,7 +14,8 @@ class Terminal {
 public:
     static constexpr size_t max_recent = 16u << 10; // bytes kept: more than a screen
 
-    // Answered with {"data","encoding"?} for each piece of output, and ENODATA at its end. EPROTO if it does not stream.
+    // Answered with {"data","encoding"?} for each piece of output, and ENODATA at its end. EPROTO if it does
+    // not stream.
     void attach(Request request);
     // A message of the shell: its output. EPROTO when it is none.
     void wrote(const Json &message);
