@@ -161,7 +161,7 @@ private:
 
     // journal.cpp
     void events_journal(Request request);
-    Task<> catch_up(std::shared_ptr<Listener> listener, bool full);
+    Task<> catch_up(std::shared_ptr<Listener> listener, std::vector<JobId> ended);
     Json history(const Listener &listener, const Job &job) const;
     Json wanted(const Listener &listener, Json events) const;
     void publish(const Job &job, Json events);

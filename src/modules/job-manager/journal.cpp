@@ -99,17 +99,24 @@ void JobManager::events_journal(Request request)
         if (Json past = history(*listener, *job))
             listener->later.push_back(past);
     }
-    listeners_.push_back(listener);
-    spawn(catch_up(listener, full));
-}
-
-Task<> JobManager::catch_up(std::shared_ptr<Listener> listener, bool full)
-{
-    std::vector<Payload> active = std::exchange(listener->later, {});
     std::vector<JobId> ended;
     if (full)
         for (const auto &[t_clean, id] : by_age_)
             ended.push_back(id);
+    listeners_.push_back(listener);
+    spawn(catch_up(listener, std::move(ended)));
+}
+
+Task<> JobManager::catch_up(std::shared_ptr<Listener> listener, std::vector<JobId> ended)
+{
+    std::vector<Payload> active = std::exchange(listener->later, {});
+    // The last events of those that ended just now are on their way to the store.
+    auto written = writer_.latest();
+    try {
+        if (!ended.empty())
+            co_await writer_.wait(written);
+    } catch (const Error &) { // what is there is told
+    }
     for (auto id : ended) {
         if (listener->gone)
             co_return;
