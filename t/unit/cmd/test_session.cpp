@@ -43,8 +43,9 @@ private:
     void serve(unsigned char accept_byte)
     {
         int fd = ::accept(listener_, nullptr, nullptr);
-        if (accept_byte != hang_up)
+        if (accept_byte != hang_up) {
             EXPECT_EQ(::write(fd, &accept_byte, 1), 1);
+        }
         FrameReader reader;
         char chunk[4096];
         for (ssize_t n; !accept_byte && (n = ::read(fd, chunk, sizeof(chunk))) > 0;) {
