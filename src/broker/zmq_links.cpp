@@ -47,7 +47,8 @@ int milliseconds(Duration duration)
 // after every send and every read the socket is looked at once more, from the top of the loop.
 class ZmqLinks::Socket {
 public:
-    Socket(Loop &loop, void *context, int type) : loop_(loop), socket_(zmq_socket(context, type))
+    Socket(Loop &loop, void *context, int type)
+        : loop_(loop), context_(context), socket_(zmq_socket(context, type))
     {
         if (!socket_)
             throw Error(errno, "a ZeroMQ socket cannot be made: {}", zmq_strerror(errno));
@@ -57,9 +58,20 @@ public:
     {
         *alive_ = false;
         watch_.reset();
+        if (monitored_) // or ZeroMQ leaks an event for which there is no reader any more
+            zmq_socket_monitor(socket_, nullptr, 0);
         zmq_close(socket_);
     }
     void *get() const { return socket_; }
+    // A socket that reads what happens to the connections of this one.
+    std::unique_ptr<Socket> monitor(const char *uri, int events)
+    {
+        zmq_socket_monitor(socket_, uri, events);
+        monitored_ = true;
+        auto reader = std::make_unique<Socket>(loop_, context_, ZMQ_PAIR);
+        zmq_connect(reader->get(), uri);
+        return reader;
+    }
     void set(int option, int value) { set(option, &value, sizeof value); }
     void set(int option, int64_t value) { set(option, &value, sizeof value); }
     void set(int option, const std::string &value) { set(option, value.data(), value.size()); }
@@ -126,7 +138,9 @@ private:
             look_again();
     }
     Loop &loop_;
+    void *context_;
     void *socket_;
+    bool monitored_ = false;
     std::function<void()> read_, send_;
     std::unique_ptr<Loop::FdWatch> watch_;
     bool scheduled_ = false;
@@ -173,10 +187,7 @@ std::string ZmqLinks::bind(const std::string &uri)
     router_->set(ZMQ_CURVE_SERVER, 1);
     router_->set(ZMQ_ZAP_DOMAIN, std::string(zap_domain));
     router_->set(ZMQ_ROUTER_MANDATORY, 1);
-    constexpr const char *monitor_uri = "inproc://children.monitor";
-    zmq_socket_monitor(router_->get(), monitor_uri, ZMQ_EVENT_DISCONNECTED);
-    router_monitor_ = std::make_unique<Socket>(loop_, context_, ZMQ_PAIR);
-    zmq_connect(router_monitor_->get(), monitor_uri);
+    router_monitor_ = router_->monitor("inproc://children.monitor", ZMQ_EVENT_DISCONNECTED);
     if (zmq_bind(router_->get(), uri.c_str()) != 0)
         throw Error(errno, "cannot take in children at {}: {}", uri, zmq_strerror(errno));
     router_monitor_->watch([this] { tell_lost_children(); });
@@ -362,12 +373,10 @@ void ZmqLinks::connect(const LinkAddress &parent)
     dealer_->set(ZMQ_RECONNECT_IVL_MAX, max_reconnect_ms);
     if (setup_.connect_timeout > Duration::zero())
         dealer_->set(ZMQ_CONNECT_TIMEOUT, milliseconds(setup_.connect_timeout));
-    constexpr const char *monitor_uri = "inproc://parent.monitor";
-    zmq_socket_monitor(dealer_->get(), monitor_uri,
-                       ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                           ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
-    dealer_monitor_ = std::make_unique<Socket>(loop_, context_, ZMQ_PAIR);
-    zmq_connect(dealer_monitor_->get(), monitor_uri);
+    dealer_monitor_ = dealer_->monitor("inproc://parent.monitor",
+                                       ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                           ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                                           ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
     if (zmq_connect(dealer_->get(), parent.uri.c_str()) != 0)
         throw Error(errno, "cannot connect to the parent at {}: {}", parent.uri, zmq_strerror(errno));
     dealer_monitor_->watch([this] { read_parent_monitor(); });
