@@ -112,8 +112,10 @@ Task<> JobManager::alloc_job(JobId id)
         job = find(id);
         FLUX_ASSERT(job); // none ends while an answer of the scheduler is awaited
     }
-    job->alloc_pending = job->alloc_cancelling = false;
-    bool outdated = std::exchange(job->alloc_outdated, false);
+    job->alloc_pending = false;
+    // It was granted before the scheduler read that the job is to wait, or that it has changed.
+    bool taken_back = std::exchange(job->alloc_cancelling, false) && job->state == JobState::sched;
+    bool unwanted = std::exchange(job->alloc_outdated, false) || taken_back;
     --alloc_inflight_;
     switch (type) {
     case success:
@@ -122,7 +124,7 @@ Task<> JobManager::alloc_job(JobId id)
             post(*job, "exception", Json {{"type", "alloc"}, {"severity", 0}, {"note", problem}});
             break;
         }
-        if (outdated) { // asked anew
+        if (unwanted) { // asked anew, when it may run
             send_free(id, R);
             job->annotations = Json();
             break;
