@@ -148,12 +148,13 @@ void SimShell::start_tasks()
         return later(seconds(argument()), [this] { exit(wait_status_of_signal(SIGKILL)); });
     if (command_ == "barrier")
         return enter_barrier();
+    bool last = command_ == "last" && job_->start.nodeid + 1 == job_->start.nnodes;
     for (auto task : job_->tasks) {
         if (command_ == "lines") {
             print_line(task, int(argument()));
         } else if (command_ == "flood") {
             flood(task, int(argument()));
-        } else if (command_ == "sleep" || command_ == "deaf" || command_ == "hang") {
+        } else if (command_ == "sleep" || command_ == "deaf" || command_ == "hang" || last) {
             later(seconds(argument()), [this, task] { end_task(task, 0); });
         } else {
             int code = command_ == "false" ? 1 : command_ == "exit" ? int(argument()) : 0;

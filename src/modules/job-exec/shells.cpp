@@ -255,9 +255,10 @@ void JobExec::release_shell(JobId id, Local &local)
     if (!local.finished)
         local.shell->process->write(channel, Json {{"type", "shutdown"}}.dump() + "\n");
     if (local.ready && !stopping_ && idle_.size() < max_idle)
-        keep_idle(std::move(local.shell));
-    else
-        dying_[id] = std::move(local.shell);
+        return keep_idle(std::move(local.shell));
+    if (local.ready) // for another job: it ends when none can come
+        local.shell->process->close(channel);
+    dying_[id] = std::move(local.shell);
 }
 
 // The service of a job, on the broker of its first shell.

@@ -35,6 +35,17 @@ Task<> submitter(Reloads &state, uint32_t rank, size_t count)
     state.submitters--;
 }
 
+Task<> remove_module(ClientPtr client, std::string name)
+{
+    co_await client->handle().rpc("module.remove", Json::make("name", name), {.nodeid = client->rank()});
+}
+
+Task<> load_module(ClientPtr client, std::string name)
+{
+    Json args {{"path", name}, {"args", Json::array()}};
+    co_await client->handle().rpc("module.load", args, {.nodeid = client->rank()});
+}
+
 // Any module that stands on others may go and come back under them.
 Task<> reloader(Reloads &state, std::vector<std::string> modules)
 {
@@ -45,12 +56,10 @@ Task<> reloader(Reloads &state, std::vector<std::string> modules)
         auto &name = modules[random.below(modules.size())];
         bool anywhere = name == "job-ingest" || name == "job-info" || name == "job-exec";
         auto client = world.connect(anywhere ? uint32_t(random.below(world.size())) : 0);
-        RpcOptions here {.nodeid = client->rank()};
-        co_await client->handle().rpc("module.remove", Json::make("name", name), here);
+        co_await remove_module(client, name);
         if (random.chance(0.5))
             co_await world.sleep(seconds(random.unit()));
-        Json load {{"path", name}, {"args", Json::array()}};
-        co_await client->handle().rpc("module.load", load, here);
+        co_await load_module(client, name);
     }
 }
 
@@ -138,6 +147,17 @@ void run_with(World &world, std::vector<std::string> modules)
     world.shutdown();
 }
 
+// One whose first shells are done, and wait for what comes, while its last still runs.
+Task<> submit_lopsided(World &world, std::set<JobId> &acknowledged)
+{
+    auto client = world.connect(0);
+    JobPlan plan;
+    plan.nnodes = plan.ntasks = world.size();
+    plan.command = {"last", "2"};
+    acknowledged.insert(co_await submit(client, plan));
+    co_await world.sleep(seconds(0.2 + world.random().unit()));
+}
+
 } // namespace
 
 // Jobs go on while the modules around the job manager are replaced.
@@ -157,6 +177,28 @@ SIM_WORKLOAD(manager_reload, 1, 8)
         if (world.random().chance(0.2))
             modules.push_back(other);
     run_with(world, std::move(modules));
+}
+
+// An execution service that goes does not wait for shells that could take another job.
+SIM_WORKLOAD(exec_leaves, 2, 8)
+{
+    constexpr Duration shells_end_within = 9s; // an idle one goes by itself after ten
+    World world(run);
+    world.boot();
+    std::set<JobId> acknowledged;
+    world.run("submit", submit_lopsided(world, acknowledged), patience);
+    auto client = world.connect(uint32_t(world.random().below(world.size())));
+    auto before = world.loop().now();
+    world.run("remove", remove_module(client, "job-exec"), patience);
+    auto taken = world.loop().now() - before;
+    world.expect(taken < shells_end_within, "job-exec took {} s to go",
+                 std::chrono::duration<double>(taken).count());
+    world.run("load", load_module(client, "job-exec"), patience);
+    client = world.connect(0);
+    world.run("drain", drain(world, client), patience);
+    world.run("check", check_jobs(world, client, acknowledged), patience);
+    client.reset();
+    world.shutdown();
 }
 
 // Those that run while their execution service goes, on whatever rank, end; others wait.
