@@ -16,6 +16,9 @@ void Terminal::send(Viewer &viewer, std::string_view bytes)
 void Terminal::attach(Request request)
 {
     request.require_streaming();
+    if (viewers_.size() >= max_viewers)
+        return request.fail(Error(
+            ENOSPC, "{} terminals are attached to this job, and more may not be: detach one", max_viewers));
     any_came_ = true;
     viewers_.push_back({std::move(request), written_ - recent_.size()});
     send(viewers_.back(), recent_);

@@ -13,9 +13,10 @@ namespace flux::job_exec {
 class Terminal {
 public:
     static constexpr size_t max_recent = 16u << 10; // bytes kept: more than a screen
+    static constexpr size_t max_viewers = 64;
 
     // Answered with {"data","encoding"?} for each piece of output, and ENODATA at its end. EPROTO if it does
-    // not stream.
+    // not stream, ENOSPC when so many are attached.
     void attach(Request request);
     // A message of the shell: its output. EPROTO when it is none.
     void wrote(const Json &message);
