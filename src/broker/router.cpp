@@ -196,15 +196,14 @@ void Router::route_request(const RouteId &from, Message request)
     bool upstream = request.has(message_flag::upstream) && request.nodeid != nodeid_any;
     bool any = request.nodeid == nodeid_any;
     auto deliver = [&](PeerState &to) {
-        if (auto *sender = find(from);
-            sender && sender->peer.kind == PeerKind::client && sender->under_way >= max_under_way)
+        auto *sender = find(from);
+        bool local = sender && sender->peer.kind <= PeerKind::client;
+        if (local && sender->peer.kind == PeerKind::client && sender->under_way >= max_under_way)
             return refuse(request, Error(EAGAIN,
                                          "this client has {} requests under way, more are not possible: wait for "
                                          "answers, or connect once more",
                                          max_under_way));
-        if (auto *sender = find(from);
-            sender && sender->peer.kind <= PeerKind::client &&
-            !note_use(*sender, request.service(), upstream ? nodeid_any : request.nodeid))
+        if (local && !note_use(*sender, request.service(), upstream ? nodeid_any : request.nodeid))
             return refuse(request, Error(ENOSPC,
                                          "this client has used {} services, more are not possible: connect "
                                          "once more for others",

@@ -297,6 +297,14 @@ Task<> ask_a_lot(Asker &asker, uint32_t rank, size_t count)
         co_await ask(asker, client, asker.requests[asker.world.random().below(asker.requests.size())]);
 }
 
+void ask_from_everywhere(World &world, const std::vector<Asker *> &askers)
+{
+    auto &random = world.random();
+    for (size_t clients = 1 + random.below(4); clients > 0; clients--)
+        world.spawn("ask", ask_a_lot(*askers[random.below(askers.size())],
+                                     uint32_t(random.below(world.size())), 20 + random.below(60)));
+}
+
 // Until that many are acknowledged, or submission is disabled, the machine is gone or the like.
 Task<> work(World &world, std::vector<JobId> &jobs, std::set<JobId> &acknowledged, size_t count,
             bool refusable)
@@ -329,9 +337,7 @@ SIM_WORKLOAD(nonsense, 1, 8)
     Asker guest {world, owner.requests, guest_credentials, &jobs}; // may ask for anything
     guest.requests.insert(guest.requests.end(), std::begin(inside), std::end(inside));
     world.spawn("submit", work(world, jobs, acknowledged, 1 + random.below(10), false));
-    for (size_t askers = 1 + random.below(4); askers > 0; askers--)
-        world.spawn("ask", ask_a_lot(random.chance(0.5) ? owner : guest, uint32_t(random.below(world.size())),
-                                     20 + random.below(60)));
+    ask_from_everywhere(world, {&owner, &guest});
     world.finish_clients(patience);
     world.expect(owner.refused + guest.refused > 0,
                  "{} pieces of nonsense were answered as if they made sense",
@@ -354,8 +360,7 @@ SIM_WORKLOAD(nonsense_inside, 1, 8)
                  {std::begin(inside), std::end(inside)},
                  owner_credentials}; // of real jobs the scheduler believes what it is told
     world.spawn("submit", work(world, jobs, acknowledged, 1 + random.below(5), true));
-    for (size_t askers = 1 + random.below(4); askers > 0; askers--)
-        world.spawn("ask", ask_a_lot(asker, uint32_t(random.below(world.size())), 20 + random.below(60)));
+    ask_from_everywhere(world, {&asker});
     world.finish_clients(patience);
     world.crash();
     world.boot(); // nothing that was stored keeps it from starting again
