@@ -102,8 +102,11 @@ void SimShell::handle(sc::ToShell message)
                                             barrier_, node));
         barrier_++;
         later(between_barriers.draw(random()), [this] { enter_barrier(); });
-    } else if (std::holds_alternative<sc::Stdin>(message)) {
+    } else if (auto *input = std::get_if<sc::Stdin>(&message)) {
         say(sc::StdinTaken {++inputs_});
+        if (command_ == "read" && input->eof)
+            for (auto &[task, state] : tasks_)
+                end_task(task, 0);
     } else if (std::holds_alternative<sc::Shutdown>(message)) {
         signalled_ = true;
         for (auto &[task, state] : tasks_)
@@ -148,6 +151,8 @@ void SimShell::start_tasks()
         return later(seconds(argument()), [this] { exit(wait_status_of_signal(SIGKILL)); });
     if (command_ == "barrier")
         return enter_barrier();
+    if (command_ == "read")
+        return;
     bool last = command_ == "last" && job_->start.nodeid + 1 == job_->start.nnodes;
     for (auto task : job_->tasks) {
         if (command_ == "lines") {

@@ -4,6 +4,7 @@
 //     true | false | exit N | sleep SECONDS
 //     last SECONDS      like sleep on the job's last node, and true on the others
 //     lines N           N lines of output per task, over some time
+//     read              until the end of standard input
 //     flood N           N lines of 8 KiB per task, as fast as they are read
 //     barrier N         N PMI exchanges among the job's shells, each checked
 //     deaf SECONDS      like sleep, but only SIGKILL ends it

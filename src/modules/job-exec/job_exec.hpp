@@ -119,9 +119,10 @@ private:
         bool paused = false;       // its channel is not read
         // When this is the leader
         std::string service;       // registered here
-        std::deque<Request> input; // answered when what they brought is settled
+        std::deque<Request> input;  // answered when what they brought is settled
         uint64_t input_settled = 0;
-        size_t input_bytes = 0;    // of those requests
+        uint64_t input_taken = 0;   // messages that the shell here has given to its tasks
+        size_t input_bytes = 0;     // of those requests
         bool input_refused = false; // there was too much of it
         Terminal terminal;          // the interactive one
         explicit Local(Part part) : part(std::move(part)) {}
@@ -173,6 +174,7 @@ private:
     static void tell_shell(Process &shell, const Json &message);
     void give_credit(const Json &order);
     void pass_on_settled_input(const Json &order);
+    void settle_input(Local &local, uint64_t count);
     void order_below(uint32_t child, Json order);
     Task<> follow(uint32_t child);
     void child_lost(uint32_t child, const std::string &reason);

@@ -203,7 +203,7 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t byt
         if (news.started.empty())
             return;
     } else if (type == "stdin-taken") {
-        news.input_taken = message.get<uint64_t>("count");
+        news.input_taken = local.input_taken = message.get<uint64_t>("count");
     } else {
         news.said.push_back(message);
         news.said_bytes[rank()] = bytes;
@@ -237,6 +237,7 @@ void JobExec::shell_exited(JobId id, int status)
 // Nobody asks about this shell any more. It is told to end its tasks and itself.
 void JobExec::release_shell(JobId id, Local &local)
 {
+    settle_input(local, local.input_taken);
     for (auto &request : local.input)
         request.fail(Error(EPIPE, "job {} has ended: nothing reads its standard input any more", id));
     local.input.clear();

@@ -197,8 +197,11 @@ void JobExec::pass_on_settled_input(const Json &order)
     auto leader = order.get<uint32_t>("rank");
     if (auto child = leader == rank() ? std::nullopt : topology_.child_toward(leader))
         return order_below(*child, order);
-    auto &local = jobs_.at(JobId(order.get<uint64_t>("id")));
-    auto count = order.get<uint64_t>("count");
+    settle_input(jobs_.at(JobId(order.get<uint64_t>("id"))), order.get<uint64_t>("count"));
+}
+
+void JobExec::settle_input(Local &local, uint64_t count)
+{
     for (; local.input_settled < count && !local.input.empty(); local.input_settled++) {
         local.input_bytes -= local.input.front().message().payload.bytes().size();
         local.input.front().respond();
