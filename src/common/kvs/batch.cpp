@@ -34,21 +34,37 @@ Directory &Batch::leaf_of(Directory &directory, const std::string &name)
 
 void Batch::apply(const std::vector<Json> &transaction)
 {
-    undo_.clear();
-    added_values_.clear();
-    auto mentioned = result_.mentions.size();
+    if (!std::exchange(under_way_, true)) {
+        undo_.clear();
+        added_values_.clear();
+        mentions_before_ = result_.mentions.size();
+        part_ = op_ = 0;
+    }
+    Mark before_op = mark();
     try {
-        for (const auto &ops : transaction) {
+        for (; part_ < transaction.size(); part_++, op_ = 0) {
+            const Json &ops = transaction[part_];
             if (!ops.is_array())
                 throw Error(EPROTO, "a transaction's ops are an array, found {}", ops.type_name());
-            for (auto op : ops.elements())
-                apply_one(op);
+            for (size_t count = ops.size(); op_ < count; op_++) {
+                before_op = mark();
+                apply_one(ops[op_]);
+            }
         }
+    } catch (const NeedBlob &) {
+        roll_back(before_op);
+        throw;
     } catch (...) {
-        roll_back();
-        result_.mentions.resize(mentioned);
+        give_up();
         throw;
     }
+    under_way_ = false;
+}
+
+void Batch::give_up()
+{
+    roll_back({0, 0, mentions_before_});
+    under_way_ = false;
 }
 
 void Batch::apply_one(const Json &op)
@@ -193,17 +209,23 @@ void Batch::set(Directory &parent, const std::string &name, std::optional<Node> 
         directory.entries.emplace(name, std::move(*node));
 }
 
-void Batch::roll_back()
+Batch::Mark Batch::mark() const
 {
-    for (; !undo_.empty(); undo_.pop_back()) {
+    return {undo_.size(), added_values_.size(), result_.mentions.size()};
+}
+
+void Batch::roll_back(Mark to)
+{
+    for (; undo_.size() > to.undo; undo_.pop_back()) {
         auto &last = undo_.back();
         if (last.before)
             last.directory->entries.insert_or_assign(last.name, std::move(*last.before));
         else
             last.directory->entries.erase(last.name);
     }
-    for (const auto &ref : added_values_)
-        values_.erase(ref);
+    for (; added_values_.size() > to.values; added_values_.pop_back())
+        values_.erase(added_values_.back());
+    result_.mentions.resize(to.mentions);
 }
 
 // Long values become blobs, also those inside directories that came with the operation.

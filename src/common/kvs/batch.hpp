@@ -31,9 +31,11 @@ public:
 
     // All of a transaction or, when it throws, nothing: Error (EINVAL key, EPROTO tree object, EISDIR append
     // to a directory, EOPNOTSUPP append to a symlink, ELOOP, EINVAL a symlink to another namespace inside the
-    // key) or NeedBlob.
+    // key). Throws NeedBlob when it wants something in the cache: then the same is applied again, and goes on
+    // where it was, or given up.
     void apply(const std::vector<Json> &transaction); // arrays of operations
     void apply(const Json &ops) { apply(std::vector<Json> {ops}); }
+    void give_up(); // what has been applied of the transaction
 
     struct Blob {
         std::string blobref;
@@ -55,6 +57,9 @@ private:
         std::string name;
         std::optional<Node> before;
     };
+    struct Mark { // how far it is
+        size_t undo, values, mentions;
+    };
     void apply_one(const Json &op);
     void append(Directory &directory, const std::string &name, const std::string &bytes);
     Directory *parent_of(Path &path, bool create);
@@ -63,7 +68,8 @@ private:
     Directory &leaf_of(Directory &directory, const std::string &name);
     std::shared_ptr<Directory> working_copy(const std::string &blobref);
     void set(Directory &directory, const std::string &name, std::optional<Node> node);
-    void roll_back();
+    Mark mark() const;
+    void roll_back(Mark to);
     Node shorten(Node node);
     std::string add_value_blob(std::string bytes);
     std::string encode_tree(const std::shared_ptr<Directory> &directory, unsigned level);
@@ -72,8 +78,11 @@ private:
     DirectoryCache &cache_;
     HashType hash_;
     std::shared_ptr<Directory> root_;
+    bool under_way_ = false; // a transaction: what follows is of it
+    size_t part_ = 0, op_ = 0; // the next operation
     std::vector<Undo> undo_;
-    std::vector<std::string> added_values_;        // by the transaction under way
+    size_t mentions_before_ = 0;
+    std::vector<std::string> added_values_;
     std::unordered_map<std::string, Blob> values_; // new blobs of values, by blobref
     Result result_;
 };

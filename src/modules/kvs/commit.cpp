@@ -139,7 +139,12 @@ Task<> Kvs::apply(Batch &batch, Transaction &transaction)
         } catch (const NeedBlob &missing) {
             need = missing;
         }
-        co_await fetch_directory(need->blobref);
+        try {
+            co_await fetch_directory(need->blobref);
+        } catch (...) {
+            batch.give_up();
+            throw;
+        }
     }
 }
 

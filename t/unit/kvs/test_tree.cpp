@@ -185,6 +185,41 @@ TEST(KvsBatch, a_failed_transaction_leaves_the_others_of_its_batch_alone)
     EXPECT_EQ(result.mentions.size(), 2u);
 }
 
+TEST(KvsBatch, a_transaction_that_lacks_a_directory_goes_on_where_it_was)
+{
+    World world;
+    constexpr int count = 50;
+    Txn begin, more;
+    for (int i = 0; i < count; i++) {
+        begin.put(fmt::format("d{}.log", i), fmt::format("{}", i));
+        more.append(fmt::format("d{}.log", i), "2");
+    }
+    world.commit(begin);
+    world.cache = DirectoryCache(1 << 20);
+    auto batch = world.begin();
+    int tries = 0;
+    world.with_blobs([&] { return tries++, batch.apply(more.ops()), 0; });
+    EXPECT_EQ(tries, count + 1);
+    auto result = world.end(batch);
+    EXPECT_EQ(result.mentions.size(), size_t(count));
+    for (int i = 0; i < count; i++)
+        EXPECT_EQ(world.get(fmt::format("d{}.log", i)), fmt::format("{}2", i));
+}
+
+TEST(KvsBatch, nothing_is_left_of_a_transaction_that_is_given_up)
+{
+    World world;
+    world.commit(Txn().put("a.x", "1").put("b.x", "1"));
+    auto before = world.root;
+    world.cache = DirectoryCache(1 << 20);
+    auto batch = world.begin();
+    auto both = Txn().put("new", std::string(5000, 'n')).put("b.x", "2").ops();
+    EXPECT_THROW(batch.apply(both), NeedBlob);
+    batch.give_up();
+    EXPECT_EQ(world.end(batch).blobs.size(), 0u);
+    EXPECT_EQ(world.root, before);
+}
+
 TEST(KvsBatch, appended_pieces_read_as_one_value)
 {
     World world;
