@@ -111,6 +111,7 @@ void Machine::set_reason(const Idset &ranks, std::string_view reason)
 
 void Machine::shrink(const Idset &ranks)
 {
+    whole_.clear();
     for (uint32_t rank : ranks)
         for (VertexId host : std::vector<VertexId>(matcher_->graph().of_rank(int(rank)))) {
             matcher_->shrink(host);
@@ -152,13 +153,34 @@ VertexId Machine::host_of(VertexId v) const
     return v;
 }
 
+Machine::ShapePtr Machine::Taken::shape() const
+{
+    if (whole && part.empty())
+        return whole;
+    auto out = std::make_shared<ResourceSet::NodeShape>(part);
+    if (whole) {
+        out->cores |= whole->cores;
+        out->gpus |= whole->gpus;
+    }
+    return out;
+}
+
 void Machine::add_host_resources(VertexId v, Shapes &shapes) const
 {
     const Graph &graph = matcher_->graph();
     VertexId host = host_of(v);
     if (host == graph::no_vertex || graph[host].rank < 0)
         return;
-    auto &shape = shapes[uint32_t(graph[host].rank)];
+    auto &taken = shapes[uint32_t(graph[host].rank)];
+    if (v == host && !taken.whole)
+        taken.whole = whole_shape(host);
+    else
+        add_below(v, taken.part);
+}
+
+void Machine::add_below(VertexId v, ResourceSet::NodeShape &shape) const
+{
+    const Graph &graph = matcher_->graph();
     std::vector<VertexId> below {v};
     while (!below.empty()) {
         VertexId at = below.back();
@@ -173,13 +195,27 @@ void Machine::add_host_resources(VertexId v, Shapes &shapes) const
     }
 }
 
-ResourceSet Machine::set_of(Shapes shapes) const
+const Machine::ShapePtr &Machine::whole_shape(VertexId host) const
+{
+    auto &known = whole_[host];
+    if (known)
+        return known;
+    ResourceSet::NodeShape shape;
+    add_below(host, shape);
+    const auto *node = all_.find(uint32_t(matcher_->graph()[host].rank));
+    known = node && *node->shape == shape ? node->shape
+                                          : std::make_shared<const ResourceSet::NodeShape>(std::move(shape));
+    return known;
+}
+
+ResourceSet Machine::set_of(const Shapes &shapes) const
 {
     ResourceSet out;
-    std::shared_ptr<const ResourceSet::NodeShape> last; // nodes tend to give the same
-    for (auto &[rank, shape] : shapes) {
-        if (!last || *last != shape)
-            last = std::make_shared<const ResourceSet::NodeShape>(std::move(shape));
+    ShapePtr last; // nodes tend to give the same
+    for (const auto &[rank, taken] : shapes) {
+        auto shape = taken.shape();
+        if (!last || (last != shape && *last != *shape))
+            last = std::move(shape);
         if (const auto *node = all_.find(rank))
             out.merge_node(*node, last);
     }
@@ -192,7 +228,7 @@ ResourceSet Machine::resources_of(const graph::JobUse &use, const graph::JobRequ
     for (const auto &one : use.allocation)
         if (one.exclusive && !one.covered)
             add_host_resources(one.vertex, shapes);
-    ResourceSet out = set_of(std::move(shapes));
+    ResourceSet out = set_of(shapes);
     for (const auto &[name, ranks] : all_.properties())
         if (Idset own = ranks & out.ranks(); !own.empty() && !name.starts_with('+'))
             (void)out.add_property(name, own);
@@ -270,7 +306,7 @@ ResourceSet Machine::allocated() const
             for (const auto &one : use.allocation)
                 if (one.exclusive && !one.covered)
                     add_host_resources(one.vertex, shapes);
-    return set_of(std::move(shapes));
+    return set_of(shapes);
 }
 
 } // namespace flux

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <set>
+#include <unordered_map>
 
 #include "common/graph/emit.hpp"
 #include "common/graph/matcher.hpp"
@@ -65,9 +66,17 @@ public:
     Expected<void> remove_subgraph(std::string_view path);
 
 private:
-    using Shapes = std::map<uint32_t, ResourceSet::NodeShape>; // by rank
+    using ShapePtr = std::shared_ptr<const ResourceSet::NodeShape>;
+    struct Taken { // of a host: mostly all of it, which hosts that are alike share
+        ShapePtr whole;
+        ResourceSet::NodeShape part;
+        ShapePtr shape() const;
+    };
+    using Shapes = std::map<uint32_t, Taken>; // by rank
     void add_host_resources(graph::VertexId v, Shapes &shapes) const;
-    ResourceSet set_of(Shapes shapes) const; // what of it the instance has
+    void add_below(graph::VertexId v, ResourceSet::NodeShape &shape) const;
+    const ShapePtr &whole_shape(graph::VertexId host) const;
+    ResourceSet set_of(const Shapes &shapes) const; // what of it the instance has
     graph::VertexId host_of(graph::VertexId v) const;
     Expected<void> check_hosts(const std::vector<graph::VertexId> &added, uint32_t brokers) const;
     void adopt_hosts(const std::vector<graph::VertexId> &added);
@@ -77,6 +86,7 @@ private:
     Idset told_down_;                     // by the resource module
     std::set<graph::VertexId> held_down_; // by set_status
     graph::MatchFormat format_;
+    mutable std::unordered_map<graph::VertexId, ShapePtr> whole_; // of hosts, until the graph is another
     std::unique_ptr<graph::Matcher> matcher_;
 };
 

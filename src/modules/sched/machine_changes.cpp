@@ -67,7 +67,7 @@ ResourceSet Machine::down() const
             below.push_back(child);
     }
     if (!shapes.empty())
-        out.unite(set_of(std::move(shapes)));
+        out.unite(set_of(shapes));
     return out;
 }
 
@@ -91,13 +91,15 @@ Expected<void> Machine::check_hosts(const std::vector<VertexId> &added, uint32_t
 void Machine::adopt_hosts(const std::vector<VertexId> &added)
 {
     const auto &graph = matcher_->graph();
+    whole_.clear();
     Shapes shapes;
     for (VertexId v : added)
         add_host_resources(v, shapes);
-    for (const auto &[rank, shape] : shapes) {
+    for (const auto &[rank, taken] : shapes) {
+        auto shape = taken.shape();
         VertexId host = graph.of_rank(int(rank))[0];
         bool is_new = !all_.find(rank);
-        all_.merge_node(rank, graph.name(host), shape.cores, shape.gpus);
+        all_.merge_node(rank, graph.name(host), shape->cores, shape->gpus);
         if (!is_new)
             continue;
         for (const auto &[name, value] : graph.properties(host))
@@ -144,10 +146,11 @@ Expected<void> Machine::remove_subgraph(std::string_view path)
             add_host_resources(v, shapes);
         else
             ranks = ranks_below(graph, v);
-        all_.subtract(set_of(std::move(shapes)));
+        all_.subtract(set_of(shapes));
         all_ = all_.without(ranks);
         up_ -= ranks;
         matcher_->shrink(v);
+        whole_.clear();
         std::erase_if(held_down_, [&](VertexId held) { return graph[held].removed; });
     }
     return {};
