@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include "cmd/command.hpp"
@@ -115,6 +116,9 @@ int run_front(const std::vector<std::string> &arguments)
 
 int main(int argc, char **argv)
 {
+    // A command ends soon: memory that it gives back is used again, and not mapped and filled with zeros anew.
+    mallopt(M_MMAP_THRESHOLD, 256 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
     try {
         return flux::cmd::run_front({argv + 1, argv + argc});
     } catch (const std::exception &error) {

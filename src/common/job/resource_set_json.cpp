@@ -119,18 +119,25 @@ void ResourceSet::read_execution(const Json &execution)
     if (hosts.size() != all.count())
         throw Error(EINVAL, "R: execution.nodelist names {} hosts for {} ranks", hosts.size(), all.count());
     // All names in one piece of memory, which lives as long as any of them is used.
-    auto names = std::make_shared<const std::vector<std::string>>(hosts.begin(), hosts.end());
+    auto names = std::make_shared<std::vector<std::string>>();
+    names->reserve(hosts.size());
+    for (auto host : hosts)
+        names->push_back(std::move(host));
     auto name = names->begin();
     nodes_.reserve(all.count());
     for (uint32_t rank : all)
         nodes_.push_back({rank, nullptr, std::shared_ptr<const std::string>(names, &*name++)});
-    for (const auto &entry : entries)
+    for (const auto &entry : entries) {
+        auto node = nodes_.begin();
         for (uint32_t rank : entry.ranks) {
-            auto &shape = std::ranges::lower_bound(nodes_, rank, {}, &Node::rank)->shape;
+            if (node->rank != rank) // they tend to follow each other
+                node = std::ranges::lower_bound(node, nodes_.end(), rank, {}, &Node::rank);
+            auto &shape = node++->shape;
             shape = !shape ? entry.shape
                            : std::make_shared<const NodeShape>(NodeShape {shape->cores | entry.shape->cores,
                                                                           shape->gpus | entry.shape->gpus});
         }
+    }
     std::erase_if(nodes_, [](const Node &node) { return node.shape->empty(); });
     starttime_ = read_time(execution, "starttime");
     expiration_ = read_time(execution, "expiration");

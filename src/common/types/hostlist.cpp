@@ -61,7 +61,16 @@ std::string Hostlist::Group::name(size_t offset) const
 {
     if (!numbered)
         return prefix;
-    return fmt::format("{}{:0{}}{}", prefix, first + offset, width, suffix);
+    char digits[24]; // of 2^64
+    auto end = std::to_chars(std::begin(digits), std::end(digits), first + offset).ptr;
+    auto count = size_t(end - digits);
+    std::string out;
+    out.reserve(prefix.size() + std::max(count, size_t(width)) + suffix.size());
+    out += prefix;
+    out.append(size_t(width) > count ? size_t(width) - count : 0, '0');
+    out.append(digits, count);
+    out += suffix;
+    return out;
 }
 
 Hostlist::Group Hostlist::split(std::string_view name)
