@@ -12,7 +12,8 @@ namespace flux {
 namespace {
 
 constexpr int listen_backlog = 512;
-constexpr size_t read_chunk = 64 << 10; // bytes per read(2)
+// Bytes per read(2): what they lead to is done before others have their turn.
+constexpr size_t read_chunk = 8 << 10;
 constexpr const char *log_name = "connector-local";
 
 sockaddr_un address_of(const std::string &path)
