@@ -1,6 +1,7 @@
 #include "common/graph/graph.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace flux::graph {
 
@@ -66,6 +67,26 @@ void Graph::reserve(size_t vertices)
 
 // The children of a vertex are one range of the pool. A range that is not the last one moves to the end when
 // it grows, unless there is room behind it: ranges have a capacity of a power of two once they have moved.
+void Graph::append_children(VertexId parent, VertexId first, size_t count)
+{
+    Vertex &above = vertices_[parent];
+    size_t end = size_t(above.children) + above.child_count;
+    if (above.child_count > 0 && end != child_pool_.size()) {
+        for (size_t i = 0; i < count; i++)
+            append_child(parent, VertexId(first + i));
+        return;
+    }
+    edges_ += count;
+    if (above.child_count == 0) {
+        above.inner = uint32_t(inner_count_++);
+        above.children = uint32_t(child_pool_.size());
+    }
+    size_t before = child_pool_.size();
+    child_pool_.resize(before + count);
+    std::iota(child_pool_.begin() + long(before), child_pool_.end(), first);
+    above.child_count += uint32_t(count);
+}
+
 void Graph::append_child(VertexId parent, VertexId child)
 {
     Vertex &above = vertices_[parent];
@@ -118,18 +139,18 @@ VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count,
     kind.unit = kind.unit == -2 || kind.unit == int64_t(unit) ? int64_t(unit) : -1;
     if (!vertex.name.empty() && vertex.name != fmt::format("{}{}", texts_[made.basename], vertex.id))
         made.name = texts_.intern(vertex.name);
+    kind.seen = kind.seen || count > 0;
     for (size_t i = 0; i < count; i++, made.id += stride) {
-        VertexId v = VertexId(vertices_.size());
-        made.uniq_id = vertex.uniq_id.value_or(int64_t(v));
+        made.uniq_id = vertex.uniq_id.value_or(int64_t(first + i));
         vertices_.push_back(made);
-        if (parent == no_vertex) {
-            if (roots_[vertex.subsystem] == no_vertex)
-                roots_[vertex.subsystem] = v;
-        } else {
-            append_child(parent, v);
-        }
-        if (!is_host(made.type) || made.subsystem != containment)
-            continue;
+    }
+    if (parent != no_vertex)
+        append_children(parent, first, count);
+    else if (count > 0 && roots_[vertex.subsystem] == no_vertex)
+        roots_[vertex.subsystem] = first;
+    if (!is_host(made.type) || made.subsystem != containment)
+        return first;
+    for (VertexId v = first; v < vertices_.size(); v++) {
         hosts_.push_back(v);
         if (made.rank >= 0)
             by_rank_[made.rank].push_back(v);
@@ -264,19 +285,16 @@ bool Graph::remove_property(VertexId v, std::string_view key)
 
 // The types with totals: those of the tree, nodes, cores and gpus first, then in the order in which they
 // came.
-void Graph::choose_tracked(VertexId from)
+void Graph::choose_tracked()
 {
     std::vector<TypeId> wanted;
     for (auto name : {"core", "node", "gpu"})
         if (auto found = find_type(name))
             wanted.push_back(*found);
-    std::vector<bool> used(types_.size());
-    for (size_t v = from; v < vertices_.size(); v++)
-        used[vertices_[v].type] = true;
-    for (size_t type = 1; type < used.size(); type++)
+    for (size_t type = 1; type < types_.size(); type++)
         wanted.push_back(TypeId(type));
     for (TypeId type : wanted)
-        if (used[type] && column_of_[type] < 0 && tracked_.size() < max_tracked) {
+        if (kinds_[type].seen && column_of_[type] < 0 && tracked_.size() < max_tracked) {
             column_of_[type] = int(tracked_.size());
             tracked_.push_back(type);
         }
@@ -286,7 +304,7 @@ void Graph::finish(VertexId from)
 {
     const VertexId first_new = from;
     size_t columns_before = tracked_.size();
-    choose_tracked(from);
+    choose_tracked();
     if (tracked_.size() != columns_before)
         from = 0; // the rows have another width
     size_t columns = tracked_.size();
@@ -298,25 +316,28 @@ void Graph::finish(VertexId from)
         up_.resize(inner_count_ * columns, 0);
     }
     // Children have greater numbers than their parents: one sweep from the end adds everything up.
-    auto add_up = [&](std::vector<int64_t> &table, bool only_up) {
-        for (size_t v = vertices_.size(); v-- > from;) {
-            const Vertex &vertex = vertices_[v];
-            if (vertex.parent == no_vertex || vertex.removed || (only_up && vertex.down))
-                continue;
-            if (vertex.parent < from) {
-                count_up(VertexId(v), table, 1, only_up);
-                continue;
-            }
-            int64_t *above = &table[size_t(vertices_[vertex.parent].inner) * columns];
+    for (size_t v = vertices_.size(); v-- > from;) {
+        const Vertex &vertex = vertices_[v];
+        if (vertex.parent == no_vertex || vertex.removed)
+            continue;
+        if (vertex.parent < from) {
+            count_up(VertexId(v), total_, 1, false);
+            if (!vertex.down)
+                count_up(VertexId(v), up_, 1, true);
+            continue;
+        }
+        size_t above = size_t(vertices_[vertex.parent].inner) * columns;
+        auto add_up = [&](std::vector<int64_t> &table) {
             if (int column = column_of_[vertex.type]; column >= 0)
-                above[column] += vertex.size;
+                table[above + size_t(column)] += vertex.size;
             if (vertex.child_count > 0)
                 for (size_t column = 0; column < columns; column++)
-                    above[column] += table[size_t(vertex.inner) * columns + column];
-        }
-    };
-    add_up(total_, false);
-    add_up(up_, true);
+                    table[above + column] += table[size_t(vertex.inner) * columns + column];
+        };
+        add_up(total_);
+        if (!vertex.down)
+            add_up(up_);
+    }
     check_order(first_new);
     compare_shapes(first_new);
     inner_finished_ = inner_count_;
@@ -341,11 +362,18 @@ void Graph::compare_shapes(VertexId from)
             kind.model = no_vertex, kind.unlike = false;
     size_t finished = from == 0 ? 0 : inner_finished_;
     std::vector<uint64_t> below(inner_count_ - finished);
+    auto own_shape = [](const Vertex &vertex) {
+        return mixed(mixed(uint64_t(vertex.type) << 16 | vertex.unit) + uint64_t(vertex.size));
+    };
+    Vertex last; // neighbours tend to be alike
+    uint64_t shape_of_last = own_shape(last);
     for (size_t v = vertices_.size(); v-- > from;) {
         const Vertex &vertex = vertices_[v];
         if (vertex.removed)
             continue;
-        uint64_t shape = mixed(mixed(uint64_t(vertex.type) << 16 | vertex.unit) + uint64_t(vertex.size));
+        if (vertex.type != last.type || vertex.unit != last.unit || vertex.size != last.size)
+            last = vertex, shape_of_last = own_shape(vertex);
+        uint64_t shape = shape_of_last;
         if (vertex.child_count > 0)
             shape = mixed(shape + below[vertex.inner - finished]);
         Kind &kind = kinds_[vertex.type];

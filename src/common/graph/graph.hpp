@@ -197,6 +197,7 @@ private:
     };
     struct Kind { // what is so of all vertices of a type
         Order order;
+        bool seen = false;
         bool ascending = true;
         bool ascending_in_nodes = true;
         bool outside_node = false;
@@ -213,7 +214,8 @@ private:
         return {table.data() + size_t(vertices_[v].inner) * tracked_.size(), tracked_.size()};
     }
     void append_child(VertexId parent, VertexId child);
-    void choose_tracked(VertexId from);
+    void append_children(VertexId parent, VertexId first, size_t count); // with numbers that follow each other
+    void choose_tracked();
     void count_up(VertexId v, std::vector<int64_t> &table, int sign, bool only_up);
     // order.cpp
     void check_order(VertexId from);

@@ -24,14 +24,7 @@ bool Graph::comes_last(VertexId v, VertexId from) const
 void Graph::compare_order(VertexId v, VertexId node, VertexId from,
                           const std::function<void(Kind &, const Vertex &, VertexId)> &look)
 {
-    struct Step {
-        VertexId vertex;
-        VertexId node;
-    };
-    std::vector<Step> stack {{v, node}};
-    while (!stack.empty()) {
-        auto [at, in_node] = stack.back();
-        stack.pop_back();
+    auto compare = [&](VertexId at, VertexId in_node) {
         const Vertex &vertex = vertices_[at];
         Kind &kind = kinds_[vertex.type];
         Order &before = kind.order;
@@ -45,13 +38,31 @@ void Graph::compare_order(VertexId v, VertexId node, VertexId from,
             kind.outside_node = kind.outside_node || in_node == no_vertex;
         }
         before = {vertex.id, vertex.id, in_node, before.tangled};
-        if (vertex.type == node_type_) {
+    };
+    struct Step {
+        std::span<const VertexId> left; // of the children of a vertex
+        VertexId node;
+    };
+    std::vector<Step> stack;
+    auto enter = [&](VertexId at, VertexId in_node) {
+        compare(at, in_node);
+        if (vertices_[at].type == node_type_) {
             nested_nodes_ = nested_nodes_ || in_node != no_vertex;
             in_node = at;
         }
-        auto below = children(at);
-        for (size_t i = below.size(); i-- > 0;)
-            stack.push_back({below[i], in_node});
+        if (vertices_[at].child_count > 0)
+            stack.push_back({children(at), in_node});
+    };
+    enter(v, node);
+    while (!stack.empty()) {
+        auto &[left, in_node] = stack.back();
+        if (left.empty()) {
+            stack.pop_back();
+            continue;
+        }
+        VertexId next = left.front();
+        left = left.subspan(1);
+        enter(next, in_node);
     }
 }
 

@@ -23,6 +23,7 @@ std::pair<std::string, int64_t> split_number(const std::string &host)
 Graph graph_of(const ResourceSet &resources)
 {
     Graph graph;
+    graph.reserve(1 + resources.nnodes() + resources.ncores() + resources.ngpus());
     VertexId cluster = graph.add(no_vertex, {.type = "cluster"});
     auto add_runs = [&](VertexId node, std::string_view type, const Idset &ids, int rank) {
         for (const auto &run : ids.runs())
