@@ -21,25 +21,38 @@ bool is_in(const std::vector<std::string> &list, std::string_view word)
     return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-} // namespace
+struct Answers {
+    Json config; // an empty object where the broker has none to tell
+    Json resources;
+};
 
-Json instance_config(Session &flux)
+// Both are asked for at once: neither waits for the other.
+Task<Answers> ask_instance(Handle &handle)
 {
+    Rpc config = handle.rpc("config.get");
+    Rpc resources = handle.rpc("resource.sched-status", {}, {.nodeid = 0});
+    Answers out {Json::object(), {}};
     try {
-        return flux.rpc("config.get");
+        auto answer = co_await config;
+        out.config = answer.json();
     } catch (const Error &error) {
         if (error.errnum() != ENOSYS)
             throw;
-        return Json::object();
     }
+    auto answer = co_await resources;
+    out.resources = answer.json();
+    co_return out;
 }
 
-SchedulerView::SchedulerView(Session &flux) : config_(instance_config(flux))
+} // namespace
+
+SchedulerView::SchedulerView(Session &flux)
 {
-    Json answer = flux.rpc("resource.sched-status", {}, {.nodeid = 0});
-    all_ = set_of(answer, "all");
-    allocated_ = set_of(answer, "allocated");
-    down_ = set_of(answer, "down");
+    auto answers = flux.run(ask_instance(flux.handle()));
+    config_ = answers.config;
+    all_ = set_of(answers.resources, "all");
+    allocated_ = set_of(answers.resources, "allocated");
+    down_ = set_of(answers.resources, "down");
 }
 
 ResourceSet SchedulerView::state(std::string_view name) const

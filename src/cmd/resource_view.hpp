@@ -10,9 +10,6 @@
 
 namespace flux::cmd {
 
-// The instance's configuration; an empty object where the broker has none to tell.
-Json instance_config(Session &flux);
-
 class SchedulerView {
 public:
     explicit SchedulerView(Session &flux);
