@@ -1,7 +1,7 @@
 #include "broker/overlay.hpp"
 
 #include "broker/groups.hpp"
-#include "common/types/duration.hpp"
+#include "broker/tbon_setting.hpp"
 
 namespace flux {
 
@@ -9,19 +9,6 @@ namespace {
 
 constexpr const char *hello_topic = "overlay.hello";
 constexpr Duration shortest_check = std::chrono::milliseconds(100); // between two looks at who is torpid
-
-Duration limit(const Attributes &attributes, const Json &config, const char *name, Duration fallback)
-{
-    auto text = attributes.get(fmt::format("tbon.{}", name));
-    if (!text)
-        text = config.at("tbon", name) ? std::optional(config.at("tbon", name).as<std::string>()) : std::nullopt;
-    if (!text)
-        return fallback;
-    auto value = parse_duration(*text);
-    if (!value)
-        throw Error(EINVAL, "tbon.{} is \"{}\": {}", name, *text, value.error().text());
-    return seconds(*value);
-}
 
 } // namespace
 
@@ -41,8 +28,8 @@ const std::vector<std::string> &Overlay::inherited_attributes()
 OverlayLimits OverlayLimits::from(const Attributes &attributes, const Json &config)
 {
     OverlayLimits limits;
-    limits.torpid_min = limit(attributes, config, "torpid_min", limits.torpid_min);
-    limits.torpid_max = limit(attributes, config, "torpid_max", limits.torpid_max);
+    limits.torpid_min = tbon_duration(attributes, config, "torpid_min", limits.torpid_min);
+    limits.torpid_max = tbon_duration(attributes, config, "torpid_max", limits.torpid_max);
     return limits;
 }
 

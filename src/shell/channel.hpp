@@ -39,7 +39,7 @@ private:
 
     Loop &loop_;
     int fd_;
-    shell_channel::LineBuffer input_;
+    LineBuffer input_ = shell_channel::line_buffer();
     std::string unsent_;
     bool any_start_ = false;
     bool watching_ = false;

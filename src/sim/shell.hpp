@@ -48,7 +48,7 @@ private:
     bool started_ = false;
     bool finished_ = false;  // the job; another may come
     bool signalled_ = false;
-    shell_channel::LineBuffer input_;
+    LineBuffer input_ = shell_channel::line_buffer();
     std::optional<flux::shell::Job> job_;
     std::string command_;
     uint64_t inputs_ = 0; // messages of standard input

@@ -96,7 +96,7 @@ void pmi_line(std::string_view text)
             (void)pmi::valid_key(key);
             (void)pmi::valid_value(value);
         }
-    pmi::LineBuffer buffer;
+    LineBuffer buffer = pmi::line_buffer();
     buffer.append(text);
     while (auto line = buffer.next())
         if (!*line)

@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "common/types/duration.hpp"
+#include "broker/tbon_setting.hpp"
 #include "common/types/hostlist.hpp"
 
 namespace flux {
@@ -21,7 +21,7 @@ std::string choose_method(const BootInput &input)
 
 int whole_number(const BootInput &input, std::string_view name, int fallback)
 {
-    auto text = tbon_setting(input, name);
+    auto text = tbon_setting(input.attributes, input.config, name);
     if (!text)
         return fallback;
     int value = 0;
@@ -29,17 +29,6 @@ int whole_number(const BootInput &input, std::string_view name, int fallback)
     if (error != std::errc() || end != text->data() + text->size() || value < 0)
         throw Error(EINVAL, "tbon.{} is \"{}\": a whole number from 0 up was expected", name, *text);
     return value;
-}
-
-Duration time_span(const BootInput &input, std::string_view name, Duration fallback)
-{
-    auto text = tbon_setting(input, name);
-    if (!text)
-        return fallback;
-    auto value = parse_duration(*text);
-    if (!value)
-        throw Error(EINVAL, "tbon.{} is \"{}\": {}", name, *text, value.error().text());
-    return seconds(*value);
 }
 
 } // namespace
@@ -72,18 +61,8 @@ Boot boot_single(const BootInput &input)
     hosts.append_name(input.hostname);
     input.attributes.set("hostlist", hosts.encode(), Attributes::immutable);
     input.attributes.set("broker.mapping", "[[0,1,1,1]]", Attributes::immutable);
-    input.attributes.get_or_set("tbon.topo", tbon_setting(input, "topo").value_or("kary:32"));
+    input.attributes.get_or_set("tbon.topo", tbon_setting(input.attributes, input.config, "topo").value_or("kary:32"));
     return {};
-}
-
-std::optional<std::string> tbon_setting(const BootInput &input, std::string_view name)
-{
-    if (auto value = input.attributes.get(fmt::format("tbon.{}", name)))
-        return value;
-    auto value = input.config.at("tbon", name);
-    if (!value)
-        return std::nullopt;
-    return value.is_string() ? value.as<std::string>() : value.dump();
 }
 
 ZmqLinks::Setup links_setup(const BootInput &input, CurveKeys keys)
@@ -93,8 +72,8 @@ ZmqLinks::Setup links_setup(const BootInput &input, CurveKeys keys)
     setup.keys = std::move(keys);
     setup.io_threads = std::max(1, whole_number(input, "zmq_io_threads", setup.io_threads));
     setup.child_rcvhwm = whole_number(input, "child_rcvhwm", setup.child_rcvhwm);
-    setup.tcp_user_timeout = time_span(input, "tcp_user_timeout", setup.tcp_user_timeout);
-    setup.connect_timeout = time_span(input, "connect_timeout", setup.connect_timeout);
+    setup.tcp_user_timeout = tbon_duration(input.attributes, input.config, "tcp_user_timeout", setup.tcp_user_timeout);
+    setup.connect_timeout = tbon_duration(input.attributes, input.config, "connect_timeout", setup.connect_timeout);
     Json ipv6 = input.config.at("bootstrap", "enable_ipv6");
     setup.ipv6 = ipv6 && ipv6.as<bool>();
     return setup;

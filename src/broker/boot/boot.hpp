@@ -40,8 +40,6 @@ void adopt_parent(Attributes &attributes, uint32_t size);
 // default-route) chooses; "127.0.0.1" on a node without a network.
 std::string choose_address(const std::string &hint);
 
-// Of the attribute or the key [tbon] NAME; the attribute wins.
-std::optional<std::string> tbon_setting(const BootInput &input, std::string_view name);
 ZmqLinks::Setup links_setup(const BootInput &input, CurveKeys keys);
 
 } // namespace flux

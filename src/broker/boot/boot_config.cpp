@@ -1,6 +1,8 @@
 // Boot by configuration: the [bootstrap] table lists every host in rank order (flux-config-bootstrap(5)). The tree is
 // "custom": all under rank 0 unless hosts name their parents, or what tbon.topo says.
 #include "broker/boot/boot.hpp"
+
+#include "broker/tbon_setting.hpp"
 #include "common/types/hostlist.hpp"
 
 namespace flux {
@@ -68,7 +70,7 @@ std::string fill_in(std::string uri, const std::string &host, const Json &port)
 Topology make_topology(const BootInput &input, const std::vector<HostEntry> &hosts, uint32_t rank)
 {
     auto size = uint32_t(hosts.size());
-    auto topo = tbon_setting(input, "topo").value_or("custom");
+    auto topo = tbon_setting(input.attributes, input.config, "topo").value_or("custom");
     input.attributes.set("tbon.topo", topo);
     if (topo != "custom")
         return value_or_throw(Topology::parse(topo, rank, size));

@@ -1,6 +1,8 @@
 // Boot by PMI-1: every broker puts its host, key and endpoint under "flux.RANK"; after one barrier a broker reads its
 // parent's and its children's, and rank 0 reads all hosts. The others hear of those from their parent when they join.
 #include "broker/boot/boot.hpp"
+
+#include "broker/tbon_setting.hpp"
 #include "common/pmi/pmi_client.hpp"
 #include "common/types/hostlist.hpp"
 #include "common/types/taskmap.hpp"
@@ -40,7 +42,7 @@ std::string endpoint_to_bind(const BootInput &input, bool one_node, uint32_t ran
     auto prefer_tcp = input.attributes.get("tbon.prefertcp").value_or("0") != "0";
     if (one_node && !prefer_tcp)
         return fmt::format("ipc://{}/tbon-{}", input.rundir, rank);
-    auto hint = tbon_setting(input, "interface-hint").value_or("default-route");
+    auto hint = tbon_setting(input.attributes, input.config, "interface-hint").value_or("default-route");
     input.attributes.set("tbon.interface-hint", hint);
     return fmt::format("tcp://{}:*", choose_address(hint));
 }
@@ -54,7 +56,7 @@ Boot boot_pmi(const BootInput &input)
         throw Error(ENOENT, "broker.boot-method is simple, but PMI_FD is not set: is this started by a launcher?");
     auto &attributes = input.attributes;
     auto rank = pmi->rank(), size = pmi->size();
-    auto topo = attributes.get_or_set("tbon.topo", tbon_setting(input, "topo").value_or("kary:32"));
+    auto topo = attributes.get_or_set("tbon.topo", tbon_setting(input.attributes, input.config, "topo").value_or("kary:32"));
     Boot result;
     result.topology = value_or_throw(Topology::parse(topo, rank, size));
     auto mapping = process_mapping(*pmi);

@@ -257,22 +257,6 @@ Expected<FromShell> parse_from_shell(std::string_view line)
     return parse<FromShell>(line, from_shell);
 }
 
-Expected<std::optional<std::string>> LineBuffer::next()
-{
-    auto newline = bytes_.find('\n', std::max(consumed_, searched_));
-    if (newline == bytes_.npos) {
-        bytes_.erase(0, consumed_);
-        consumed_ = 0;
-        searched_ = bytes_.size();
-        if (bytes_.size() > max_message)
-            return fail(EPROTO, "shell channel: a message of more than {} bytes", max_message);
-        return std::nullopt;
-    }
-    std::string line = bytes_.substr(consumed_, newline - consumed_);
-    consumed_ = searched_ = newline + 1;
-    return line;
-}
-
 bool is_text(std::string_view bytes) noexcept
 {
     for (size_t i = 0; i < bytes.size();) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/base/error.hpp"
+#include "common/base/line_buffer.hpp"
 #include "common/json/json.hpp"
 #include "common/types/job_id.hpp"
 
@@ -118,18 +119,10 @@ std::string encode(const FromShell &message);
 Expected<ToShell> parse_to_shell(std::string_view line);
 Expected<FromShell> parse_from_shell(std::string_view line);
 
-// Bytes as they arrive, cut into lines.
-class LineBuffer {
-public:
-    void append(std::string_view bytes) { bytes_ += bytes; }
-    // The next line without its newline; nullopt when none is whole yet. EPROTO over max_message.
-    Expected<std::optional<std::string>> next();
-
-private:
-    std::string bytes_;
-    size_t consumed_ = 0;
-    size_t searched_ = 0;
-};
+inline LineBuffer line_buffer()
+{
+    return {"shell channel", max_message};
+}
 
 // Whether bytes can be a JSON string as they are: UTF-8 without NUL.
 bool is_text(std::string_view bytes) noexcept;

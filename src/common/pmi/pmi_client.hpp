@@ -46,7 +46,7 @@ private:
     uint32_t size_;
     std::string kvsname_;
     size_t max_value_ = pmi::max_value;
-    pmi::LineBuffer input_;
+    LineBuffer input_ = pmi::line_buffer();
 };
 
 } // namespace flux

@@ -55,7 +55,7 @@ private:
 
     Options options_;
     Callbacks callbacks_;
-    pmi::LineBuffer input_;
+    LineBuffer input_ = pmi::line_buffer();
     bool initialized_ = false;
     bool finalized_ = false;
     bool in_barrier_ = false;

@@ -93,22 +93,6 @@ std::string Line::encode() const
     return out;
 }
 
-Expected<std::optional<std::string>> LineBuffer::next()
-{
-    auto newline = bytes_.find('\n', consumed_);
-    size_t size = (newline == bytes_.npos ? bytes_.size() : newline) - consumed_;
-    if (size >= max_line)
-        return fail(EPROTO, "PMI: a line of more than {} bytes", max_line - 1);
-    if (newline == bytes_.npos) {
-        bytes_.erase(0, consumed_);
-        consumed_ = 0;
-        return std::nullopt;
-    }
-    std::string line = bytes_.substr(consumed_, size);
-    consumed_ = newline + 1;
-    return line;
-}
-
 bool valid_key(std::string_view key) noexcept
 {
     return !key.empty() && key.size() < max_key &&

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/error.hpp"
+#include "common/base/line_buffer.hpp"
 
 namespace flux::pmi {
 
@@ -46,18 +47,10 @@ private:
     std::vector<std::pair<std::string, std::string>> tuples_;
 };
 
-// Bytes as they arrive, cut into lines.
-class LineBuffer {
-public:
-    void append(std::string_view bytes) { bytes_ += bytes; }
-    // The next whole line without its newline, nullopt when there is none yet. EPROTO when it is over
-    // max_line.
-    Expected<std::optional<std::string>> next();
-
-private:
-    std::string bytes_;
-    size_t consumed_ = 0;
-};
+inline LineBuffer line_buffer()
+{
+    return {"PMI", max_line - 1};
+}
 
 bool valid_key(std::string_view key) noexcept;     // 1 to max_key-1 visible characters but '='
 bool valid_value(std::string_view value) noexcept; // up to max_value-1 printable characters, blank or tab

@@ -14,6 +14,7 @@
 #include "broker/topology.hpp"
 #include "common/job/eventlog.hpp"
 #include "common/job/resource_set.hpp"
+#include "common/job/shell_channel.hpp"
 #include "common/module/module.hpp"
 #include "common/types/job_id.hpp"
 #include "modules/job-exec/news.hpp"
@@ -46,7 +47,6 @@ private:
     static constexpr double default_exit_timeout = 30;           // seconds; flux-shell-options(7)
     static constexpr double short_mock = 0.1; // seconds: shorter mock jobs are written when they end
     static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
-    static constexpr size_t max_shell_line = 128u << 20;         // bytes
     static constexpr double idle_time = 10;   // seconds that a shell without a job waits for another
     static constexpr size_t max_idle = 256;   // shells that do
     static constexpr uint64_t max_input = 1'000'000'000; // bytes of standard input of a job, as of output.limit
@@ -108,7 +108,7 @@ private:
         bool dirty = false;
         // The shell on this rank
         std::unique_ptr<Shell> shell;
-        std::string partial;       // of a line from its channel
+        LineBuffer lines = shell_channel::line_buffer(); // from its channel
         std::vector<int> task_pids; // process groups that would be left if the shell were killed
         bool heard = false;        // it has said something
         bool finished = false;     // it said so: it exits by itself, or is

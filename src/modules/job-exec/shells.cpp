@@ -2,7 +2,6 @@
 #include <csignal>
 
 #include "common/job/job_exit.hpp"
-#include "common/job/shell_channel.hpp"
 #include "modules/job-exec/job_exec.hpp"
 
 namespace flux::job_exec {
@@ -157,24 +156,23 @@ void JobExec::read_channel(JobId id, std::string_view bytes)
     if (found == jobs_.end())
         return;
     auto &local = found->second;
-    local.partial += bytes;
-    size_t begin = 0;
-    for (size_t end; (end = local.partial.find('\n', begin)) != std::string::npos; begin = end + 1) {
-        auto message = Json::parse(std::string_view(local.partial).substr(begin, end - begin));
+    local.lines.append(bytes);
+    auto line = local.lines.next();
+    for (; line && *line; line = local.lines.next()) {
+        auto message = Json::parse(**line);
         try {
             if (!message || !message->is_object())
                 throw Error(EPROTO, "no JSON object");
-            from_shell(id, local, *message, end - begin);
+            from_shell(id, local, *message, (*line)->size());
         } catch (const Error &error) {
             log(LogLevel::err, "{}: its shell said something that makes no sense: {}", id, error.text());
         }
     }
-    local.partial.erase(0, begin);
     if (local.unstored > local.share && !std::exchange(local.paused, true))
         local.shell->process->set_reading(channel, false);
-    if (local.partial.size() > max_shell_line) {
-        log(LogLevel::err, "{}: a line of its shell is over {} bytes long", id, max_shell_line);
-        local.partial.clear();
+    if (!line) {
+        log(LogLevel::err, "{}: {}", id, line.error().text());
+        local.lines = shell_channel::line_buffer();
         local.shell->process->signal(SIGKILL);
     }
 }

@@ -46,7 +46,7 @@ struct Exec {
     explicit Exec(EvLoop &loop) : loop(loop) {}
     EvLoop &loop;
     std::unique_ptr<Process> process;
-    ch::LineBuffer input;
+    LineBuffer input = ch::line_buffer();
     std::map<std::string, std::string> output; // "stdout:0"
     std::map<std::string, Json> events;
     std::vector<ch::Exception> exceptions;
