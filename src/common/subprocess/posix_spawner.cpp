@@ -175,6 +175,7 @@ public:
     Timer grace_timer;
     pid_t pid = -1;
     int wait_status = 0;
+    int last_signal = 0; // that was sent
     bool own_group = false;
     bool reaped = false;
     bool reported = false;
@@ -231,6 +232,9 @@ private:
             return;
         wait_status = result < 0 ? 0 : status;
         reaped = true;
+        // A shell blocks signals while it starts a program: that one has not got it.
+        if (own_group && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == last_signal)
+            kill_group(last_signal);
         end_watch(std::move(pid_watch));
         pidfd.reset();
         for (auto &stream : streams)
@@ -290,6 +294,7 @@ public:
     {
         if (state_->reaped)
             throw Error(ESRCH, "cannot send signal {} to process {}: it has exited", signum, state_->pid);
+        state_->last_signal = signum;
         if (::kill(state_->own_group ? -state_->pid : state_->pid, signum) < 0)
             throw Error(errno, "cannot send signal {} to process {}: {}", signum, state_->pid,
                         errno_text(errno));

@@ -162,6 +162,30 @@ TEST(PosixSpawner, a_signal_reaches_the_whole_group)
     EXPECT_THROW(process.signal(SIGTERM), Error);
 }
 
+// As a shell is that starts a program just then: the signal waits for it, and its child does not get it.
+TEST(PosixSpawner, what_was_forked_while_a_signal_waited_ends_with_its_group)
+{
+    constexpr const char *script = R"(
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+print('ready', flush=True)
+while signal.SIGHUP not in signal.sigpending():
+    os.sched_yield()
+child = os.fork()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+while True:
+    signal.pause()
+)";
+    Runner run;
+    ProcessSpec spec {.argv = {"python3", "-c", script}};
+    spec.new_process_group = true;
+    auto &process = run.start(spec, std::chrono::hours(1)); // who is left holds its output
+    while (run.output["stdout"].empty())
+        run.loop.step(true);
+    process.signal(SIGHUP);
+    EXPECT_EQ(WTERMSIG(run.wait()), SIGHUP);
+}
+
 TEST(PosixSpawner, a_grandchild_that_holds_a_pipe_does_not_hold_up_the_exit)
 {
     Runner run;
