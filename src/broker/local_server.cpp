@@ -12,8 +12,11 @@ namespace flux {
 namespace {
 
 constexpr int listen_backlog = 512;
-// Bytes per read(2): what they lead to is done before others have their turn.
-constexpr size_t read_chunk = 8 << 10;
+// Bytes per read(2). What they lead to is done before others have their turn: who sends much that costs much is
+// read in small pieces.
+constexpr size_t most_read = 64 << 10;
+constexpr size_t least_read = 4 << 10;
+constexpr Duration longest_turn = std::chrono::milliseconds(3);
 constexpr const char *log_name = "connector-local";
 
 sockaddr_un address_of(const std::string &path)
@@ -130,12 +133,14 @@ private:
     }
     void read_some()
     {
-        char buffer[read_chunk];
-        ssize_t n = recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
+        char buffer[most_read];
+        choose_chunk();
+        ssize_t n = recv(fd_, buffer, chunk_, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0)
             return give_up({});
+        more_waits_ = size_t(n) == chunk_;
         reader_.append({buffer, size_t(n)});
         for (;;) {
             auto message = reader_.next();
@@ -147,6 +152,15 @@ private:
             if (closed_)
                 return;
         }
+    }
+    // By how long it took to come here again, when there was more to read all the time.
+    void choose_chunk()
+    {
+        auto before = std::exchange(last_read_, server_.broker_.platform().loop->now());
+        if (more_waits_ && last_read_ - before > longest_turn)
+            chunk_ = std::max(chunk_ / 2, least_read);
+        else if (last_read_ - before < longest_turn / 2)
+            chunk_ = std::min(chunk_ * 2, most_read);
     }
     void receive(Message message)
     {
@@ -190,6 +204,9 @@ private:
     size_t max_kept_; // bytes, each way
     FrameReader reader_;
     std::string unsent_;
+    size_t chunk_ = most_read;
+    bool more_waits_ = false;
+    Duration last_read_ {};
     bool closed_ = false;
     std::shared_ptr<bool> alive_ = owner_of_alive_.flag;
     std::unique_ptr<Loop::FdWatch> watch_;
