@@ -10,6 +10,6 @@ extern const Command ping, pmi, event, module, kvs;
 extern const Command submit, bulksubmit, run, jobs, job, cancel, pgrep, pkill, dmesg, logger;
 extern const Command config, proxy, alloc, batch, watch, update;
 extern const Command content, startlog, hostlist, jobtap;
-extern const Command start, exec, sproc, queue, resource, uptime, overlay, shutdown;
+extern const Command housekeeping, start, exec, sproc, queue, resource, uptime, overlay, shutdown;
 
 } // namespace flux::cmd

@@ -10,7 +10,7 @@ const std::vector<CommandGroup> &command_groups()
         {"Start an instance, and end it", {&start, &shutdown, &uptime, &startlog}},
         {"Submit jobs", {&run, &submit, &bulksubmit, &batch, &alloc, &proxy}},
         {"Watch and change jobs", {&jobs, &watch, &cancel, &job, &pgrep, &pkill, &update}},
-        {"Queues and resources", {&queue, &resource, &overlay, &hostlist}},
+        {"Queues and resources", {&queue, &resource, &housekeeping, &overlay, &hostlist}},
         {"Run programs beside jobs", {&exec, &sproc}},
         {"Store and tell", {&kvs, &content, &event, &logger, &dmesg}},
         {"Look inside", {&getattr, &setattr, &lsattr, &config, &module, &jobtap, &ping, &pmi}},

@@ -95,6 +95,10 @@ flux job wait-event -t 20 "$id" clean >/dev/null
 next=$(flux submit -N2 -x true)
 in_house() { flux module stats -p housekeeping.running job-manager; }
 expect_match "a job that is through is in housekeeping" '"pending": ?"0-1"' "$(in_house | tr -d '\n')"
+expect "flux housekeeping shows it" "$id 2 2 0-1" \
+    "$(flux housekeeping list -no '{id} {nnodes} {pending.nnodes} {ranks}')"
+expect "or a part of it" "$id 1" "$(flux housekeeping list -no '{id} {nnodes}' --include=1)"
+expect "a part where there is none" "" "$(flux housekeeping list -n --include=7)"
 expect "its resources are not free" S "$(flux jobs -no '{status_abbrev}' "$next")"
 twice() { [ "$(grep -c H "$conf/log")" -ge "$1" ]; }
 eventually "its command runs on both ranks" twice 2
@@ -111,6 +115,21 @@ expect "then they are" 0 $?
 exec 9>&-
 nobody() { [ "$(in_house | tr -d ' \n')" = "{}" ]; }
 eventually "nothing is left in housekeeping" nobody
+
+# One that does not end by itself is ended on a node, then everywhere.
+flux config set --type=object job-manager.housekeeping \
+    '{"command":["/bin/sleep","1000"],"release-after":"0"}'
+id=$(flux submit -N2 -x true)
+pending() { [ "$(flux housekeeping list -no '{pending.ranks}')" = "$1" ]; }
+eventually "it has begun" pending 0-1
+flux housekeeping kill --jobid="$id" --targets=1
+eventually "one node is through" pending 0
+expect "and free" 0 "$(flux housekeeping list -no '{allocated.ranks}')"
+flux housekeeping kill --all --signal=KILL
+eventually "all are" nobody
+eventually "what was ended is drained" sh -c '[ "$(flux resource drain -no "{ranks}")" = 0-1 ]'
+flux resource undrain 0-1
+
 flux config set --type=object job-manager.housekeeping '{"command":["/bin/false"],"release-after":"0"}'
 flux run -N1 true
 eventually "when it fails its rank is drained" sh -c 'flux resource drain -no "{reason}" | grep -q "housekeeping failed for job"'
