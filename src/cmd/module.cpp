@@ -128,7 +128,7 @@ int show_statistics(const Args &args, const Json &statistics)
 
 int run_module_stats(const Args &args, Session &flux)
 {
-    const std::string name = args.size() ? args[0] : "broker";
+    const std::string &name = args[0];
     if (args.has("clear-all")) {
         flux.handle().publish(name + ".stats-clear");
         return 0;
@@ -138,9 +138,8 @@ int run_module_stats(const Args &args, Session &flux)
         return 0;
     }
     if (args.has("rusage")) {
-        Json request = Json::object();
-        if (args.value("rusage") != "true")
-            request.set("who", args.value("rusage"));
+        std::string who = args.value("rusage");
+        Json request {{"who", who == "true" ? "self" : who}};
         return show_statistics(args, flux.rpc(name + ".rusage", request));
     }
     return show_statistics(args, flux.rpc(name + ".stats-get"));
@@ -195,7 +194,7 @@ const Command module_list {
 
 const Command module_stats {
     .name = "stats",
-    .args = "[SERVICE]",
+    .args = "SERVICE",
     .summary = "Show a module's statistics",
     .options = {{"-p,--parse=NAME", "only the member at this path of period-delimited keys"},
                 {"-t,--type=int|double", "how to show a number"},
@@ -203,6 +202,7 @@ const Command module_stats {
                 {"-R,--rusage[=WHO]", "the resources it used (self, children, thread)"},
                 {"-c,--clear", "start counting again"},
                 {"-C,--clear-all", "the same on all brokers"}},
+    .min_args = 1,
     .max_args = 1,
     .run = run_module_stats,
 };

@@ -20,4 +20,5 @@ expect "an unlinked key is gone" 1 "$?"
 expect "kvs unloads" 0 "$(flux module remove job-exec; echo $?)"
 expect_match "it is gone from the list" "^$((modules - 1))$" "$(flux module list | tail -n +2 | wc -l)"
 expect "it loads again" 0 "$(flux module load job-exec; echo $?)"
+expect_match "what the broker's process used" '^[1-9][0-9]+$' "$(flux module stats --rusage=self -p maxrss kvs)"
 finish
