@@ -22,6 +22,14 @@ void publish(const Args &args, Session &flux, const Payload &payload)
     print("seq={}\n", flux.rpc("event.publish", request).get<int64_t>("seq"));
 }
 
+Payload json_payload(const std::string &text)
+{
+    auto json = Json::parse(text);
+    if (!json)
+        throw Error(json.error().errnum(), "the payload: {}; --raw takes any text", json.error().text());
+    return Payload(*json);
+}
+
 Task<> one_event(EventStream &stream)
 {
     (void)co_await stream.next();
@@ -34,11 +42,15 @@ int run_event_pub(const Args &args, Session &flux)
     if (args.has("raw"))
         payload = Payload::raw(text == "-" ? read_stdin() : text);
     else if (!text.empty())
-        payload = Payload(Json::parse_or_throw(text == "-" ? read_stdin() : text));
+        payload = json_payload(text == "-" ? read_stdin() : text);
+    if (args[0].empty())
+        throw UsageError("an event needs a topic that is not empty");
 
     std::unique_ptr<EventStream> own;
-    if (args.has("loopback"))
+    if (args.has("loopback")) {
         own = flux.handle().subscribe(args[0]);
+        flux.rank(); // answered after the subscription was taken in: the event does not pass it
+    }
     publish(args, flux, payload);
     if (own)
         flux.run(one_event(*own));
