@@ -38,12 +38,45 @@ private:
         auto answer = co_await rpc("kvs.lookup", args);
         co_return value_or_throw(treeobj::decode_val(answer.json()["val"]));
     }
+    // The same of a job; ENOENT says whether the job is missing or only this.
+    Task<std::string> read(JobId id, std::string path)
+    {
+        std::optional<Error> failed;
+        try {
+            co_return co_await read(id.kvs_path(path));
+        } catch (const Error &error) {
+            failed = error;
+        }
+        if (failed->errnum() != ENOENT)
+            throw *failed;
+        co_return co_await fail_missing(id, std::move(path));
+    }
+    Task<std::string> fail_missing(JobId id, std::string path)
+    {
+        bool there = path != "eventlog" && co_await exists(id.kvs_path("eventlog"));
+        if (there)
+            throw Error(ENOENT, "job {} has no {}", id, path);
+        throw Error(ENOENT, "there is no job {}; flux jobs -a lists them", id);
+    }
+    // The next part of what is watched at this path.
+    Task<std::optional<Message>> next_of(Stream &stream, JobId id, std::string path)
+    {
+        std::optional<Error> failed;
+        try {
+            co_return co_await stream.next();
+        } catch (const Error &error) {
+            failed = error;
+        }
+        if (failed->errnum() == ENOENT)
+            co_await fail_missing(id, std::move(path));
+        throw *failed;
+    }
     // EPERM unless the sender owns the instance or the job.
     Task<> check_owner(Credentials who, JobId id)
     {
         if (who.is_owner())
             co_return;
-        auto text = co_await read(id.kvs_path("eventlog"));
+        auto text = co_await read(id, "eventlog");
         auto first = value_or_throw(Event::parse(std::string_view(text).substr(0, text.find('\n'))));
         if (first.context.get<uint32_t>("userid") != who.userid)
             throw Error(EPERM, "job {} belongs to another user", id);
@@ -57,12 +90,12 @@ private:
         co_await check_owner(request.credentials(), id);
         Json out {{"id", id.value()}};
         for (const auto &key : keys) {
-            auto text = co_await read(id.kvs_path(key));
+            auto text = co_await read(id, key);
             bool document = key == "R" || key == "jobspec";
             if (document && (flags & (current | json_decode))) {
                 Json value = Json::parse_or_throw(text);
                 if (flags & current) {
-                    auto eventlog = co_await read(id.kvs_path("eventlog"));
+                    auto eventlog = co_await read(id, "eventlog");
                     update(key, value, eventlog);
                 }
                 out.set(key, flags & json_decode ? value : Json(value.dump()));
@@ -104,8 +137,8 @@ private:
         JobId id(request.get<uint64_t>("id"));
         auto key = update_key(request);
         co_await check_owner(request.credentials(), id);
-        Json value = Json::parse_or_throw(co_await read(id.kvs_path(key)));
-        auto eventlog = co_await read(id.kvs_path("eventlog"));
+        Json value = Json::parse_or_throw(co_await read(id, key));
+        auto eventlog = co_await read(id, "eventlog");
         update(key, value, eventlog);
         co_return Json::make(key, value);
     }
@@ -116,7 +149,7 @@ private:
         JobId id(request.get<uint64_t>("id"));
         auto key = update_key(request);
         co_await check_owner(request.credentials(), id);
-        Json value = Json::parse_or_throw(co_await read(id.kvs_path(key)));
+        Json value = Json::parse_or_throw(co_await read(id, key));
         Counted watching(watchers_);
         Json args {{"key", id.kvs_path("eventlog")},
                    {"namespace", "primary"},
@@ -148,7 +181,7 @@ private:
         // What comes into being while the job runs may be waited for, as long as there is such a job.
         bool guest = path.starts_with("guest.");
         if (guest)
-            co_await read(id.kvs_path("eventlog"));
+            co_await read(id, "eventlog");
         bool create = guest || (flags & waitcreate);
         int kvs_flags = kvs::flag::watch | kvs::flag::watch_append | (create ? kvs::flag::waitcreate : 0);
         Counted watching(watchers_);
@@ -160,7 +193,7 @@ private:
         std::string partial;
         int64_t open_streams =
             INT64_MAX; // of guest.output: how many have not ended; unknown before its header
-        while (auto message = co_await stream->next()) {
+        while (auto message = co_await next_of(*stream, id, path)) {
             partial += value_or_throw(treeobj::decode_val(message->json()["val"]));
             size_t begin = 0;
             for (size_t end; (end = partial.find('\n', begin)) != std::string::npos; begin = end + 1) {
