@@ -165,7 +165,7 @@ private:
         if (known != refusals_.end())
             known->second++;
         else
-            warn("{}: ERROR: {}", copies_.command(), error.what());
+            warn("{}: ERROR: {}", copies_.command(), told(error));
         if (known == refusals_.end() && refusals_.size() < max_refusals)
             refusals_.emplace(error.text(), 0);
         status_ = std::max(status_, 1);

@@ -27,7 +27,7 @@ int cancel_each(const Args &args, Session &flux)
         try {
             flux.rpc("job-manager.raise", request);
         } catch (const Error &error) {
-            warn("flux-cancel: {}: {}", args[i], error.what());
+            warn("flux-cancel: {}: {}", args[i], told(error));
             status = 1;
         }
     }

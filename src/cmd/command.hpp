@@ -126,6 +126,8 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string> &
 // Finds the subcommand that the arguments name, parses the rest and runs it.
 int run_command(const Command &command, const std::string &full_name, std::vector<std::string> arguments,
                 Session &flux);
+// What a user is told of an error: its text, or for a service that nobody answers for the module that is missing.
+std::string told(const std::exception &error);
 // The whole of a program flux-NAME that is one command: its exit status, with mistakes told on stderr.
 int run_program(const Command &command, const std::string &called, const std::vector<std::string> &arguments);
 

@@ -34,7 +34,7 @@ int for_each_job(const Args &args, const std::function<void(JobId)> &act)
         try {
             act(ids[i]);
         } catch (const Error &error) {
-            warn("flux-job: {}: {}", args[i], error.what());
+            warn("flux-job: {}: {}", args[i], told(error));
             status = 1;
         }
     }
@@ -117,7 +117,7 @@ int run_job_raise(const Args &args, Session &flux)
         try {
             flux.rpc("job-manager.raise", request);
         } catch (const Error &error) {
-            warn("flux-job: raise {}: {}", id_text(id), error.what());
+            warn("flux-job: raise {}: {}", id_text(id), told(error));
             status = 1;
         }
     }

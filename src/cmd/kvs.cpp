@@ -57,7 +57,7 @@ int run_kvs_namespace_create(const Args &args, Session &flux)
     if (args.has("rootref")) {
         rootref = args.value("rootref");
         if (rootref.starts_with('{'))
-            rootref = treeobj::blobrefs(Json::parse_or_throw(rootref)).at(0);
+            rootref = treeobj::blobrefs(option_value("rootref", Json::parse(rootref))).at(0);
     } else {
         // The blobref of an empty directory, whose blob the KVS knows without storing.
         auto hash = value_or_throw(parse_hash_type(flux.attribute("content.hash")));

@@ -11,11 +11,19 @@ namespace {
 
 using namespace kvs_client;
 
+Json parse_context(const std::string &text)
+{
+    auto context = Json::parse(text);
+    if (!context || !context->is_object())
+        throw UsageError(fmt::format("the context '{}' is no JSON object such as {{\"rank\":1}}", text));
+    return *context;
+}
+
 int run_kvs_eventlog_append(const Args &args, Session &flux)
 {
     Event event {.timestamp = args.number("timestamp", flux.loop().clock().wall_time()), .name = args[1]};
     if (args.size() > 2)
-        event.context = Json::parse_or_throw(args.joined(2));
+        event.context = parse_context(args.joined(2));
     commit(flux, namespace_of(args), {{args[0], treeobj::make_val(event.encode()), flag::append}});
     return 0;
 }
@@ -81,6 +89,7 @@ int run_kvs_eventlog_wait_event(const Args &args, Session &flux)
             found = event.name == args[1];
             if ((found && !args.has("quiet")) || args.has("verbose"))
                 write_out(view.line(event));
+            std::fflush(stdout);
             return !found;
         }));
     if (!found)

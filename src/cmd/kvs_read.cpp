@@ -62,11 +62,17 @@ Task<> watch_key(Handle &handle, const Args &args, std::string key, int flags)
     }
 }
 
+// --at: the root to look from instead of the present one.
+Json root_of(const Args &args)
+{
+    return args.has("at") ? option_value("at", Json::parse(args.value("at"))) : Json();
+}
+
 int run_kvs_get(const Args &args, Session &flux)
 {
     int flags = get_flags(args);
     constexpr int needs_watcher = flag::watch | flag::waitcreate | flag::stream;
-    Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
+    Json root = root_of(args);
     for (const auto &key : args.positional()) {
         if (flags & needs_watcher)
             flux.run(watch_key(flux.handle(), args, key, flags));
@@ -126,7 +132,7 @@ void show_dir(const Args &args, Session &flux, const std::string &key, const Jso
 
 int run_kvs_dir(const Args &args, Session &flux)
 {
-    Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
+    Json root = root_of(args);
     show_dir(args, flux, args.size() ? args[0] : ".", root, width_of(args));
     return 0;
 }
@@ -205,7 +211,7 @@ int run_kvs_ls(const Args &args, Session &flux)
 
 int run_kvs_readlink(const Args &args, Session &flux)
 {
-    Json root = args.has("at") ? Json::parse_or_throw(args.value("at")) : Json();
+    Json root = root_of(args);
     for (const auto &key : args.positional()) {
         Json object = lookup(flux, key, namespace_of(args), flag::readlink, root);
         auto link = value_or_throw(treeobj::decode_symlink(object));

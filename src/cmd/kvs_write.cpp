@@ -10,16 +10,18 @@ namespace {
 
 using namespace kvs_client;
 
-Json put_object(const Args &args, const std::string &value)
+Json put_object(const Args &args, const std::string &key, const std::string &value)
 {
     bool from_stdin = value == "-" && (args.has("raw") || args.has("treeobj"));
     std::string text = from_stdin ? read_stdin() : value;
     if (!args.has("treeobj"))
         return treeobj::make_val(text);
-    Json object = Json::parse_or_throw(text);
-    if (auto valid = treeobj::validate(object); !valid)
-        throw valid.error();
-    return object;
+    auto object = Json::parse(text);
+    if (!object)
+        throw Error(object.error().errnum(), "{}: {}", key, object.error().text());
+    if (auto valid = treeobj::validate(*object); !valid)
+        throw Error(valid.error().errnum(), "{}: {}", key, valid.error().text());
+    return *object;
 }
 
 int run_kvs_put(const Args &args, Session &flux)
@@ -27,7 +29,7 @@ int run_kvs_put(const Args &args, Session &flux)
     std::vector<Operation> operations;
     for (const auto &assignment : args.positional()) {
         auto [key, value] = split_assignment(assignment);
-        operations.push_back({key, put_object(args, value), args.has("append") ? flag::append : 0});
+        operations.push_back({key, put_object(args, key, value), args.has("append") ? flag::append : 0});
     }
     int flags =
         (args.has("no-merge") ? commit_flag::no_merge : 0) | (args.has("sync") ? commit_flag::sync : 0);

@@ -82,6 +82,18 @@ size_t count_ours(const Command &command, const std::vector<std::string> &argume
     return arguments.size();
 }
 
+// "--name=", an empty value, is two words for CLI11, which takes it for a missing one otherwise.
+void append_reversed(const Command &command, const std::string &word, std::vector<std::string> &reversed)
+{
+    for (const auto &option : command.options)
+        if (option.takes_value() && word == "--" + option.name() + "=") {
+            reversed.emplace_back();
+            reversed.push_back(word.substr(0, word.size() - 1));
+            return;
+        }
+    reversed.push_back(word);
+}
+
 } // namespace
 
 Args parse_options(const Command &command, const std::string &full_name,
@@ -96,7 +108,9 @@ Args parse_options(const Command &command, const std::string &full_name,
 
     Args out;
     size_t ours = count_ours(command, arguments);
-    std::vector<std::string> reversed(arguments.rend() - long(ours), arguments.rend());
+    std::vector<std::string> reversed;
+    for (size_t i = ours; i > 0; i--)
+        append_reversed(command, arguments[i - 1], reversed);
     try {
         app.parse(reversed);
     } catch (const CLI::ParseError &error) {

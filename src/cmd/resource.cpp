@@ -211,10 +211,17 @@ private:
         return value_or_throw(Idset::parse(answer.value<std::string>(key, "")));
     }
 
+    // None without a job manager.
     static Idset in_housekeeping(Session &flux)
     {
         Idset out;
-        Json stats = flux.rpc("job-manager.stats-get", {}, {.nodeid = 0});
+        Json stats;
+        try {
+            stats = flux.rpc("job-manager.stats-get", {}, {.nodeid = 0});
+        } catch (const Error &error) {
+            if (error.errnum() != ENOSYS)
+                throw;
+        }
         for (auto [id, job] : stats.at("housekeeping", "running").members())
             out |= value_or_throw(Idset::parse(job.value<std::string>("pending", "")));
         return out;

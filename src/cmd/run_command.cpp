@@ -73,7 +73,38 @@ void finish_output()
         throw Error(errno ? errno : EIO, "cannot write the output: {}", errno_text(errno ? errno : EIO));
 }
 
+// The module of rank 0 or of every rank that has this service; empty for one that no module of ours has.
+std::string_view module_of(std::string_view service)
+{
+    static constexpr std::pair<std::string_view, std::string_view> modules[] {
+        {"content", "content"},       {"kvs", "kvs"},
+        {"kvs-watch", "kvs"},         {"resource", "resource"},
+        {"sched", "sched"},           {"feasibility", "sched"},
+        {"job-ingest", "job-ingest"}, {"job-manager", "job-manager"},
+        {"job-info", "job-info"},     {"job-list", "job-list"},
+        {"job-exec", "job-exec"},     {"rexec", "rexec"},
+    };
+    for (auto [name, module] : modules)
+        if (name == service)
+            return module;
+    return {};
+}
+
 } // namespace
+
+std::string told(const std::exception &error)
+{
+    constexpr std::string_view begin = "No service matching ", end = " is registered";
+    std::string text = error.what();
+    if (!text.starts_with(begin) || !text.ends_with(end))
+        return text;
+    std::string topic = text.substr(begin.size(), text.size() - begin.size() - end.size());
+    auto module = module_of(topic.substr(0, topic.find('.')));
+    if (module.empty())
+        return text;
+    return fmt::format("no {0} module is loaded, which would answer {1}; flux module load {0} loads it",
+                       module, topic);
+}
 
 int run_program(const Command &command, const std::string &called, const std::vector<std::string> &arguments)
 {
@@ -88,7 +119,7 @@ int run_program(const Command &command, const std::string &called, const std::ve
                    error.command().empty() ? name : error.command());
         return command.usage_status;
     } catch (const std::exception &error) {
-        fmt::print(stderr, "{}: ERROR: {}\n", prefix, error.what());
+        fmt::print(stderr, "{}: ERROR: {}\n", prefix, told(error));
     }
     return 1;
 }

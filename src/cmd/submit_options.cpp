@@ -131,6 +131,8 @@ void set_attributes(JobspecBuilder &builder, const Args &args)
 {
     if (args.has("time-limit"))
         builder.duration(option_value("time-limit", parse_time_limit(args.value("time-limit"))));
+    if (args.has("cwd") && args.value("cwd").empty())
+        throw UsageError("--cwd needs a directory");
     builder.cwd(args.has("cwd") ? std::filesystem::absolute(args.value("cwd")).lexically_normal().string()
                                 : std::filesystem::current_path().string());
     if (args.has("job-name"))

@@ -36,6 +36,9 @@ eventually "a scheduler that was loaded again knows the queue of what runs" know
 
 flux module remove job-manager
 expect_match "without a job manager nothing is submitted" 'the job manager is not loaded' "$(flux submit -q debug true 2>&1)"
+expect_match "nor asked about queues" 'no job-manager module is loaded.*flux module load job-manager loads it' \
+    "$(flux queue status 2>&1)"
+expect_match "the scheduler is, all the same" 'avail.* 2 ' "$(flux resource status -n)"
 echo after >"$FLUX_STORY_DIR/hold"
 exited() { flux kvs get --raw "$(flux job id --to=kvs "$running").guest.exec.eventlog" | grep -q '"done"'; }
 eventually "the job ends while there is none" exited

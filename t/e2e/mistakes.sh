@@ -69,6 +69,21 @@ mistake 'is not KEY=VALUE' flux kvs put nothing
 mistake 'nope does not exist' flux kvs get nope
 
 mistake 'unknown job id ƒ2' flux job urgency f2 5
+mistake 'there is no job ƒ2; flux jobs -a lists them' flux job attach f2
+mistake 'there is no job ƒ2' flux job wait-event -p exec f2 done
+mistake 'there is no job ƒ2' flux job info f2 R
+mistake 'a topic that is not empty' flux event pub ''
+mistake "payload: invalid JSON.*near 'word'; --raw" flux event pub topic word
+mistake '"sha1-xyz": hexadecimal' flux content load sha1-xyz
+mistake "the context 'a=1' is no JSON object" flux kvs eventlog append key name a=1
+mistake '--at: invalid JSON' flux kvs get --at=x key
+mistake '--cwd needs a directory' flux run --cwd= true
+mistake '"none" is none of self, children, thread' flux module stats --rusage=none kvs
+mistake 'say what to end' flux housekeeping kill
+mistake '--all and --jobid exclude each other' flux housekeeping kill --all --jobid=f2
+mistake 'no housekeeping runs for job ƒ2' flux housekeeping kill --jobid=f2
+mistake 'no housekeeping runs on 0' flux housekeeping kill --targets=0
+mistake "'x' is no signal" flux housekeeping kill --all --signal=x
 text=$(flux submit --cc=1-1000 -N5 true 2>&1)
 expect "the lines that a thousand refused copies make" 2 "$(wc -l <<<"$text")"
 expect_match "how many copies were refused" 'and 999 more jobs for the same reason' "$text"
@@ -94,6 +109,16 @@ mistake 'duration' flux job submit "$FLUX_STORY_DIR/spec"
 mistake 'column|range|large|number' flux submit -n 99999999999999999999 true
 mistake 'up to 1G' flux ping -p 100G kvs
 mistake 'has 20000000 bytes' sh -c 'head -c 20000000 /dev/zero >"$0/big"; flux submit --add-file="$0/big" true' "$FLUX_STORY_DIR"
+
+# a module that is not there
+flux module remove job-ingest
+flux module remove job-list
+missing='no job-list module is loaded.*; flux module load job-list loads it'
+mistake "$missing" flux jobs
+flux module load job-list
+flux module load job-ingest
+flux jobs >/dev/null
+expect "what it says helps" 0 "$?"
 
 # bytes that are no message end that connection only
 printf 'GET / HTTP/1.1\r\n\r\n' | timeout 5 python3 -c '

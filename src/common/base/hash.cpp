@@ -97,7 +97,7 @@ Expected<BlobrefParts> parse_blobref(std::string_view text)
         return std::unexpected(type.error());
     auto bytes = hex_decode(text.substr(dash + 1));
     if (!bytes)
-        return std::unexpected(bytes.error());
+        return fail(EINVAL, "blobref \"{}\": {}", text, bytes.error().text());
     if (bytes->size() != digest_size(*type))
         return fail(EINVAL, "blobref \"{}\" has a digest of {} bytes, {} has {}", text, bytes->size(),
                     hash_type_name(*type), digest_size(*type));
