@@ -43,6 +43,20 @@ Task<> follow_log(Handle &handle, JobId id, std::string path, EventFn fn)
                 co_return;
 }
 
+Task<std::string> wait_for_taskmap(Handle &handle, JobId id)
+{
+    std::string map;
+    co_await follow_log(handle, id, "guest.exec.eventlog", [&](const Event &event) {
+        if (event.name == "shell.start")
+            if (Json found = event.context["taskmap"])
+                map = found.dump();
+        return map.empty();
+    });
+    if (map.empty())
+        throw Error(ENOENT, "job {} ended before its tasks were started", id_text(id));
+    co_return map;
+}
+
 int JobEnd::exit_code(int exception_code) const
 {
     if (wait_status)

@@ -38,6 +38,9 @@ struct JobEnd {
 // Takes in one event of the main event log.
 void record_end(JobEnd &end, const Event &event);
 
+// The job's task map (RFC 34) as its first shell tells it when the tasks are started. ENOENT when it ends before.
+Task<std::string> wait_for_taskmap(Handle &handle, JobId id);
+
 // "flux-job: TEXT" for a job that did not end well, on standard error.
 void report_end(JobId id, const JobEnd &end, bool with_id);
 

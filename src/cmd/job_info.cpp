@@ -208,20 +208,6 @@ int run_job_timeleft(const Args &args, Session &flux)
     return 0;
 }
 
-Task<std::string> wait_for_taskmap(Handle &handle, JobId id)
-{
-    std::string map;
-    co_await follow_log(handle, id, "guest.exec.eventlog", [&](const Event &event) {
-        if (event.name == "shell.start")
-            if (Json found = event.context["taskmap"])
-                map = found.dump();
-        return map.empty();
-    });
-    if (map.empty())
-        throw Error(ENOENT, "job {} ended before its tasks were started", id_text(id));
-    co_return map;
-}
-
 Hostlist hosts_of(Session &flux, JobId id)
 {
     auto R = look_up(flux, id, "R", 0).as<std::string>();

@@ -4,6 +4,7 @@
 #include "cmd/job_client.hpp"
 #include "cmd/job_commands.hpp"
 #include "cmd/print.hpp"
+#include "cmd/task_table.hpp"
 
 namespace flux::cmd {
 
@@ -11,6 +12,14 @@ namespace {
 
 constexpr JobId any_job(~uint64_t(0)); // whichever ends first, to job-manager.wait
 constexpr int cannot_wait = 2;         // the exit code when there is nothing to wait for
+
+// The executable of the job's tasks as its jobspec names it.
+std::string program_of(Session &flux, JobId id)
+{
+    Json request {{"id", id.value()}, {"keys", Json::array_of(std::vector<std::string> {"jobspec"})}, {"flags", 0}};
+    auto jobspec = Json::parse_or_throw(flux.rpc("job-info.lookup", request).get<std::string>("jobspec"));
+    return std::string(jobspec["tasks"][size_t(0)]["command"][size_t(0)].string_view());
+}
 
 int run_job_attach(const Args &args, Session &flux)
 {
@@ -25,6 +34,8 @@ int run_job_attach(const Args &args, Session &flux)
                            .wait_event = args.value("wait-event")};
     if (args.has("tail"))
         options.tail = args.value("tail") == "true" ? 10 : args.integer("tail", 10);
+    if (args.has("debug"))
+        tell_debugger(flux.run(task_table(flux.handle(), id)), program_of(flux, id));
     JobEnd end = flux.run(attach_job(flux, id, options));
     report_end(id, end, false);
     return end.exit_code();
@@ -181,6 +192,7 @@ const Command job_attach {
                 {"-E,--show-events", "show the job's events"},
                 {"-X,--show-exec", "show the events of its execution"},
                 {"--show-status", "say at once what the job waits for"},
+                {"--debug", "let a parallel debugger find the tasks"},
                 {"-v,--verbose", "say more"}},
     .min_args = 1,
     .max_args = 1,

@@ -156,10 +156,9 @@ void Shell::start_task(uint32_t task)
 
 void Shell::announce_tasks()
 {
-    shell_channel::Tasks tasks;
-    if (job_.options.own_process_groups)
-        for (const auto &[task, entry] : tasks_)
-            tasks.pids.push_back(entry.process->pid());
+    shell_channel::Tasks tasks {.pids = {}, .groups = job_.options.own_process_groups};
+    for (const auto &[task, entry] : tasks_)
+        tasks.pids.push_back(entry.process->pid());
     channel_.send(tasks);
     if (job_.options.verbose > 0)
         channel_.send(shell_channel::Log {6,

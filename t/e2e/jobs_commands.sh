@@ -88,6 +88,40 @@ flux queue drain
 expect "the taskmap of two nodes" "[[0,2,1,1]]" "$(flux job taskmap "$(flux submit -N2 -n2 true)")"
 expect "and its tasks by node" "1" "$(flux job taskmap --taskids=1 "$(flux job last)")"
 flux queue drain
+
+# Where the tasks are, for tools and debuggers
+host=$(hostname)
+id=$(flux submit -N2 -n4 sh -c "echo $host:\$\$ >$FLUX_STORY_DIR/task.\$FLUX_TASK_RANK; sleep 300")
+pids=$(flux job hostpids "$id")
+tasks() { [ "$(cat "$FLUX_STORY_DIR"/task.? | wc -l)" -eq 4 ]; }
+eventually "all tasks have said who they are" tasks
+expect "host and process of each task" "$(cat "$FLUX_STORY_DIR"/task.? | paste -sd,)" "$pids"
+expect "of some tasks" "$(cut -d, -f2,4 <<<"$pids" | tr , ' ')" "$(flux job hostpids -r 1,3 -d ' ' "$id")"
+flux job attach --debug --read-only "$id" & debugged=$!
+# What a debugger reads: the number of entries in the table, from the memory of the attached program.
+table_size() {
+    python3 - "$debugged" "$FLUX_BUILD_BIN/flux" <<'PYTHON'
+import subprocess, sys
+pid, program = sys.argv[1:]
+symbols = dict(reversed(line.split()[::2]) for line in subprocess.run(["nm", program], capture_output=True,
+               text=True).stdout.splitlines() if "MPIR_proctable_size" in line)
+base = next(line for line in open(f"/proc/{pid}/maps") if line.rstrip().endswith("/flux"))
+with open(f"/proc/{pid}/mem", "rb") as memory:
+    memory.seek(int(base.split("-")[0], 16) + int(symbols["MPIR_proctable_size"], 16))
+    sys.exit(int.from_bytes(memory.read(4), "little") != 4)
+PYTHON
+}
+eventually "a debugger finds the tasks" table_size
+flux cancel "$id"
+wait $debugged
+expect_match "tasks that are no more" 'has no tasks on rank 0 any more' "$(flux job hostpids "$id" 2>&1)"
+id=$(flux submit -N1 -n2 -o nosetpgrp sleep 300)
+expect_match "also of tasks without process groups" "^$host:[0-9]+,$host:[0-9]+$" "$(flux job hostpids "$id")"
+flux cancel "$id"
+id=$(flux submit --urgency=hold true)
+expect_match "tasks that do not run in time" 'do not run within 100ms' "$(flux job hostpids -t 0.1 "$id" 2>&1)"
+flux cancel "$id"
+flux queue drain
 before=$(flux job stats | grep -o '"inactive":[0-9]*' | cut -d: -f2)
 flux job purge -f --num-limit=$((before - 2)) >/dev/null
 expect "purged" $((before - 2)) "$(flux job stats | grep -o '"inactive":[0-9]*' | cut -d: -f2)"

@@ -105,7 +105,7 @@ Json to_json(const Expiration &message)
 }
 Json to_json(const Tasks &message)
 {
-    return Json {{"type", "tasks"}, {"pids", Json::array_of(message.pids)}};
+    return Json {{"type", "tasks"}, {"pids", Json::array_of(message.pids)}, {"groups", message.groups}};
 }
 Json to_json(const Event &message)
 {
@@ -215,7 +215,7 @@ FromShell from_shell(const Json &json)
         return Exception {json.get<int>("severity"), json.get<std::string>("exception"),
                           json.value<std::string>("note", {}), json.value<bool>("lost_task", false)};
     if (type == "tasks")
-        return Tasks {json.get<std::vector<int>>("pids")};
+        return Tasks {json.get<std::vector<int>>("pids"), json.value<bool>("groups", true)};
     if (type == "stdin-taken")
         return StdinTaken {json.get<uint64_t>("count")};
     if (type == "terminal")

@@ -99,8 +99,9 @@ struct Exception {
     std::string note;
     bool lost_task = false; // a task was killed: no matter if somebody asked for that
 };
-struct Tasks { // the tasks' process groups, for whoever has to clean up after a shell that was killed
+struct Tasks { // in order of their ranks
     std::vector<int> pids;
+    bool groups = true; // each leads a process group: for whoever has to clean up after a shell that was killed
 };
 struct StdinTaken { // so many Stdin messages so far: the tasks have read them, but for a bounded rest
     uint64_t count = 0;

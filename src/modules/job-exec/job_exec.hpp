@@ -49,6 +49,7 @@ private:
     static constexpr double stop_timeout = 10;                   // seconds that unloading waits for shells
     static constexpr double idle_time = 10;   // seconds that a shell without a job waits for another
     static constexpr size_t max_idle = 256;   // shells that do
+    static constexpr size_t max_pid_requests = 64; // of one job, for tasks that are not started yet
     static constexpr uint64_t max_input = 1'000'000'000; // bytes of standard input of a job, as of output.limit
     // Bytes of what a job's shells have said that are not known to be stored, divided among its ranks; then job-exec
     // reads no more of them.
@@ -109,7 +110,9 @@ private:
         // The shell on this rank
         std::unique_ptr<Shell> shell;
         LineBuffer lines = shell_channel::line_buffer(); // from its channel
-        std::vector<int> task_pids; // process groups that would be left if the shell were killed
+        std::optional<std::vector<int>> task_pids; // once they were started
+        bool task_groups = false; // they lead process groups, which would be left if the shell were killed
+        std::vector<Request> pid_requests; // answered once the tasks were started
         bool heard = false;        // it has said something
         bool finished = false;     // it said so: it exits by itself, or is
         bool ready = false;        // for another job
@@ -198,6 +201,7 @@ private:
     std::unique_ptr<Shell> take_idle(std::function<bool(const Shell &)> wanted);
     static uint64_t share_of(size_t ranks);
     static void read_on(Local &local, uint64_t share = UINT64_MAX);
+    void task_pids(Request request);
     void shell_service(Request request);
     void give_input(JobId id, Request request);
     void type_in(Local &local, Request request);

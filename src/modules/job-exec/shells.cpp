@@ -191,6 +191,9 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t byt
         news.status = std::max(status, wait_status_of_exit(exit_code_of(status)));
     } else if (type == "tasks") {
         local.task_pids = message.get<std::vector<int>>("pids");
+        local.task_groups = message.value<bool>("groups", true);
+        for (auto &request : std::exchange(local.pid_requests, {}))
+            request.respond(Json::make("pids", Json::array_of(*local.task_pids)));
     } else if (type == "pmi-exchange") {
         auto &exchange = news.exchanges[message.get<uint64_t>("seq")];
         exchange.ranks.add(rank());
@@ -227,7 +230,8 @@ void JobExec::shell_exited(JobId id, int status)
         news.losses.push_back({Idset {rank()}, fmt::format("the shell on rank {} was lost: it {}{}", rank(),
                                                            (status & 0x7f) ? "was " : "",
                                                            describe_wait_status(status))});
-        context().platform().spawner->kill_groups(std::exchange(local.task_pids, {}));
+        if (auto pids = std::exchange(local.task_pids, {}); pids && local.task_groups)
+            context().platform().spawner->kill_groups(*pids);
     }
     tell(id, std::move(news));
 }
@@ -258,6 +262,24 @@ void JobExec::release_shell(JobId id, Local &local)
     if (local.ready) // for another job: it ends when none can come
         local.shell->process->close(channel);
     dying_[id] = std::move(local.shell);
+}
+
+// {"id"} -> {"pids"}: of the job's tasks on this rank, in order of their ranks, once they were started.
+void JobExec::task_pids(Request request)
+{
+    JobId id(request.get<uint64_t>("id"));
+    auto found = jobs_.find(id);
+    if (found == jobs_.end() || !found->second.shell)
+        throw Error(ENOENT, "job {} has no tasks on rank {}", id, rank());
+    auto &local = found->second;
+    auto &who = request.credentials();
+    if (!who.is_owner() && who.userid != local.shell->userid)
+        throw Error(EPERM, "job {} belongs to another user", id);
+    if (!local.task_pids && local.pid_requests.size() >= max_pid_requests)
+        throw Error(EAGAIN, "{} ask already for the tasks of {}, which are not started yet", max_pid_requests, id);
+    if (!local.task_pids)
+        return local.pid_requests.push_back(std::move(request));
+    request.respond(Json::make("pids", Json::array_of(*local.task_pids)));
 }
 
 // The service of a job, on the broker of its first shell.
