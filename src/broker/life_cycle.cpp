@@ -383,7 +383,8 @@ Task<> LifeCycle::stop_jobs()
     Json cancel {{"dry_run", false}, {"userid", -1},     {"states", state_run},
                  {"severity", 0},    {"type", "cancel"}, {"note", "the instance is shutting down"}};
     co_await handle.rpc("job-manager.raiseall", cancel);
-    co_await handle.rpc("job-manager.idle", Json::object());
+    Json ending {{"ending", true}};
+    co_await handle.rpc("job-manager.idle", ending);
 }
 
 Task<> LifeCycle::shutdown()

@@ -435,10 +435,24 @@ Task<Json> JobManager::drain(Request)
     co_return Json();
 }
 
-Task<Json> JobManager::idle(Request)
+// {"ending"?}: with it, an instance that ends waits. Then epilogs without a limit are left after a while: they are on
+// record, and begin anew when the instance starts again.
+Task<Json> JobManager::idle(Request request)
 {
-    while (running_ > 0)
+    bool patient = true;
+    Timer limit;
+    if (request.find<bool>("ending").value_or(false))
+        limit = Timer(loop(), seconds(epilog_patience), [this, &patient] {
+            patient = false;
+            changed_.notify_all();
+        });
+    while (running_ > 0 && (patient || running_ > count_endless_epilogs()))
         co_await changed();
+    if (running_ > 0)
+        log(LogLevel::err,
+            "the epilog of {} job{} has no timeout and has not ended within {} s: it is cut off, and begins anew "
+            "when this instance starts again",
+            running_, running_ == 1 ? "" : "s", epilog_patience);
     co_await writer_.flush();
     co_return Json {{"pending", active_.size()}};
 }

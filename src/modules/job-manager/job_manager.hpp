@@ -27,6 +27,7 @@ public:
 
 private:
     static constexpr size_t purge_batch = 100;     // jobs of one commit of the automatic purge
+    static constexpr double epilog_patience = 60;  // seconds that an instance which ends waits for one without a timeout
     static constexpr double purge_interval = 10;   // seconds between looks at inactive-age-limit
     static constexpr Duration detach_timeout = std::chrono::seconds(5); // for the execution service to let go of jobs
     static constexpr const char *waited_key = "waited"; // of a job: somebody was told its result
@@ -130,6 +131,7 @@ private:
     void begin_prolog(Job &job);
     bool epilog_due(const Job &job) const;
     void begin_epilog(Job &job);
+    size_t count_endless_epilogs(); // of those that run, how many have no timeout
     void tend_perilog(Job &job);
     Task<> run_perilog(JobId id, Perilog which, std::shared_ptr<PerilogRun> run);
     void conclude_perilog(Job &job, Perilog which, const PerilogConfig &config, const PerilogRun::Outcome &outcome);

@@ -36,6 +36,14 @@ bool JobManager::epilog_due(const Job &job) const
     return perilog_configs_.epilog && !job.had_epilog && (job.finished || job.released || job.had_prolog);
 }
 
+size_t JobManager::count_endless_epilogs()
+{
+    return size_t(std::ranges::count_if(perilogs_, [this](const auto &entry) {
+        const Job *job = find(entry.first);
+        return job && job->epilogs > 0 && entry.second.run->config().timeout <= 0;
+    }));
+}
+
 void JobManager::begin_epilog(Job &job)
 {
     post(job, "epilog-start", Json {{"description", description_of(Perilog::epilog)}});

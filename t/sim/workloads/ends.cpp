@@ -1,4 +1,4 @@
-// An instance ends while its scheduler is granting resources.
+// An instance ends while its scheduler is granting resources, or while epilogs run that never would.
 #include "sim/jobs.hpp"
 #include "sim/workload.hpp"
 
@@ -90,6 +90,21 @@ Task<> submitter(World &world, uint32_t rank)
     }
 }
 
+JobPlan short_plan(World &world)
+{
+    JobPlan plan;
+    plan.mock_duration = world.random().unit() * 2;
+    return plan;
+}
+
+void end_in_time(World &world)
+{
+    auto before = world.loop().now();
+    world.shutdown();
+    world.expect(world.loop().now() - before < end_within, "the instance took {} s to end",
+                 std::chrono::duration<double>(world.loop().now() - before).count());
+}
+
 } // namespace
 
 // No job that is granted something just then holds up the end: it gives back what it was given.
@@ -103,10 +118,22 @@ SIM_WORKLOAD(ends, 1, 8)
     for (size_t n = 1 + random.below(3); n > 0; n--)
         world.spawn("submitter", submitter(world, uint32_t(random.below(world.size()))));
     world.run_for(seconds(random.unit() * 0.1));
-    auto before = world.loop().now();
-    world.shutdown();
-    world.expect(world.loop().now() - before < end_within, "the instance took {} s to end",
-                 std::chrono::duration<double>(world.loop().now() - before).count());
+    end_in_time(world);
+}
+
+// Nor does an epilog without a timeout: it is on record, and would begin anew in the instance's next life.
+SIM_WORKLOAD(endless_epilog, 1, 8)
+{
+    Random choices(run.seed ^ 0x65706c67);
+    Json epilog {{"command", Json::array().append("sleep").append("1000000")},
+                 {"per-rank", choices.chance(0.5)}};
+    World world(run, {.config = Json {{"job-manager", Json {{"epilog", epilog}}}}});
+    auto &random = world.random();
+    world.boot();
+    std::set<JobId> jobs;
+    world.spawn("submitter", submit_stubbornly(world, jobs, 1 + random.below(3), short_plan));
+    world.run_for(seconds(1 + random.unit() * 5)); // some are at their epilogs, others on their way there
+    end_in_time(world);
 }
 
 } // namespace flux::sim
