@@ -17,6 +17,18 @@ bool is_printable(char c)
     return (c >= 0x20 && c < 0x7f) || c == '\t' || static_cast<unsigned char>(c) >= 0x80;
 }
 
+// Values end at a blank, but for two that may have some. MPICH's hydra has a value after the message.
+size_t end_of_value(std::string_view key, std::string_view text, size_t begin)
+{
+    if (key == "value")
+        return text.size();
+    if (key == "msg")
+        return std::min(text.find(" value=", begin), text.size());
+    while (begin < text.size() && !is_blank(text[begin]))
+        begin++;
+    return begin;
+}
+
 } // namespace
 
 Expected<Line> Line::parse(std::string_view text)
@@ -38,10 +50,7 @@ Expected<Line> Line::parse(std::string_view text)
             return fail(EPROTO, "PMI: expected key=value at byte {} of a line", at);
         if (line.tuples_.size() == max_tuples)
             return fail(EPROTO, "PMI: more than {} tuples in a line", max_tuples);
-        bool rest = key == "value" || key == "msg";
-        size_t end = equals + 1;
-        while (end < text.size() && (rest || !is_blank(text[end])))
-            end++;
+        size_t end = end_of_value(key, text, equals + 1);
         line.tuples_.emplace_back(key, text.substr(equals + 1, end - equals - 1));
         at = end;
     }

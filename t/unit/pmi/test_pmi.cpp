@@ -56,6 +56,17 @@ TEST(Pmi, a_value_keeps_its_blanks_and_equal_signs)
     EXPECT_FALSE(line->find("none"));
 }
 
+TEST(Pmi, a_value_may_follow_a_message)
+{
+    auto line = pmi::Line::parse("cmd=get_result rc=0 msg=all is well value=a b msg=c");
+    ASSERT_TRUE(line);
+    EXPECT_EQ(line->get("msg"), "all is well");
+    EXPECT_EQ(line->get("value"), "a b msg=c");
+    line = pmi::Line::parse("cmd=put_result rc=-1 msg=no room left");
+    ASSERT_TRUE(line);
+    EXPECT_EQ(line->get("msg"), "no room left");
+}
+
 TEST(Pmi, the_server_answers_every_question)
 {
     Peer peer;
