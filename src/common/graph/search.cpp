@@ -429,15 +429,37 @@ int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, 
 // A child whose count is a range gets as many as every slot can have.
 void Search::widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark)
 {
-    undo(mark);
-    int64_t most = child.count.bounded() ? as_limit(child.count.max()) : unlimited / slots;
-    Request wide = child;
-    wide.count = Count(1);
+    int64_t most = std::min({as_limit(child.count.max()), unlimited / slots, as_limit(Count::max_value)});
+    Request each = child;
     std::vector<size_t> ends;
-    int64_t have = gather_shares(at, wide, siblings, slots * most, ends);
-    auto each = child.count.floor(uint64_t(have / slots));
-    FLUX_ASSERT(each); // the least was there before
-    undo(ends[size_t(slots * int64_t(*each)) - 1]);
+    auto room_for = [&](int64_t amount) {
+        undo(mark);
+        ends.clear();
+        each.count = Count(uint64_t(amount));
+        return gather_shares(at, each, siblings, slots, ends) == slots;
+    };
+    int64_t best;
+    if (graph_.pooled(child.type) || !graph_.has_unit(child.type, child.unit)) {
+        // Pools: the amount is doubled while there is room for it, then found by halves.
+        best = as_limit(child.count.min()); // was there before
+        int64_t too_much = best;
+        while (too_much == best && best < most)
+            if (room_for(too_much = std::min(2 * best, most)))
+                best = too_much;
+        while (too_much - best > 1)
+            if (int64_t middle = best + (too_much - best) / 2; room_for(middle))
+                best = middle;
+            else
+                too_much = middle;
+    } else {
+        each.count = Count(1); // every vertex counts one
+        undo(mark);
+        best = gather_shares(at, each, siblings, slots * most, ends) / slots;
+    }
+    auto acceptable = child.count.floor(uint64_t(best));
+    FLUX_ASSERT(acceptable); // the least was there before
+    bool again = room_for(int64_t(*acceptable));
+    FLUX_ASSERT(again);
 }
 
 // As many slots as there is enough for of every child. What the children want differs in type: each is
@@ -464,7 +486,7 @@ int64_t Search::place_slots(VertexId at, const Request &slot, int64_t limit)
         undo(mark);
     }
     for (size_t i = 0; i < slot.with.size() && slots > 0; i++) {
-        if (!slot.with[i].count.fixed() && slot.with[i].with.empty()) {
+        if (!slot.with[i].count.fixed() && (slot.with[i].with.empty() || slot.with.size() == 1)) {
             widen(at, slot.with[i], slot.with, slots, picks_.size());
             continue;
         }

@@ -181,6 +181,33 @@ TEST(Matcher, CountsMayBeRanges)
     EXPECT_EQ(exclusive_names(matcher, *cores).size(), 6u);
 }
 
+TEST(Matcher, RangesOfPoolsAndOfWhatHasMoreInside)
+{
+    auto amounts = [](const std::string &child, std::set<std::string> divisible = {}) {
+        Matcher matcher(machine({.nodes = 1, .memories = 2}), {.policy = policy("low"), .divisible = divisible});
+        auto match = matcher.match(MatchOp::allocate, 1,
+                                   request_of(matcher.graph(), fmt::format(R"([{{"type":"slot","count":2,
+                                       "label":"s","with":[{}]}}])",
+                                                                           child)),
+                                   0);
+        std::vector<int64_t> out;
+        for (const auto &one : match ? match->use.allocation : decltype(match->use.allocation)())
+            if (one.exclusive)
+                out.push_back(one.amount);
+        return out;
+    };
+    using Amounts = std::vector<int64_t>;
+    EXPECT_EQ(amounts(R"({"type":"memory","count":{"min":2},"unit":"GB"})"), Amounts(4, 8));
+    EXPECT_EQ(amounts(R"({"type":"memory","count":"9+","unit":"GB"})"), Amounts(4, 8));
+    EXPECT_EQ(amounts(R"({"type":"memory","count":"17+","unit":"GB"})"), Amounts());
+    EXPECT_EQ(amounts(R"({"type":"memory","count":"3000-5000","unit":"MB"})", {"memory"}), (Amounts {8, 2}));
+    EXPECT_EQ(amounts(R"({"type":"memory","count":"1-3","unit":"GB"})", {"memory"}), (Amounts {6}));
+    EXPECT_EQ(amounts(R"({"type":"socket","count":"1+","with":[{"type":"core","count":"2+"}]})").size(), 10u);
+    EXPECT_EQ(
+        amounts(R"({"type":"core","count":"1+"},{"type":"memory","count":"1+","unit":"B"})", {"memory"}).size(),
+        12u);
+}
+
 TEST(Matcher, KeepsASlotOnOneNode)
 {
     Matcher matcher(machine({.nodes = 3, .sockets = 1, .cores = 3}), {.policy = policy("low")});
@@ -795,7 +822,7 @@ TEST(Matcher, AgreesWithAModelThatCounts)
 
 TEST(Requests, OfTheRfcsCompile)
 {
-    Graph graph = machine({});
+    Graph graph = machine({.racks = 2, .nodes = 20, .memories = 8});
     size_t seen = 0;
     for (int i = 1; i <= 2; i++)
         for (int j = 1; j <= 9; j++) {
@@ -811,7 +838,10 @@ TEST(Requests, OfTheRfcsCompile)
             };
             std::ranges::for_each(jobspec->resources(), know);
             auto request = compile_request(*jobspec, graph);
-            EXPECT_TRUE(request) << path << ": " << request.error().text();
+            ASSERT_TRUE(request) << path << ": " << request.error().text();
+            Matcher matcher(graph, {});
+            auto match = matcher.match(MatchOp::allocate_orelse_reserve, 1, *request, 0);
+            EXPECT_TRUE(match || match.error().errnum() == ENODEV) << path << ": " << match.error().text();
             seen++;
         }
     EXPECT_EQ(seen, 17u);
