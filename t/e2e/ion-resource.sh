@@ -119,6 +119,10 @@ expect "a node is down" n0 "$(down_nodes)"
 expect "jobs go elsewhere" 1 "$(flux run -N1 flux getattr rank)"
 ion set-status /cluster0/n0 up
 expect "and up" "" "$(down_nodes)"
+ion set-status /cluster0/n1/core2 down
+expect "a core is down" "1 1" "$(flux resource list -no '{ncores} {ranks}' -s down)"
+ion set-status /cluster0/n1/core2 up
+expect "and up" 0 "$(flux resource list -no '{ncores}' -s down)"
 flux resource drain 2 fan
 eventually "a drained node is down" test "$(flux resource list -no '{ranks}' -s down)" = 2
 expect_match "and is not set up from here" 'cannot be set up: its broker is down, or it is drained' \

@@ -122,18 +122,26 @@ Json Resource::status(Request &)
 
 Task<Json> Resource::sched_status(Request)
 {
-    Json allocated = ResourceSet().to_json();
+    Json allocated = ResourceSet().to_json(), down;
     try {
         auto answer = co_await rpc("sched.resource-status");
         allocated = answer.json()["allocated"];
+        down = answer.json()["down"];
     } catch (const Error &error) {
         if (error.errnum() != ENOSYS) // no scheduler: nothing is allocated
             throw;
     }
     Idset now = usable();
-    if (!shown_.all || shown_.excluded != excluded_ || shown_.usable != now) {
+    if (!shown_.all || shown_.excluded != excluded_ || shown_.usable != now ||
+        shown_.scheduler_down != down) {
         auto schedulable = inventory_.R.without(excluded_);
-        shown_ = {excluded_, now, schedulable.to_json(), schedulable.without(now).to_json()};
+        auto all_down = schedulable.without(now);
+        // What was set down in the scheduler's graph: single cores too.
+        if (auto more = ResourceSet::from_json(down)) {
+            more->intersect(schedulable);
+            all_down.unite(*more);
+        }
+        shown_ = {excluded_, now, down, schedulable.to_json(), all_down.to_json()};
     }
     co_return Json {{"all", shown_.all}, {"down", shown_.down}, {"allocated", allocated}};
 }

@@ -91,6 +91,7 @@ private:
     // The parts of the last sched-status that depend on the inventory, and what they were made from.
     struct Shown {
         Idset excluded, usable;
+        Json scheduler_down;
         Json all, down;
     } shown_;
 

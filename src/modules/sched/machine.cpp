@@ -82,6 +82,7 @@ void Machine::reconfigure(const MachineOptions &options)
 
 void Machine::set_up(const Idset &ranks, bool up)
 {
+    changes_++;
     if (up)
         told_down_ -= ranks;
     else
@@ -112,6 +113,7 @@ void Machine::set_reason(const Idset &ranks, std::string_view reason)
 void Machine::shrink(const Idset &ranks)
 {
     whole_.clear();
+    changes_++;
     for (uint32_t rank : ranks)
         for (VertexId host : std::vector<VertexId>(matcher_->graph().of_rank(int(rank)))) {
             matcher_->shrink(host);
@@ -123,6 +125,7 @@ void Machine::shrink(const Idset &ranks)
 
 void Machine::set_expiration(double expiration)
 {
+    changes_++;
     all_.set_expiration(expiration);
     matcher_->set_graph_end(graph_end(expiration));
 }

@@ -31,6 +31,8 @@ public:
     graph::Matcher &matcher() { return *matcher_; }
     const graph::Matcher &matcher() const { return *matcher_; }
     graph::MatchFormat format() const { return format_; }
+    // Grows with each change of what there is and what of it is up.
+    uint64_t changes() const { return changes_; }
     // What can change without another graph: policy, traverser, divisible types, subsystems, format.
     void reconfigure(const MachineOptions &options);
 
@@ -85,6 +87,7 @@ private:
     Idset up_;
     Idset told_down_;                     // by the resource module
     std::set<graph::VertexId> held_down_; // by set_status
+    uint64_t changes_ = 0;
     graph::MatchFormat format_;
     mutable std::unordered_map<graph::VertexId, ShapePtr> whole_; // of hosts, until the graph is another
     std::unique_ptr<graph::Matcher> matcher_;

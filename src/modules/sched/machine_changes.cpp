@@ -39,6 +39,7 @@ Expected<void> Machine::set_status(std::string_view path, bool up)
         return fail(EINVAL,
                     "{} cannot be set up: its broker is down, or it is drained (flux resource status)",
                     path.substr(0, 200));
+    changes_++;
     if (up)
         held_down_.erase(*v);
     else
@@ -125,6 +126,7 @@ Expected<void> Machine::add_subgraph(const Json &jgf, uint32_t brokers)
                 matcher_->shrink(v);
         return valid;
     }
+    changes_++;
     adopt_hosts(*added);
     return {};
 }
@@ -139,6 +141,7 @@ Expected<void> Machine::remove_subgraph(std::string_view path)
         for (int64_t id : matcher_->jobs_touching(v))
             if (!matcher_->find(id)->reserved)
                 return fail(EBUSY, "{} is in use by job {}", graph.path(v), id);
+    changes_++;
     for (VertexId v : *targets) {
         Shapes shapes;
         Idset ranks;

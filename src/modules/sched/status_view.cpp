@@ -4,8 +4,8 @@ namespace flux {
 
 Json StatusView::get(const Machine &machine)
 {
-    if (!all_ || up_ != machine.up()) {
-        up_ = machine.up();
+    if (!all_ || changes_ != machine.changes()) {
+        changes_ = machine.changes();
         all_ = machine.all().to_json();
         down_ = machine.down().to_json();
     }

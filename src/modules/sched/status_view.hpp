@@ -12,7 +12,7 @@ public:
     void machine_changed() { *this = {}; }
 
 private:
-    Idset up_; // when all_ and down_ were made
+    uint64_t changes_ = 0; // of the machine, when all_ and down_ were made
     Json all_, down_, allocated_;
 };
 
