@@ -36,7 +36,7 @@ std::string clock_time(Time at)
 class Counter {
 public:
     Counter(const Graph &graph, const Schedule &schedule, const std::vector<bool> &divisible, Window window,
-            const ResourceConstraint *constraint)
+            const ConstraintCheck &constraint)
         : graph_(graph), schedule_(schedule), divisible_(divisible), window_(window), constraint_(constraint)
     {
     }
@@ -49,7 +49,7 @@ public:
             for (VertexId v : graph_.hosts())
                 if (graph_[v].type == request.type && allowed(v))
                     add_host(v, wanted);
-        } else if (column >= 0 && graph_.only_below_nodes(request.type) &&
+        } else if (column >= 0 && graph_.only_below_nodes(request.type) && !constraint_.is_bearer(request.type) &&
                    graph_.has_unit(request.type, request.unit) &&
                    !(divisible_.size() > request.type && divisible_[request.type])) {
             for (VertexId v : graph_.hosts())
@@ -64,7 +64,7 @@ public:
     }
 
 private:
-    bool allowed(VertexId v) const { return constraint_allows(graph_, v, constraint_); }
+    bool allowed(VertexId v) const { return constraint_.allows_path(graph_, v); }
 
     bool add_down(VertexId v, int64_t amount)
     {
@@ -155,7 +155,7 @@ private:
     const Schedule &schedule_;
     const std::vector<bool> &divisible_;
     Window window_;
-    const ResourceConstraint *constraint_;
+    const ConstraintCheck &constraint_;
     Tally tally_;
 };
 
@@ -206,15 +206,9 @@ std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request,
     auto wanted = wanted_by(request.resources);
     if (wanted.empty())
         return {"the request names no resources", false};
-    ResourceConstraint compiled;
-    const ResourceConstraint *constraint = nullptr;
-    if (bool(request.constraint) && request.constraint.size() > 0) {
-        auto made = compile_resource_constraint(request.constraint);
-        if (!made)
-            return {made.error().text(), false};
-        compiled = std::move(*made);
-        constraint = &compiled;
-    }
+    auto constraint = ConstraintCheck::make(request, graph_);
+    if (!constraint)
+        return {constraint.error().text(), false};
     Time duration = request.duration ? request.duration : std::max<Time>(options_.graph_end - now, 1);
     Window window {now, now + duration, true};
     // What the machine has not at all comes first: nothing else is the cause then. Slots beside each other
@@ -224,7 +218,7 @@ std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request,
     for (auto &one : wanted) {
         one.exclusive =
             one.exclusive || (options_.policy.node_exclusive && one.request->type == graph_.node_type());
-        Tally tally = Counter(graph_, schedule_, divisible_, window, constraint).count(one);
+        Tally tally = Counter(graph_, schedule_, divisible_, window, *constraint).count(one);
         if (holds_ > 0 && graph_.column(one.request->type) >= 0 && !graph_.pooled(one.request->type)) {
             int64_t kept = std::max<int64_t>(0, tally.free - free_units(one.request->type, window));
             tally.free -= kept; // no certain ones are reserved, but so many
@@ -232,15 +226,16 @@ std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request,
         }
         const std::string &type = graph_.type_name(one.request->type);
         const std::string &unit = one.request->unit;
+        bool here = !constraint->has_bearers() || constraint->is_bearer(one.request->type);
         std::string needs = fmt::format("needs {}{}",
                                         unit.empty() ? plural(one.count, type)
                                                      : fmt::format("{} {} of {}", one.count, unit, type),
-                                        condition(request.constraint));
+                                        here ? condition(request.constraint) : "");
         if (all_needed && tally.all < (one.request->exclusive == false ? 1 : one.count))
             return {fmt::format("{}: the machine has {}", needs, tally.all), false};
         states.emplace_back(std::move(needs), std::move(tally));
     }
-    if (auto why = all_needed ? why_never_together(graph_, request, constraint) : std::nullopt)
+    if (auto why = all_needed ? why_never_together(graph_, request, *constraint) : std::nullopt)
         return {*why, false};
     for (size_t i = 0; i < wanted.size(); i++)
         if (states[i].second.free < wanted[i].count)

@@ -10,7 +10,7 @@ namespace {
 
 class PlaceChecker {
 public:
-    PlaceChecker(const Graph &graph, const JobRequest &request, const ResourceConstraint *constraint)
+    PlaceChecker(const Graph &graph, const JobRequest &request, const ConstraintCheck &constraint)
         : graph_(graph), constraint_(constraint), condition_(condition(request.constraint))
     {
     }
@@ -54,7 +54,7 @@ private:
         int64_t enough = 0;
         std::vector<int64_t> most(one.below.size());
         for (VertexId v = 0; v < graph_.size(); v++) {
-            if (graph_[v].removed || graph_[v].type != one.type || !constraint_allows(graph_, v, constraint_))
+            if (graph_[v].removed || graph_[v].type != one.type || !constraint_.allows_path(graph_, v))
                 continue;
             bool all = true;
             for (size_t i = 0; i < most.size(); i++) {
@@ -81,7 +81,7 @@ private:
     {
         int64_t room = 0, most = 0;
         for (VertexId host : graph_.hosts()) {
-            if (!constraint_allows(graph_, host, constraint_))
+            if (!constraint_.allows_path(graph_, host))
                 continue;
             int64_t here = count;
             for (auto [column, amount] : slot.below)
@@ -98,7 +98,7 @@ private:
     }
 
     const Graph &graph_;
-    const ResourceConstraint *constraint_;
+    const ConstraintCheck &constraint_;
     std::string condition_;
 };
 
@@ -173,17 +173,8 @@ std::string condition(const Json &constraint)
     return " that satisfy " + constraint.dump();
 }
 
-bool constraint_allows(const Graph &graph, VertexId v, const ResourceConstraint *constraint)
-{
-    if (!constraint)
-        return true;
-    while (v != no_vertex && !graph.is_host(graph[v].type))
-        v = graph[v].parent;
-    return v == no_vertex || satisfies(graph, v, *constraint);
-}
-
 std::optional<std::string> why_never_together(const Graph &graph, const JobRequest &request,
-                                              const ResourceConstraint *constraint)
+                                              const ConstraintCheck &constraint)
 {
     return PlaceChecker(graph, request, constraint).check(request.resources, 1, false);
 }

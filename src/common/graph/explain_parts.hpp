@@ -20,12 +20,9 @@ std::string plural(int64_t count, std::string_view word);
 // " with property gold", " on host n9", or nothing.
 std::string condition(const Json &constraint);
 
-// May what is below v, or v itself, be used under this constraint?
-bool constraint_allows(const Graph &graph, VertexId v, const ResourceConstraint *constraint);
-
 // What the machine has of each type is enough, but not in one place: a sentence that says where it is not, or
 // nothing. What is up or free does not matter.
 std::optional<std::string> why_never_together(const Graph &graph, const JobRequest &request,
-                                              const ResourceConstraint *constraint);
+                                              const ConstraintCheck &constraint);
 
 } // namespace flux::graph

@@ -258,6 +258,8 @@ const std::string *Graph::property(VertexId v, std::string_view key) const
 
 void Graph::set_property(VertexId v, std::string_view key, std::string_view value)
 {
+    if (TypeId type = vertices_[v].type; !is_host(type) && !kinds_[type].borne.contains(key))
+        kinds_[type].borne.emplace(key);
     Properties changed = properties(v);
     changed.insert_or_assign(std::string(key), std::string(value));
     // Neighbours tend to have the same properties: the last few sets are looked at before a new one is made.

@@ -14,6 +14,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -167,6 +168,8 @@ public:
     const std::string *property(VertexId v, std::string_view key) const;
     void set_property(VertexId v, std::string_view key, std::string_view value);
     bool remove_property(VertexId v, std::string_view key);
+    // Did a vertex of this type, which is not a node's, ever have the property?
+    bool bears(TypeId type, std::string_view key) const { return kinds_[type].borne.contains(key); }
     // Why it is down is for people: "fan".
     void set_down(VertexId v, bool down, std::string_view reason = {});
     const std::string &down_reason(VertexId v) const; // empty when none was given
@@ -207,6 +210,7 @@ private:
         VertexId model = no_vertex;
         uint64_t shape = 0; // of the model
         bool unlike = false;
+        std::set<std::string, std::less<>> borne; // properties
     };
 
     std::span<const int64_t> row(const std::vector<int64_t> &table, VertexId v) const

@@ -59,13 +59,10 @@ void Matcher::reconfigure(MatcherOptions options)
 
 Expected<void> Matcher::prepare(const JobRequest &request)
 {
-    constrained_ = bool(request.constraint) && request.constraint.size() > 0;
-    if (!constrained_)
-        return {};
-    auto compiled = compile_resource_constraint(request.constraint);
-    if (!compiled)
-        return std::unexpected(compiled.error());
-    constraint_ = std::move(*compiled);
+    auto check = ConstraintCheck::make(request, graph_);
+    if (!check)
+        return std::unexpected(check.error());
+    constraint_ = std::move(*check);
     return {};
 }
 
@@ -80,7 +77,7 @@ bool Matcher::search(const JobRequest &request, Window window, bool ignore_use, 
                    .or_slots = options_.or_slots,
                    .ignore_use = ignore_use,
                    .window = window,
-                   .constraint = constrained_ ? &constraint_ : nullptr});
+                   .constraint = constraint_});
     bool found = false;
     for (const auto &variant : expand_variants(request, graph_)) {
         found = search.run(variant) && (ignore_use || leaves_held(search.picks(), window));

@@ -144,8 +144,7 @@ private:
     std::vector<int64_t> job_of_slot_;
     std::vector<JobSlot> free_slots_;
     JobSlot next_slot_ = 1;
-    ResourceConstraint constraint_;
-    bool constrained_ = false;
+    ConstraintCheck constraint_; // of the job that is matched
     std::vector<uint32_t> passing_; // by type: uses that go through a vertex of it and do not take it whole
     TypeId held_type_ = 0;
     size_t holds_ = 0;    // jobs for which vertices of it are held

@@ -103,7 +103,7 @@ Expected<Match> Matcher::try_hold(int64_t id, const JobRequest &request, const I
                                   Time now, Time duration, bool possible)
 {
     std::vector<Pick> picks;
-    constrained_ = false;
+    constraint_ = {};
     if (!possible && !search(request, {now, now + duration, true}, true, picks))
         return fail(ENODEV, "unsatisfiable");
     VertexId root = graph_.root();

@@ -12,32 +12,15 @@ namespace {
 constexpr int64_t unlimited = std::numeric_limits<int64_t>::max() / 4;
 constexpr int64_t node_weight = 10000; // how much more a node's id counts than that of what is in it
 constexpr int64_t worst_performance = 9999;
-constexpr size_t max_mixtures = 1000; // of or-slots that are tried at one vertex
+constexpr int max_mixtures = 1000;      // of or-slots that are tried at one vertex
+constexpr int64_t max_slots = 1 << 24;  // of one request
 
 int64_t as_limit(uint64_t count)
 {
     return count > uint64_t(unlimited) ? unlimited : int64_t(count);
 }
 
-class HostTarget : public ConstraintTarget {
-public:
-    HostTarget(const Graph &graph, VertexId v) : graph_(graph), v_(v), name_(graph.name(v)) {}
-    bool has_property(std::string_view name) const override { return graph_.property(v_, name) != nullptr; }
-    std::string_view hostname() const override { return name_; }
-    uint32_t rank() const override { return uint32_t(graph_[v_].rank); }
-
-private:
-    const Graph &graph_;
-    VertexId v_;
-    std::string name_;
-};
-
 } // namespace
-
-bool satisfies(const Graph &graph, VertexId v, const ResourceConstraint &constraint)
-{
-    return constraint.match(HostTarget(graph, v));
-}
 
 bool Search::visible(VertexId v) const
 {
@@ -46,13 +29,15 @@ bool Search::visible(VertexId v) const
            (scope_.ignore_use || !vertex.down);
 }
 
-bool Search::host_allowed(VertexId v)
+bool Search::allowed(VertexId v)
 {
-    if (!scope_.constraint || !graph_.is_host(graph_[v].type))
+    if (!scope_.constraint.asks(graph_, graph_[v].type))
         return true;
+    if (!graph_.is_host(graph_[v].type))
+        return scope_.constraint.allows(graph_, v);
     auto [found, added] = allowed_.try_emplace(v, false);
     if (added)
-        found->second = satisfies(graph_, v, *scope_.constraint);
+        found->second = scope_.constraint.allows(graph_, v);
     return found->second;
 }
 
@@ -68,7 +53,7 @@ bool Search::enough_below(VertexId v, const Needs &needs) const
 
 bool Search::passable(VertexId v, const Needs &needs)
 {
-    if (!enough_below(v, needs) || !host_allowed(v))
+    if (!enough_below(v, needs) || !allowed(v))
         return false;
     if (scope_.ignore_use)
         return true;
@@ -148,23 +133,36 @@ void Search::order(std::vector<VertexId> &list, const Request &request, bool in_
     std::ranges::rotate(list, list.begin() + long(list.empty() ? 0 : best));
 }
 
+// What the pick counts in taken_: a part its amount, what is taken as a whole one.
+int64_t Search::weight(const Pick &pick) const
+{
+    return pick.part ? pick.amount : track_ && pick.exclusive ? 1 : 0;
+}
+
 void Search::push(const Pick &pick)
 {
     picks_.push_back(pick);
-    if (track_ && pick.exclusive)
-        taken_[pick.vertex] += pick.amount;
-    else if (pick.part)
-        taken_[pick.vertex] += pick.amount;
+    if (int64_t more = weight(pick); more > 0)
+        taken_[pick.vertex] += more;
+}
+
+void Search::lower(Pick &pick, int64_t amount)
+{
+    int64_t less = weight(pick);
+    pick.amount = std::min(pick.amount, amount);
+    less -= weight(pick);
+    if (less > 0)
+        taken_[pick.vertex] -= less;
 }
 
 void Search::undo(size_t mark)
 {
     for (; picks_.size() > mark; picks_.pop_back()) {
-        const Pick &pick = picks_.back();
-        if (!(track_ && pick.exclusive) && !pick.part)
+        int64_t less = weight(picks_.back());
+        if (less == 0)
             continue;
-        auto found = taken_.find(pick.vertex);
-        if ((found->second -= pick.amount) == 0)
+        auto found = taken_.find(picks_.back().vertex);
+        if ((found->second -= less) == 0)
             taken_.erase(found);
     }
 }
@@ -197,7 +195,7 @@ bool Search::part_of_pool(VertexId v, const Request &request, bool in_slot) cons
 // Might it do, as far as can be said without a look at what is inside?
 bool Search::viable(VertexId v, const Request &request, bool in_slot)
 {
-    if (!unit_ratio(graph_.unit_of(v), request.unit) || !host_allowed(v))
+    if (!unit_ratio(graph_.unit_of(v), request.unit) || !allowed(v))
         return false;
     bool own = exclusive(v, request, in_slot);
     if (!part_of_pool(v, request, in_slot)) {
@@ -267,7 +265,7 @@ bool Search::match_resource(VertexId at, const Request &request, List siblings, 
         auto [first, amount] = shares.back();
         if (amount > surplus) {
             if (auto ratio = unit_ratio(graph_.unit_of(picks_[first].vertex), request.unit))
-                picks_[first].amount = std::min(picks_[first].amount, ratio->to_vertex(amount - surplus));
+                lower(picks_[first], ratio->to_vertex(amount - surplus));
             break;
         }
         undo(first);
@@ -334,7 +332,7 @@ bool Search::match_slots(VertexId at, std::span<const Request *const> slots)
 {
     const Count &count = slots[0]->count;
     size_t mark = picks_.size();
-    int64_t placed = distribute(at, slots, as_limit(count.max()));
+    int64_t placed = distribute(at, slots, std::min(as_limit(count.max()), max_slots));
     auto acceptable = count.floor(uint64_t(placed));
     if (acceptable && int64_t(*acceptable) < placed) { // for instance 7 where powers of two are wanted
         undo(mark);
@@ -351,6 +349,7 @@ int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, i
 {
     bool by_node = std::ranges::all_of(slots, [](const Request *slot) { return slot->colocated; }) &&
                    graph_.above(at, graph_.node_type()) == no_vertex;
+    mixtures_left_ = max_mixtures;
     if (!by_node)
         return place(at, slots, limit);
     Request node;
@@ -360,6 +359,7 @@ int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, i
         node.below = node.one = slots[0]->below;
     int64_t placed = 0;
     candidates(at, node, {}, false, [&](VertexId v) {
+        mixtures_left_ = max_mixtures;
         if (graph_[v].child_count > 0 && passable(v, node.below) && !conflicts(v, false))
             placed += place(v, slots, limit - placed);
         return placed >= limit;
@@ -376,8 +376,7 @@ int64_t Search::place(VertexId at, std::span<const Request *const> slots, int64_
     int64_t best = 0, best_first = 0;
     int64_t most = place_slots(at, *slots[0], limit);
     undo(mark);
-    int64_t fewest = std::max<int64_t>(0, most - int64_t(max_mixtures));
-    for (int64_t first = most; first >= fewest && best < limit; first--) {
+    for (int64_t first = most; first >= 0 && best < limit && mixtures_left_-- > 0; first--) {
         int64_t placed = first ? place_slots(at, *slots[0], first) : 0;
         placed += place(at, slots.subspan(1), limit - placed);
         undo(mark);
@@ -392,10 +391,15 @@ int64_t Search::place(VertexId at, std::span<const Request *const> slots, int64_
 
 int64_t Search::place_one_by_one(VertexId at, const Request &slot, int64_t limit)
 {
-    int64_t placed = 0;
-    while (placed < limit && match_list(at, slot.with, true))
-        placed++;
-    return placed;
+    for (int64_t placed = 0; placed < limit; placed++) {
+        size_t mark = picks_.size();
+        if (!match_list(at, slot.with, true))
+            return placed;
+        // Where nothing is taken there is room for any number: as many as are needed.
+        if (std::ranges::none_of(std::span(picks_).subspan(mark), &Pick::exclusive))
+            return std::min(limit, as_limit(slot.count.min()));
+    }
+    return limit;
 }
 
 // Fills slots with the child's vertices; ends[n] is where the picks of n+1 slots end. The number of whole
@@ -414,7 +418,7 @@ int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, 
             again = picks_.back().part && picks_.back().vertex == v;
             if (!picks_.back().part && have + amount > per_slot && child.with.empty())
                 if (auto ratio = unit_ratio(graph_.unit_of(v), child.unit))
-                    picks_.back().amount = std::min(picks_.back().amount, ratio->to_vertex(per_slot - have));
+                    lower(picks_.back(), ratio->to_vertex(per_slot - have));
             have += amount;
             if (have >= per_slot) {
                 ends.push_back(picks_.size());

@@ -10,10 +10,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/graph/constraint_check.hpp"
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
 #include "common/graph/schedule.hpp"
-#include "common/types/constraint.hpp"
 
 namespace flux::graph {
 
@@ -33,11 +33,8 @@ struct SearchScope {
     bool or_slots = false;              // slots beside each other are alternatives
     bool ignore_use = false;            // could it ever be, whatever is taken or down?
     Window window {0, 1, true};
-    const ResourceConstraint *constraint = nullptr;
+    const ConstraintCheck &constraint;
 };
-
-// Does the vertex satisfy the constraint? Its own name, rank and properties count.
-bool satisfies(const Graph &graph, VertexId v, const ResourceConstraint &constraint);
 
 class Search {
 public:
@@ -84,10 +81,12 @@ private:
     bool in_tree_order(VertexId at, const Request &request, bool &reverse) const;
     int64_t score(VertexId v) const;
     void order(std::vector<VertexId> &list, const Request &request, bool in_slot);
-    bool host_allowed(VertexId v);
+    bool allowed(VertexId v);
 
     // picks
+    int64_t weight(const Pick &pick) const;
     void push(const Pick &pick);
+    void lower(Pick &pick, int64_t amount);
     void undo(size_t mark);
     bool conflicts(VertexId v, bool exclusive) const;
 
@@ -98,6 +97,7 @@ private:
     std::unordered_map<VertexId, int64_t> taken_;
     std::vector<VertexId> enclosing_; // taken, and what is inside is being matched
     std::unordered_map<VertexId, bool> allowed_;
+    int mixtures_left_ = 0;
     size_t visited_ = 0;
 };
 

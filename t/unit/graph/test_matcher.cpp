@@ -184,7 +184,8 @@ TEST(Matcher, CountsMayBeRanges)
 TEST(Matcher, RangesOfPoolsAndOfWhatHasMoreInside)
 {
     auto amounts = [](const std::string &child, std::set<std::string> divisible = {}) {
-        Matcher matcher(machine({.nodes = 1, .memories = 2}), {.policy = policy("low"), .divisible = divisible});
+        Matcher matcher(machine({.nodes = 1, .memories = 2}),
+                        {.policy = policy("low"), .divisible = divisible, .or_slots = true});
         auto match = matcher.match(MatchOp::allocate, 1,
                                    request_of(matcher.graph(), fmt::format(R"([{{"type":"slot","count":2,
                                        "label":"s","with":[{}]}}])",
@@ -203,9 +204,30 @@ TEST(Matcher, RangesOfPoolsAndOfWhatHasMoreInside)
     EXPECT_EQ(amounts(R"({"type":"memory","count":"3000-5000","unit":"MB"})", {"memory"}), (Amounts {8, 2}));
     EXPECT_EQ(amounts(R"({"type":"memory","count":"1-3","unit":"GB"})", {"memory"}), (Amounts {6}));
     EXPECT_EQ(amounts(R"({"type":"socket","count":"1+","with":[{"type":"core","count":"2+"}]})").size(), 10u);
-    EXPECT_EQ(
-        amounts(R"({"type":"core","count":"1+"},{"type":"memory","count":"1+","unit":"B"})", {"memory"}).size(),
-        12u);
+    EXPECT_EQ(amounts(R"({"type":"core","count":"1+"},{"type":"memory","count":"1+","unit":"B"})", {"memory"})
+                  .size(),
+              12u);
+}
+
+TEST(Matcher, SlotsThatTakeNothingOrVeryLittleComeToAnEnd)
+{
+    auto matches = [](const char *slots, bool or_slots) {
+        Matcher matcher(machine({}),
+                        {.policy = policy("compact"), .divisible = {"memory"}, .or_slots = or_slots});
+        return bool(matcher.match(MatchOp::allocate, 1, request_of(matcher.graph(), slots), 0));
+    };
+    EXPECT_TRUE(matches(R"([{"type":"slot","count":"1+","label":"s",
+                             "with":[{"type":"core","count":2,"exclusive":false}]}])",
+                        false));
+    EXPECT_FALSE(matches(R"([{"type":"slot","count":30000000000,"label":"s",
+                             "with":[{"type":"memory","count":1,"unit":"B"}]}])",
+                         false));
+    std::string many;
+    for (const char *label : {"s", "b", "c", "d", "e", "f"})
+        many +=
+            fmt::format(R"({}{{"type":"slot","count":17,"label":"{}","with":[{{"type":"core","count":1}}]}})",
+                        many.empty() ? "" : ",", label);
+    EXPECT_FALSE(matches(fmt::format("[{}]", many).c_str(), true));
 }
 
 TEST(Matcher, KeepsASlotOnOneNode)
@@ -238,6 +260,46 @@ TEST(Matcher, ObeysConstraints)
     auto none = request_of(matcher.graph(), one_core, R"({"constraints":{"properties":["gold"]}})");
     EXPECT_EQ(matcher.match(MatchOp::satisfiability, 1, none, 0).error().errnum(), ENODEV);
     EXPECT_EQ(matcher.explain(none, 0), "needs 1 core with property gold: the machine has 0");
+}
+
+TEST(Matcher, AsksConstraintsOfWhatBearsTheProperty)
+{
+    Graph graph = machine({.nodes = 3, .gpus = 2});
+    VertexId ssd = graph.add(*graph.find_path("/cluster0/rack0"), {.type = "ssd", .id = 7});
+    graph.finish(ssd);
+    graph.set_property(ssd, "fast", "");
+    for (const char *gpu : {"node0/socket1/gpu2", "node2/socket0/gpu0", "node2/socket0/gpu1"})
+        graph.set_property(*graph.find_path(fmt::format("/cluster0/rack0/{}", gpu)), "big", "");
+    graph.set_property(*graph.find_path("/cluster0/rack0/node2"), "late", "");
+    Matcher matcher(std::move(graph), {.policy = policy("low")});
+    auto try_match = [&](const std::string &with, const std::string &constraint) -> std::string {
+        auto request = request_of(
+            matcher.graph(), fmt::format(R"([{{"type":"slot","count":1,"label":"s","with":[{}]}}])", with),
+            fmt::format(R"({{"constraints":{}}})", constraint));
+        auto match = matcher.match(MatchOp::without_allocating, 1, request, 0);
+        if (!match)
+            return matcher.explain(request, 0);
+        return fmt::format("{}", fmt::join(exclusive_names(matcher, *match), " "));
+    };
+    const std::string core_and_gpu = R"({"type":"core","count":1},{"type":"gpu","count":1})";
+    const std::string r = "/cluster0/rack0/";
+    EXPECT_EQ(try_match(core_and_gpu, "{}"), r + "node0/socket0/core0 " + r + "node0/socket0/gpu0");
+    EXPECT_EQ(try_match(core_and_gpu, R"({"properties":["big"]})"),
+              r + "node0/socket0/core0 " + r + "node0/socket1/gpu2");
+    EXPECT_EQ(try_match(core_and_gpu, R"({"properties":["big","late"]})"),
+              r + "node2/socket0/core0 " + r + "node2/socket0/gpu0");
+    EXPECT_EQ(try_match(core_and_gpu, R"({"and":[{"properties":["^big"]},{"ranks":["2"]}]})"),
+              r + "node2/socket0/core0 " + r + "node2/socket1/gpu2");
+    EXPECT_EQ(try_match(R"({"type":"gpu","count":5})", R"({"not":[{"properties":["big"]}]})"),
+              "needs 1 slot of 5 gpus that satisfy {\"not\":[{\"properties\":[\"big\"]}]}, each on one node: "
+              "no node has so much");
+    EXPECT_EQ(try_match(R"({"type":"gpu","count":4})", R"({"properties":["big"]})"),
+              "needs 4 gpus with property big: the machine has 3");
+    EXPECT_EQ(try_match(R"({"type":"core","count":1})", R"({"properties":["big"]})"),
+              "needs 1 core with property big: the machine has 0");
+    EXPECT_EQ(try_match(R"({"type":"ssd","count":1})", R"({"properties":["fast"]})"), r + "ssd7");
+    EXPECT_EQ(try_match(R"({"type":"ssd","count":1})", R"({"properties":["^fast"]})"),
+              "needs 1 ssd without property fast: the machine has 0");
 }
 
 TEST(Matcher, ReservesWhenItWillBeFree)
