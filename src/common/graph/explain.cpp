@@ -49,8 +49,8 @@ public:
             for (VertexId v : graph_.hosts())
                 if (graph_[v].type == request.type && allowed(v))
                     add_host(v, wanted);
-        } else if (column >= 0 && graph_.only_below_nodes(request.type) && !constraint_.is_bearer(request.type) &&
-                   graph_.has_unit(request.type, request.unit) &&
+        } else if (column >= 0 && graph_.only_below_nodes(request.type) &&
+                   !constraint_.is_bearer(request.type) && graph_.has_unit(request.type, request.unit) &&
                    !(divisible_.size() > request.type && divisible_[request.type])) {
             for (VertexId v : graph_.hosts())
                 if (graph_[v].child_count > 0 && allowed(v))
@@ -197,6 +197,9 @@ std::string Matcher::explain_never(const JobRequest &request, Time now) const
     for (const auto &variant : expand_variants(request, graph_))
         if (auto [text, possible] = explain_variant(variant, now); !possible)
             return text;
+    if (gave_up_)
+        return "there are more ways to arrange what is asked for than can be tried: ask for it in a simpler "
+               "way";
     return "the machine has enough of everything, but never in the arrangement that is asked for";
 }
 

@@ -81,10 +81,11 @@ bool Matcher::search(const JobRequest &request, Window window, bool ignore_use, 
     bool found = false;
     for (const auto &variant : expand_variants(request, graph_)) {
         found = search.run(variant) && (ignore_use || leaves_held(search.picks(), window));
-        visited_ += search.visited();
-        if (found)
+        if (found || search.gave_up())
             break;
     }
+    visited_ += search.visited();
+    gave_up_ = search.gave_up();
     iterations_++;
     if (found)
         picks = search.picks();
@@ -105,7 +106,7 @@ std::optional<Time> Matcher::search_future(const JobRequest &request, Time now, 
         if (graph_.tracked_type(need.first) != graph_[root].type)
             needs.push_back(need);
     auto next = filter->next_change(now);
-    for (size_t tries = 0; next && tries < max_future_tries; tries++) {
+    for (size_t tries = 0; next && !gave_up_ && tries < max_future_tries; tries++) {
         auto at = filter->earliest(graph_.total(root), needs, *next, duration);
         if (!at || *at >= options_.graph_end)
             return std::nullopt; // what never ends, as far as is known, is not waited for
@@ -154,6 +155,7 @@ Expected<Match> Matcher::match(MatchOp op, int64_t id, const JobRequest &request
 {
     double begin = clock_();
     visited_ = iterations_ = 0;
+    gave_up_ = false;
     auto out = try_match(op, id, request, now);
     double seconds = clock_() - begin;
     if (out)

@@ -152,6 +152,7 @@ private:
     EarlierPlaces earlier_holds_;
     size_t visited_ = 0;
     size_t iterations_ = 0;
+    bool gave_up_ = false; // the last search
     MatchStats stats_;
     std::function<double()> clock_;
 };

@@ -93,6 +93,7 @@ Expected<Match> Matcher::start_or_hold(int64_t id, const JobRequest &request, Ti
     }
     double begin = clock_();
     visited_ = iterations_ = 0;
+    gave_up_ = false;
     auto out = hold ? try_hold(id, request, *wanted, now, *lasts, possible)
                     : fail(EBUSY, "the resources are not free now");
     record(bool(out), id, clock_() - begin);

@@ -12,8 +12,8 @@ namespace {
 constexpr int64_t unlimited = std::numeric_limits<int64_t>::max() / 4;
 constexpr int64_t node_weight = 10000; // how much more a node's id counts than that of what is in it
 constexpr int64_t worst_performance = 9999;
-constexpr int max_mixtures = 1000;      // of or-slots that are tried at one vertex
-constexpr int64_t max_slots = 1 << 24;  // of one request
+constexpr int max_mixtures = 1000;     // of or-slots that are tried at one vertex
+constexpr int64_t max_slots = 1 << 24; // of one request
 
 int64_t as_limit(uint64_t count)
 {
@@ -508,14 +508,13 @@ bool Search::run(const JobRequest &request)
     track_ = request.rivals || scope_.policy.compact || scope_.or_slots;
     VertexId root = graph_.root();
     if (root == no_vertex || graph_[root].child_count == 0 || !visible(root))
-        return root != no_vertex && visible(root) && match_list(no_vertex, request.resources, false);
+        return root != no_vertex && visible(root) && match_list(no_vertex, request.resources, false) &&
+               !gave_up();
     Needs below_root;
     for (auto need : request.needs)
         if (graph_.tracked_type(need.first) != graph_[root].type)
             below_root.push_back(need);
-    if (!enough_below(root, below_root))
-        return false;
-    return match_list(no_vertex, request.resources, false);
+    return enough_below(root, below_root) && match_list(no_vertex, request.resources, false) && !gave_up();
 }
 
 } // namespace flux::graph

@@ -38,11 +38,19 @@ struct SearchScope {
 
 class Search {
 public:
-    explicit Search(const SearchScope &scope) : scope_(scope), graph_(scope.graph) {}
+    static constexpr size_t visits_at_least = size_t(1) << 25;
+    static constexpr size_t visits_per_vertex = 16;
+    explicit Search(const SearchScope &scope)
+        : scope_(scope), graph_(scope.graph),
+          most_visited_(visits_at_least + visits_per_vertex * scope.graph.size())
+    {
+    }
     // The vertices in the order in which they were found, or false.
     bool run(const JobRequest &request);
     const std::vector<Pick> &picks() const { return picks_; }
-    size_t visited() const { return visited_; } // vertices that were looked at
+    size_t visited() const { return visited_; } // vertices that were looked at, in all runs together
+    // Some requests have more arrangements than can be tried: nothing was found then.
+    bool gave_up() const { return visited_ > most_visited_; }
 
 private:
     using List = std::span<const Request>;
@@ -99,6 +107,7 @@ private:
     std::unordered_map<VertexId, bool> allowed_;
     int mixtures_left_ = 0;
     size_t visited_ = 0;
+    const size_t most_visited_;
 };
 
 } // namespace flux::graph

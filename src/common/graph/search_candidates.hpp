@@ -20,7 +20,8 @@ bool Search::walk(VertexId at, const Request &request, List siblings, bool rever
     bool now = scope_.window.now && !scope_.ignore_use;
     for (size_t i = 0; i < children.size(); i++) {
         VertexId v = children[reverse ? children.size() - 1 - i : i];
-        visited_++;
+        if (++visited_ > most_visited_)
+            return true;
         if ((now && scope_.schedule.taken(v)) || !visible(v))
             continue;
         const Vertex &vertex = graph_[v];
@@ -62,7 +63,8 @@ bool Search::walk_suppliers(VertexId at, const Request &request, Visit &visit)
         if (around[i] == at)
             continue;
         for (VertexId child : graph_.children(around[i])) {
-            visited_++;
+            if (++visited_ > most_visited_)
+                return true;
             if (graph_[child].subsystem != Graph::containment && graph_[child].type == request.type &&
                 visible(child) && visit(child))
                 return true;

@@ -228,6 +228,28 @@ TEST(Matcher, SlotsThatTakeNothingOrVeryLittleComeToAnEnd)
             fmt::format(R"({}{{"type":"slot","count":17,"label":"{}","with":[{{"type":"core","count":1}}]}})",
                         many.empty() ? "" : ",", label);
     EXPECT_FALSE(matches(fmt::format("[{}]", many).c_str(), true));
+
+    // Memory that is wanted inside memory, and so on: the power of what supplies power likewise.
+    Graph graph = machine({.nodes = 16, .cores = 32});
+    uint8_t power = graph.subsystem("power");
+    for (VertexId host : std::vector<VertexId>(graph.hosts().begin(), graph.hosts().end()))
+        for (int i = 0; i < 4; i++)
+            graph.add(host, {.type = "power", .id = i, .size = 9, .unit = "W", .subsystem = power});
+    graph.finish();
+    std::string nested = R"({"type":"power","count":100})";
+    for (int i = 0; i < 16; i++)
+        nested = fmt::format(R"({{"type":"power","count":1,"with":[{}]}})", nested);
+    Matcher matcher(std::move(graph), {.policy = policy("low"), .subsystems = {"containment", "power"}});
+    auto request =
+        request_of(matcher.graph(), fmt::format(R"([{{"type":"slot","count":1,"label":"s","with":[{{
+        "type":"core","count":1,"with":[{}]}}]}}])",
+                                                nested));
+    auto match = matcher.match(MatchOp::satisfiability, 1, request, 0);
+    ASSERT_FALSE(match);
+    EXPECT_EQ(match.error().errnum(), ENODEV);
+    EXPECT_EQ(matcher.explain_never(request, 0),
+              "there are more ways to arrange what is asked for than can be "
+              "tried: ask for it in a simpler way");
 }
 
 TEST(Matcher, KeepsASlotOnOneNode)
