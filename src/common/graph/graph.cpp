@@ -164,6 +164,21 @@ void Graph::link(VertexId from, VertexId to, uint8_t subsystem, std::string_view
     links_.push_back({from, to, subsystem, texts_.intern(relation)});
     links_from_[from].push_back(number);
     links_to_[to].push_back(number);
+    if (vertices_[to].subsystem == containment || kinds_[vertices_[to].type].supplies)
+        mark_supplier(from);
+}
+
+// Also what stands above it in its own subsystem, and what supplies it.
+void Graph::mark_supplier(VertexId v)
+{
+    bool &supplies = kinds_[vertices_[v].type].supplies;
+    if (supplies)
+        return;
+    supplies = true;
+    if (vertices_[v].subsystem != containment && vertices_[v].parent != no_vertex)
+        mark_supplier(vertices_[v].parent);
+    for (uint32_t number : links_to(v))
+        mark_supplier(links_[number].from);
 }
 
 namespace {

@@ -150,6 +150,8 @@ public:
         return unit.empty() || (kinds_[type].unit >= 0 && texts_[uint32_t(kinds_[type].unit)] == unit);
     }
     bool only_contained(TypeId type) const { return !kinds_[type].other_subsystem; }
+    // Do vertices of this type supply some that are contained elsewhere (a switch its nodes)?
+    bool supplies(TypeId type) const { return kinds_[type].supplies; }
     bool pooled(TypeId type) const { return kinds_[type].pooled; } // some vertex has a size other than 1
     // One of the vertices of the type when they are all alike, with all that is below them; else no_vertex.
     VertexId model(TypeId type) const { return kinds_[type].unlike ? no_vertex : kinds_[type].model; }
@@ -206,6 +208,7 @@ private:
         bool outside_node = false;
         bool pooled = false;
         bool other_subsystem = false;
+        bool supplies = false;
         int64_t unit = -2; // a text; -2: no vertex yet, -1: several units
         VertexId model = no_vertex;
         uint64_t shape = 0; // of the model
@@ -219,6 +222,7 @@ private:
     }
     void append_child(VertexId parent, VertexId child);
     void append_children(VertexId parent, VertexId first, size_t count); // with numbers that follow each other
+    void mark_supplier(VertexId v);
     void choose_tracked();
     void count_up(VertexId v, std::vector<int64_t> &table, int sign, bool only_up);
     // order.cpp

@@ -40,6 +40,9 @@ void compute_needs(Request &request, const Graph &graph)
         if (child.kind != Request::Kind::xor_slot)
             add_needs(request.below, child.all, 1);
     }
+    // What it supplies in another subsystem is not below it.
+    if (request.kind == Request::Kind::resource && graph.supplies(request.type))
+        request.below = {};
     // A lower bound of what is taken from the totals: of what may be shared, or comes in other units, one is
     // enough; the count of a pool is in units, of which one vertex has many.
     bool resource = request.kind == Request::Kind::resource;

@@ -430,8 +430,9 @@ int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, 
     return int64_t(ends.size());
 }
 
-// A child whose count is a range gets as many as every slot can have.
-void Search::widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark)
+// A child whose count is a range gets as many as every slot can have. False, and nothing, when that does not
+// come out: what the other children have taken may be in the way.
+bool Search::widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark)
 {
     int64_t most = std::min({as_limit(child.count.max()), unlimited / slots, as_limit(Count::max_value)});
     Request each = child;
@@ -461,9 +462,10 @@ void Search::widen(VertexId at, const Request &child, List siblings, int64_t slo
         best = gather_shares(at, each, siblings, slots * most, ends) / slots;
     }
     auto acceptable = child.count.floor(uint64_t(best));
-    FLUX_ASSERT(acceptable); // the least was there before
-    bool again = room_for(int64_t(*acceptable));
-    FLUX_ASSERT(again);
+    if (acceptable && room_for(int64_t(*acceptable)))
+        return true;
+    undo(mark);
+    return false;
 }
 
 // As many slots as there is enough for of every child. What the children want differs in type: each is
@@ -490,10 +492,9 @@ int64_t Search::place_slots(VertexId at, const Request &slot, int64_t limit)
         undo(mark);
     }
     for (size_t i = 0; i < slot.with.size() && slots > 0; i++) {
-        if (!slot.with[i].count.fixed() && (slot.with[i].with.empty() || slot.with.size() == 1)) {
-            widen(at, slot.with[i], slot.with, slots, picks_.size());
+        bool range = !slot.with[i].count.fixed() && (slot.with[i].with.empty() || slot.with.size() == 1);
+        if (range && widen(at, slot.with[i], slot.with, slots, picks_.size()))
             continue;
-        }
         size_t count = ends[i][size_t(slots) - 1] - mark;
         for (size_t pick = 0; pick < count; pick++)
             push(gathered[i][pick]);

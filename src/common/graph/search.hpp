@@ -74,13 +74,15 @@ private:
     int64_t place_one_by_one(VertexId at, const Request &slot, int64_t limit);
     int64_t gather_shares(VertexId at, const Request &child, List siblings, int64_t limit,
                           std::vector<size_t> &ends);
-    void widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark);
+    bool widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark);
 
     // candidates
     template <class Visit>
     void candidates(VertexId at, const Request &request, List siblings, bool in_slot, Visit &&visit);
     template <class Visit>
     bool walk(VertexId at, const Request &request, List siblings, bool reverse, Visit &visit);
+    template <class Visit>
+    bool walk_supplied(VertexId at, const Request &request, List siblings, Visit &visit);
     template <class Visit>
     bool walk_suppliers(VertexId at, const Request &request, Visit &visit);
     bool visible(VertexId v) const;

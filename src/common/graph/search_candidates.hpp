@@ -1,6 +1,7 @@
 // The part of Search that walks the tree; included by search.cpp only.
 #pragma once
 #include <algorithm>
+#include <unordered_set>
 
 #include "common/graph/search.hpp"
 
@@ -73,6 +74,39 @@ bool Search::walk_suppliers(VertexId at, const Request &request, Visit &visit)
     return false;
 }
 
+// What `at` supplies in the other subsystems, directly or by way of others: the nodes of a switch.
+template <class Visit>
+bool Search::walk_supplied(VertexId at, const Request &request, List siblings, Visit &visit)
+{
+    std::vector<VertexId> from {at};
+    std::unordered_set<VertexId> known {at};
+    auto consider = [&](VertexId v) {
+        if (visible(v) && known.insert(v).second)
+            from.push_back(v);
+    };
+    bool now = scope_.window.now && !scope_.ignore_use;
+    for (size_t i = 0; i < from.size(); i++) {
+        VertexId v = from[i];
+        if (++visited_ > most_visited_)
+            return true;
+        if (v != at && graph_[v].subsystem == Graph::containment && !(now && scope_.schedule.taken(v))) {
+            bool wanted = graph_[v].type == request.type;
+            if (wanted && visit(v))
+                return true;
+            if (!wanted && graph_[v].child_count > 0 && passable(v, request.one) &&
+                walk(v, request, siblings, false, visit))
+                return true;
+        }
+        for (uint32_t number : graph_.links_from(v))
+            if (const Link &link = graph_.links()[number]; scope_.subsystems >> link.subsystem & 1)
+                consider(link.to);
+        for (VertexId child : graph_.children(v))
+            if (graph_[child].subsystem != Graph::containment)
+                consider(child);
+    }
+    return false;
+}
+
 template <class Visit>
 void Search::candidates(VertexId at, const Request &request, List siblings, bool in_slot, Visit &&visit)
 {
@@ -95,8 +129,21 @@ void Search::candidates(VertexId at, const Request &request, List siblings, bool
     int column = graph_.column(request.type);
     bool none_below = at != no_vertex &&
                       (graph_[at].child_count == 0 || (column >= 0 && graph_.total(at)[size_t(column)] == 0));
-    if (none_below && (scope_.subsystems & ~uint64_t(1)) != 0)
-        walk_suppliers(at, request, visit);
+    if (!none_below || (scope_.subsystems & ~uint64_t(1)) == 0)
+        return;
+    if (graph_.supplies(graph_[at].type)) {
+        std::vector<VertexId> list;
+        auto gather = [&](VertexId v) {
+            list.push_back(v);
+            return false;
+        };
+        walk_supplied(at, request, siblings, gather);
+        order(list, request, in_slot);
+        for (VertexId v : list)
+            if (visit(v))
+                return;
+    }
+    walk_suppliers(at, request, visit);
 }
 
 } // namespace flux::graph

@@ -391,6 +391,40 @@ TEST(Matcher, DrawsPowerFromWhatSuppliesTheNode)
     EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0));
 }
 
+TEST(Matcher, FindsTheNodesOfASwitch)
+{
+    Graph graph = machine({.racks = 3, .nodes = 4});
+    uint8_t network = graph.subsystem("network");
+    VertexId core = graph.add(no_vertex, {.type = "core_switch", .subsystem = network});
+    for (int i = 0; i < 4; i++) { // each is at one node of every rack
+        VertexId edge = graph.add(core, {.type = "switch", .id = i, .subsystem = network});
+        graph.add(edge, {.type = "bandwidth", .size = 100, .unit = "Gb/s", .subsystem = network});
+        for (int n = i; n < 12; n += 4)
+            graph.link(edge, graph.of_rank(n)[0], network, "connected_down");
+    }
+    graph.finish();
+    Matcher matcher(
+        std::move(graph),
+        {.policy = policy("low"), .subsystems = {"containment", "network"}, .divisible = {"bandwidth"}});
+    auto try_match = [&](int64_t id, const char *resources) -> std::string {
+        auto match = matcher.match(MatchOp::allocate, id, request_of(matcher.graph(), resources), 0);
+        return match ? fmt::format("{}", fmt::join(nodes_of(matcher, match->use), " ")) : "";
+    };
+    const char *three = R"([{"type":"switch","count":1,"with":[{"type":"slot","count":1,"label":"s",
+        "with":[{"type":"node","count":3},{"type":"bandwidth","count":60}]}]}])";
+    const char *cores = R"([{"type":"core_switch","count":1,"with":[{"type":"switch","count":2,"with":[
+        {"type":"slot","count":2,"label":"s","with":[{"type":"node","count":1,"with":[{"type":"core","count":5}]}]}]}]}])";
+    EXPECT_EQ(try_match(1, three), "0 4 8");
+    EXPECT_EQ(try_match(2, three), "1 5 9");
+    EXPECT_EQ(try_match(3, cores), "2 3 6 7");
+    EXPECT_EQ(try_match(4, three), "");
+    EXPECT_TRUE(matcher.cancel(1));
+    EXPECT_EQ(try_match(4, three), "0 4 8");
+    EXPECT_EQ(try_match(5, R"([{"type":"switch","count":1,"with":[{"type":"slot","count":1,"label":"s",
+        "with":[{"type":"node","count":4}]}]}])"),
+              "");
+}
+
 TEST(Matcher, CompactKeepsCpuAndGpuTogether)
 {
     Matcher matcher(machine({.nodes = 1, .sockets = 4, .cores = 4}), {.policy = policy("compact")});
