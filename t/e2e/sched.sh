@@ -62,4 +62,13 @@ flux module load sched
 flux submit -N4 -x --wait true >/dev/null
 expect "another one begins" 0 $?
 expect "nothing is left allocated" 0 "$(flux resource list -n -s allocated | awk '{print $3}')"
+
+# A machine of a recipe, in place of what the instance has.
+flux module remove sched
+flux module load sched load-format=grug load-file="$(cd "$(dirname "$0")/.." && pwd)/data/graph/tiny.graphml"
+expect "a recipe is scheduled" '[{"rank": "0-1", "children": {"core": "0-35", "gpu": "0-1"}}]' \
+    "$(flux ion-resource find -q --format=rlite status=up)"
+expect "and its gpus run jobs" 'rank0/core[0-3],gpu0' \
+    "$(flux jobs -no '{annotations.sched.resource_summary}' "$(flux submit --wait -n1 -c4 -g1 true)")"
+flux module reload sched
 finish

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/client/follow_service.hpp"
+#include "common/graph/formats/formats.hpp"
 #include "modules/sched/sched_module.hpp"
 
 namespace flux {
@@ -53,8 +54,18 @@ Task<> Sched::use_resources()
 void Sched::load_machine(const Json &first)
 {
     resource_service_.loading();
-    machine_ =
-        std::make_unique<Machine>(config_.load_resources(first.get<Json>("resources")), config_.machine);
+    if (config_.loads_recipe()) {
+        std::string text = config_.read_load_file();
+        auto graph = config_.load_format == "grug" ? graph::read_grug(text)
+                                                   : graph::read_hwloc(text, config_.load_only);
+        if (!graph)
+            throw Error(EINVAL, "[sched-fluxion-resource] load-file: {}: {}", config_.load_file,
+                        graph.error().text());
+        machine_ = std::make_unique<Machine>(std::move(*graph), config_.machine);
+    } else {
+        machine_ =
+            std::make_unique<Machine>(config_.load_resources(first.get<Json>("resources")), config_.machine);
+    }
     machine_->matcher().set_clock(
         [this] { return std::chrono::duration<double>(loop().clock().now()).count(); });
     resource_service_.loaded();

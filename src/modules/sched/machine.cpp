@@ -61,7 +61,28 @@ bool has_scheduling_key(graph::MatchFormat format)
 Machine::Machine(ResourceSet all, const MachineOptions &options)
     : all_(std::move(all)), format_(options.format)
 {
-    Graph machine = graph_from(all_, options.ignore_scheduling);
+    begin(graph_from(all_, options.ignore_scheduling), options);
+}
+
+Machine::Machine(Graph graph, const MachineOptions &options) : format_(options.format)
+{
+    begin(std::move(graph), options);
+    const Graph &machine = matcher_->graph();
+    for (VertexId host : machine.hosts()) {
+        Shapes shapes;
+        add_host_resources(host, shapes);
+        for (const auto &[rank, taken] : shapes) {
+            auto shape = taken.shape();
+            all_.merge_node(rank, machine.name(host), shape->cores, shape->gpus);
+            for (const auto &[name, value] : machine.properties(host))
+                (void)all_.add_property(name, Idset {rank});
+        }
+    }
+    whole_.clear(); // R shares its own from now on
+}
+
+void Machine::begin(Graph machine, const MachineOptions &options)
+{
     // Nothing is up before somebody says so.
     for (VertexId host : std::vector<VertexId>(machine.hosts().begin(), machine.hosts().end()))
         if (machine[host].rank >= 0) {

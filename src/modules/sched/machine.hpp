@@ -23,6 +23,8 @@ public:
     // `all` is R of the instance; its scheduling key, when that is a graph, says how the resources hang
     // together.
     Machine(ResourceSet all, const MachineOptions &options);
+    // R is what the nodes of the graph have.
+    Machine(graph::Graph graph, const MachineOptions &options);
 
     const ResourceSet &all() const { return all_; }
     const Idset &up() const { return up_; }
@@ -75,6 +77,7 @@ private:
         ShapePtr shape() const;
     };
     using Shapes = std::map<uint32_t, Taken>; // by rank
+    void begin(graph::Graph machine, const MachineOptions &options);
     void add_host_resources(graph::VertexId v, Shapes &shapes) const;
     void add_below(graph::VertexId v, ResourceSet::NodeShape &shape) const;
     const ShapePtr &whole_shape(graph::VertexId host) const;

@@ -124,15 +124,15 @@ void read_resource_table(const Json &table, SchedConfig &out)
             out.load_file = text_of(value, resource_table, key);
         } else if (key == "load-format") {
             out.load_format = text_of(value, resource_table, key);
-            if (out.load_format == "grug" || out.load_format == "hwloc")
-                bad(EINVAL, resource_table, key,
-                    "{} is read by flux resource-query only; here jgf, rv1exec and rv1exec_force are",
-                    out.load_format);
             out.machine.ignore_scheduling = out.load_format == "rv1exec_force";
         } else if (key == "reserve-vtx-vec") {
             if (positive(value, resource_table, key) > max_vertices_reserved)
                 bad(ERANGE, resource_table, key, "more than {}", max_vertices_reserved);
-        } else if (key != "prune-filters" && key != "load-allowlist" && key != "update-interval") {
+        } else if (key == "load-allowlist") {
+            std::string list = text_of(value, resource_table, key);
+            for (std::string_view type : split_words(list, ","))
+                out.load_only.emplace(type);
+        } else if (key != "prune-filters" && key != "update-interval") {
             bad(EINVAL, resource_table, key, "unknown key");
         }
     }
@@ -261,15 +261,20 @@ SchedConfig SchedConfig::parse(const Json &config, const std::vector<std::string
     return out;
 }
 
-ResourceSet SchedConfig::load_resources(const Json &instance) const
+std::string SchedConfig::read_load_file() const
 {
-    if (load_file.empty())
-        return value_or_throw(ResourceSet::from_json(instance));
     std::ifstream file(load_file);
     std::ostringstream text;
     if (!file || !(text << file.rdbuf()))
         throw Error(ENOENT, "[{}] load-file: cannot read {}", resource_table, load_file);
-    Json json = Json::parse_or_throw(text.str());
+    return text.str();
+}
+
+ResourceSet SchedConfig::load_resources(const Json &instance) const
+{
+    if (load_file.empty())
+        return value_or_throw(ResourceSet::from_json(instance));
+    Json json = Json::parse_or_throw(read_load_file());
     if (load_format.starts_with("jgf")) {
         auto set = value_or_throw(ResourceSet::from_json(instance));
         set.set_scheduling(json);

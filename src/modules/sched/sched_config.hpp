@@ -15,8 +15,9 @@ struct SchedConfig {
         graph::QueueOptions options;
     };
     MachineOptions machine;
-    std::string load_file; // a JGF or R file in place of what the instance has
-    std::string load_format = "rv1exec";
+    std::string load_file;                            // in place of what the instance has
+    std::string load_format = "rv1exec";              // or grug, hwloc, jgf, jgf_shorthand, rv1exec_force
+    std::set<std::string> load_only;                  // hwloc: these types; empty: all
     std::vector<Queue> queues;                        // at least one; without [queues] it is "default"
     std::map<std::string, size_t, std::less<>> index; // of every queue, virtual ones with their parent's
     Json resource_params = Json::object();            // the tables as they hold, for people
@@ -28,6 +29,11 @@ struct SchedConfig {
     size_t queue_of(std::string_view name) const; // the first for a name that is not known
     // What is scheduled: `instance` (R), or what load_file says instead. Throws Error.
     ResourceSet load_resources(const Json &instance) const;
+    bool loads_recipe() const
+    {
+        return !load_file.empty() && (load_format == "grug" || load_format == "hwloc");
+    }
+    std::string read_load_file() const; // throws Error
 };
 
 } // namespace flux

@@ -1,5 +1,5 @@
 // Readers that need libraries: GRUG recipes (expat), hwloc's XML (libhwloc), YAML (libyaml). Programs that
-// want them link flux_graph_formats; flux and the modules do without.
+// want them link flux_graph_formats; flux and the broker do without.
 #pragma once
 #include <set>
 #include <string>

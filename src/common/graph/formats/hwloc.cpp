@@ -1,3 +1,4 @@
+#include <expat.h>
 #include <hwloc.h>
 
 #include <memory>
@@ -138,6 +139,25 @@ private:
     int64_t next_storage_ = 0;
 };
 
+// hwloc does not tell why it cannot load something.
+std::string what_is_wrong(const std::string &xml)
+{
+    std::unique_ptr<XML_ParserStruct, decltype(&XML_ParserFree)> parser(XML_ParserCreate(nullptr),
+                                                                        XML_ParserFree);
+    std::string root;
+    XML_SetUserData(parser.get(), &root);
+    XML_SetStartElementHandler(parser.get(), [](void *root, const char *name, const char **) {
+        if (auto &text = *static_cast<std::string *>(root); text.empty())
+            text = std::string(name).substr(0, 40);
+    });
+    if (XML_Parse(parser.get(), xml.data(), int(xml.size()), 1) == XML_STATUS_ERROR)
+        return fmt::format("line {}: {}", XML_GetCurrentLineNumber(parser.get()),
+                           XML_ErrorString(XML_GetErrorCode(parser.get())));
+    if (root != "topology")
+        return fmt::format("the root element is <{}>, expected <topology>", root);
+    return "the topology is not one that hwloc can load";
+}
+
 } // namespace
 
 Expected<Graph> read_hwloc(const std::string &xml, const std::set<std::string> &only)
@@ -148,12 +168,12 @@ try {
     std::unique_ptr<hwloc_topology, TopologyDeleter> topology(raw);
     ::setenv("HWLOC_HIDE_ERRORS", "2", 0); // what is wrong comes back as our error
     if (hwloc_topology_set_xmlbuffer(raw, xml.c_str(), int(xml.size() + 1)) != 0)
-        return fail(EINVAL, "hwloc: this is no XML export of hwloc");
+        return fail(EINVAL, "hwloc: {}", what_is_wrong(xml));
     hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
     hwloc_topology_set_cache_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_icache_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_NONE);
     if (hwloc_topology_load(raw) != 0)
-        return fail(EINVAL, "hwloc: the XML export could not be loaded");
+        return fail(EINVAL, "hwloc: {}", what_is_wrong(xml));
     return TopologyReader(raw, only).run();
 } catch (const Error &error) {
     return std::unexpected(error);
