@@ -55,7 +55,7 @@ const std::vector<Field> &table()
         {"nodelist", "NODELIST", {"nodelist"}},
         {"contextual_info",
          "INFO",
-         {"state", "nodelist", "dependencies", "annotations", "priority", "urgency"}},
+         {"state", "nodelist", "dependencies", "annotations", "priority", "urgency", "queue"}},
         {"contextual_time", "TIME", {"state", "t_run", "t_cleanup", "duration"}},
         {"inactive_reason",
          "INACTIVE-REASON",
@@ -154,6 +154,8 @@ std::string contextual_info(const Json &job, double now)
         Json reason = job.at("annotations", "sched", "reason_pending");
         if (reason)
             return plain(reason).text();
+        if (job.contains(stopped_queue))
+            return job.value<std::string>(stopped_queue, "");
         Json estimate = job.at("annotations", "sched", "t_estimate");
         if (!estimate.is_number() || estimate.as<double>() <= 0)
             return "";

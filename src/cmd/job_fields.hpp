@@ -15,6 +15,9 @@ const FormatFields &job_fields();
 const FormatFamily &job_formats();   // of flux jobs
 const FormatFamily &pgrep_formats(); // of flux pgrep
 
+// A member that flux jobs adds to a job whose queue is stopped: a sentence.
+constexpr const char *stopped_queue = "stopped_queue";
+
 // One field of a job as job-list describes it.
 FieldValue job_field(const Json &job, std::string_view field, double now);
 // The attributes that these fields need.

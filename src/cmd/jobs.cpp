@@ -1,5 +1,6 @@
 // flux jobs: the listing.
 #include <algorithm>
+#include <map>
 #include <unistd.h>
 
 #include "cmd/commands.hpp"
@@ -108,6 +109,38 @@ bool can_look_inside(const Listing &listing, const Json &job)
            (own || listing.args.has("recurse-all"));
 }
 
+std::string stopped_note(Session &flux, const std::string &name)
+{
+    try {
+        Json request = name.empty() ? Json::object() : Json {{"name", name}};
+        Json queue = flux.rpc("job-manager.queue-status", request, {.nodeid = 0});
+        if (queue.value<bool>("start", true))
+            return "";
+        auto why = queue.value<std::string>("stop_reason", "");
+        return fmt::format("{} is stopped{}{}", name.empty() ? "the queue" : "queue " + name,
+                           why.empty() ? "" : ": ", why);
+    } catch (const Error &) {
+        return ""; // the queues were configured anew since
+    }
+}
+
+// The scheduler says why a job waits, but it does not hear of jobs whose queue is stopped.
+void note_stopped_queues(Session &flux, std::vector<Json> &jobs)
+{
+    std::map<std::string, std::string> notes; // by queue; empty: it is started
+    for (auto &job : jobs) {
+        if (job.value<uint32_t>("state", 0) != bit(JobState::sched) ||
+            job.at("annotations", "sched", "reason_pending"))
+            continue;
+        auto name = job.value<std::string>("queue", "");
+        auto [note, added] = notes.try_emplace(name);
+        if (added)
+            note->second = stopped_note(flux, name);
+        if (!note->second.empty())
+            job.set(stopped_queue, note->second);
+    }
+}
+
 void list_below(const Listing &listing, const std::vector<Json> &jobs, const std::string &path,
                 int64_t level);
 
@@ -116,6 +149,9 @@ void list_instance(Listing listing, Session &flux, const std::string &path, int6
     if (listing.args.has("stats"))
         show_statistics(listing.args, flux);
     auto found = listed(listing.args, flux, attributes_of(listing), listing.now);
+    auto fields = listing.format.fields();
+    if (std::ranges::find(fields, "contextual_info") != fields.end())
+        note_stopped_queues(flux, found);
     if (listing.color)
         listing.view.style = [&](size_t row) {
             return is_instance(found[row]) ? std::string(instance_style) : std::string();

@@ -54,6 +54,8 @@ Matches jobspecs against a resource graph, without an instance. Commands are rea
     usage(1);
 }
 
+constexpr int64_t max_reserved = 2000000; // vertices
+
 enum LongOnly { option_divisible = 1000, option_why };
 
 QueryOptions parse_command_line(int argc, char **argv)
@@ -128,6 +130,8 @@ QueryOptions parse_command_line(int argc, char **argv)
             out.test_output = value;
             break;
         case 'r':
+            if (int64_t count = std::atoll(value.c_str()); count < 1 || count > max_reserved)
+                refuse("--reserve-vtx-vec=" + value + fmt::format(": expected a number from 1 to {}", max_reserved));
             break;
         case 'e':
             out.elapse = true;

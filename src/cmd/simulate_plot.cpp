@@ -2,6 +2,7 @@
 #include "cmd/svg_text.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <array>
 
 #include "common/base/format.hpp"
@@ -29,6 +30,16 @@ std::vector<double> means(std::span<const graph::ReplaySample> samples, Value va
         }
     }
     return out;
+}
+
+// A scale whose quarters are round numbers.
+double round_scale(double most)
+{
+    double power = std::pow(10.0, std::floor(std::log10(std::max(most, 4.0) / 4)));
+    for (double step : {1.0, 2.0, 5.0})
+        if (4 * step * power >= most)
+            return 4 * step * power;
+    return 40 * power;
 }
 
 void panel(std::string &out, double y, std::string_view name, std::string_view colour,
@@ -69,7 +80,7 @@ std::string replay_plot(std::string_view title, const graph::ReplayResult &resul
         auto queued = means(result.samples, [](const auto &sample) { return double(sample.queued); });
         panel(out, top, "utilisation, %", "#2a6f97", used, 100);
         panel(out, top + panel_height + gap, "jobs in the queue", "#bc4749", queued,
-              std::ranges::max(queued));
+              round_scale(std::ranges::max(queued)));
         double days = double(result.samples.back().time - result.samples.front().time) / 86400;
         fmt::format_to(std::back_inserter(out),
                        "<text x='{}' y='{}' font-size='12' text-anchor='end'>{:.1f} days</text>\n",

@@ -15,6 +15,7 @@ flux queue stop --quiet
 id=$(flux submit true)
 flux queue idle
 expect "nothing starts while stopped" SCHED "$(flux jobs -no '{state}' "$id")"
+expect "flux jobs says why it waits" "the queue is stopped" "$(flux jobs -no '{contextual_info}' "$id")"
 flux queue start --quiet
 flux queue drain --timeout=1m
 expect "drained means that it has ended" INACTIVE "$(flux jobs -no '{state}' "$id")"
