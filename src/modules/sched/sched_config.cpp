@@ -17,6 +17,7 @@ constexpr const char *resource_table = "sched-fluxion-resource";
 constexpr const char *queue_table = "sched-fluxion-qmanager";
 constexpr const char *default_policy = "lonode"; // jobs begin at the first rank
 constexpr int64_t max_vertices_reserved = 2000000;
+constexpr int64_t max_update_interval = 2000000;
 
 template <class... Args>
 [[noreturn]] void bad(int errnum, const char *table, std::string_view key, fmt::format_string<Args...> format,
@@ -132,7 +133,16 @@ void read_resource_table(const Json &table, SchedConfig &out)
             std::string list = text_of(value, resource_table, key);
             for (std::string_view type : split_words(list, ","))
                 out.load_only.emplace(type);
-        } else if (key != "prune-filters" && key != "update-interval") {
+        } else if (key == "update-interval") {
+            bool off = value == Json(0) || value == Json("0");
+            if (!off && positive(value, resource_table, key) > max_update_interval)
+                bad(ERANGE, resource_table, key, "more than {} s", max_update_interval);
+        } else if (key == "prune-filters") {
+            std::string list = text_of(value, resource_table, key);
+            for (std::string_view one : split_words(list, ","))
+                if (size_t colon = one.find(':'); colon == 0 || colon >= one.size() - 1)
+                    bad(EINVAL, resource_table, key, "\"{}\" is not HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE", one);
+        } else {
             bad(EINVAL, resource_table, key, "unknown key");
         }
     }

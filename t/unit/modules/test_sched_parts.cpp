@@ -268,5 +268,13 @@ TEST(SchedConfig, reads_its_tables_and_says_what_is_wrong)
               fmt::format("{}: [sched-fluxion-resource] colour: unknown key", EINVAL));
     EXPECT_NE(mistake(R"({"sched-fluxion-resource":{"policy":"best"}})").find("match policy \"best\""),
               std::string::npos);
+    EXPECT_EQ(mistake(R"({"sched-fluxion-resource":{"prune-filters":"ALL:core,node"}})"),
+              fmt::format("{}: [sched-fluxion-resource] prune-filters: \"node\" is not "
+                          "HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE",
+                          EINVAL));
+    EXPECT_EQ(mistake(R"({"sched-fluxion-resource":{"update-interval":"often"}})"),
+              fmt::format("{}: [sched-fluxion-resource] update-interval: expected a number, found \"often\"",
+                          EINVAL));
+    EXPECT_EQ(mistake(R"({"sched-fluxion-resource":{"prune-filters":"ALL:core","update-interval":0}})"), "none");
     EXPECT_NE(mistake(R"({"queues":{"a":{"parent":"b"}}})").find("[queues.a] parent"), std::string::npos);
 }
