@@ -203,6 +203,20 @@ std::string Matcher::explain_never(const JobRequest &request, Time now) const
     return "the machine has enough of everything, but never in the arrangement that is asked for";
 }
 
+// The subsystem in which all vertices of the type are, if it is none that is looked at.
+std::string Matcher::hidden_subsystem(TypeId type) const
+{
+    std::string out;
+    for (VertexId v = 0; v < graph_.size() && !graph_.only_contained(type); v++) {
+        if (graph_[v].type != type || graph_[v].removed)
+            continue;
+        if (subsystems_ >> graph_[v].subsystem & 1)
+            return "";
+        out = graph_.subsystems()[graph_[v].subsystem];
+    }
+    return out;
+}
+
 // A sentence, and whether it would be another one at another time.
 std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request, Time now) const
 {
@@ -234,6 +248,10 @@ std::pair<std::string, bool> Matcher::explain_variant(const JobRequest &request,
                                         unit.empty() ? plural(one.count, type)
                                                      : fmt::format("{} {} of {}", one.count, unit, type),
                                         here ? condition(request.constraint) : "");
+        if (std::string name = hidden_subsystem(one.request->type); all_needed && !name.empty())
+            return {fmt::format("{}: that is in the subsystem \"{}\", which is not among those looked at", needs,
+                                name),
+                    false};
         if (all_needed && tally.all < (one.request->exclusive == false ? 1 : one.count))
             return {fmt::format("{}: the machine has {}", needs, tally.all), false};
         states.emplace_back(std::move(needs), std::move(tally));

@@ -107,6 +107,7 @@ public:
 
 private:
     Expected<Match> try_match(MatchOp op, int64_t id, const JobRequest &request, Time now);
+    std::string hidden_subsystem(TypeId type) const;
     std::pair<std::string, bool> explain_variant(const JobRequest &request, Time now) const;
     bool search(const JobRequest &request, Window window, bool ignore_use, std::vector<Pick> &picks);
     std::optional<Time> search_future(const JobRequest &request, Time now, Time duration,

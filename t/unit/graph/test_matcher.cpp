@@ -389,6 +389,9 @@ TEST(Matcher, DrawsPowerFromWhatSuppliesTheNode)
         << matcher.explain(request, 0);
     ASSERT_TRUE(matcher.cancel(2));
     EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0));
+    matcher.reconfigure({.policy = policy("low")});
+    EXPECT_EQ(matcher.explain_never(request, 0),
+              "needs 400 W of power: that is in the subsystem \"power\", which is not among those looked at");
 }
 
 TEST(Matcher, FindsTheNodesOfASwitch)
