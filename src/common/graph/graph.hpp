@@ -91,7 +91,7 @@ class Graph {
 public:
     static constexpr size_t max_vertices = 1u << 28;
     static constexpr size_t max_types = 65535;
-    static constexpr size_t max_subsystems = 255;
+    static constexpr size_t max_subsystems = 64; // a bit of a mask each
     static constexpr size_t max_tracked = 24; // types whose totals are kept
     static constexpr uint8_t containment = 0;
     static constexpr int64_t default_duration = 43200;  // seconds, of a job that names none
