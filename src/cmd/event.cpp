@@ -87,7 +87,10 @@ Task<> watch(Handle &handle, std::vector<std::string> prefixes, int64_t count)
 
 int run_event_sub(const Args &args, Session &flux)
 {
-    flux.run(watch(flux.handle(), args.positional(), args.integer("count", 0)));
+    int64_t count = args.integer("count", 0);
+    if (count < 0)
+        throw UsageError("--count must not be negative; 0 means all");
+    flux.run(watch(flux.handle(), args.positional(), count));
     return 0;
 }
 

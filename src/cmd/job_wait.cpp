@@ -16,7 +16,8 @@ constexpr int cannot_wait = 2;         // the exit code when there is nothing to
 // The executable of the job's tasks as its jobspec names it.
 std::string program_of(Session &flux, JobId id)
 {
-    Json request {{"id", id.value()}, {"keys", Json::array_of(std::vector<std::string> {"jobspec"})}, {"flags", 0}};
+    Json keys = Json::array().append("jobspec");
+    Json request {{"id", id.value()}, {"keys", keys}, {"flags", 0}};
     auto jobspec = Json::parse_or_throw(flux.rpc("job-info.lookup", request).get<std::string>("jobspec"));
     return std::string(jobspec["tasks"][size_t(0)]["command"][size_t(0)].string_view());
 }

@@ -26,8 +26,9 @@ int run_kvs_version(const Args &args, Session &flux)
 int run_kvs_wait(const Args &args, Session &flux)
 {
     char *end = nullptr;
+    errno = 0;
     long long version = std::strtoll(args[0].c_str(), &end, 10);
-    if (*end || version < 0)
+    if (args[0].empty() || *end || version < 0 || errno == ERANGE)
         throw UsageError(fmt::format("'{}' is no version", args[0]));
     flux.rpc("kvs.wait-version", Json {{"rootseq", version}, {"namespace", namespace_of(args)}});
     return 0;

@@ -53,13 +53,22 @@ int run_module_remove(const Args &args, Session &flux)
 
 int run_module_reload(const Args &args, Session &flux)
 {
+    bool removed = false;
     try {
         remove_module(flux, module_name(args), false);
+        removed = true;
     } catch (const Error &error) {
         if (error.errnum() != ENOENT || !args.has("force"))
             throw;
     }
-    return run_module_load(args, flux);
+    try {
+        return run_module_load(args, flux);
+    } catch (const Error &error) {
+        if (!removed)
+            throw;
+        throw Error(error.errnum(), "{}; it is not loaded any more: flux module load {} loads it", error.text(),
+                    args[0]);
+    }
 }
 
 std::string_view status_letter(int64_t status) // as the broker numbers the states of a module

@@ -317,13 +317,20 @@ int show_drained(const Args &args, Session &flux)
     return 0;
 }
 
+const std::string &targets_of(const Args &args)
+{
+    if (args[0].empty())
+        throw UsageError("TARGETS is empty: give ranks or hosts");
+    return args[0];
+}
+
 int run_resource_drain(const Args &args, Session &flux)
 {
     if (args.size() == 0)
         return show_drained(args, flux);
     if (args.has("force") && args.has("update"))
         throw UsageError("--force and --update exclude each other");
-    Json request {{"targets", args[0]}};
+    Json request {{"targets", targets_of(args)}};
     if (args.size() > 1)
         request.set("reason", args.joined(1));
     if (args.has("update"))
@@ -336,7 +343,7 @@ int run_resource_drain(const Args &args, Session &flux)
 
 int run_resource_undrain(const Args &args, Session &flux)
 {
-    Json request {{"targets", args[0]}};
+    Json request {{"targets", targets_of(args)}};
     if (args.size() > 1)
         request.set("reason", args.joined(1));
     if (args.has("force") && args.has("update"))

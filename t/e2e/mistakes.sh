@@ -110,6 +110,13 @@ mistake 'column|range|large|number' flux submit -n 99999999999999999999 true
 mistake 'up to 1G' flux ping -p 100G kvs
 mistake 'has 20000000 bytes' sh -c 'head -c 20000000 /dev/zero >"$0/big"; flux submit --add-file="$0/big" true' "$FLUX_STORY_DIR"
 
+mistake 'TARGETS is empty' flux resource drain '' why
+mistake 'TARGETS is empty' flux resource undrain ''
+mistake "'99999999999999999999' is no version" flux kvs wait 99999999999999999999
+mistake 'count must not be negative' flux event sub --count=-1
+mistake '"extra" is not KEY=VALUE; it is not loaded any more: flux module load sched loads it' flux module reload sched extra
+flux module load sched
+
 # a module that is not there
 flux module remove job-ingest
 flux module remove job-list

@@ -276,7 +276,8 @@ void JobExec::task_pids(Request request)
     if (!who.is_owner() && who.userid != local.shell->userid)
         throw Error(EPERM, "job {} belongs to another user", id);
     if (!local.task_pids && local.pid_requests.size() >= max_pid_requests)
-        throw Error(EAGAIN, "{} ask already for the tasks of {}, which are not started yet", max_pid_requests, id);
+        throw Error(EAGAIN, "{} ask already for the tasks of {}, which are not started yet",
+                    max_pid_requests, id);
     if (!local.task_pids)
         return local.pid_requests.push_back(std::move(request));
     request.respond(Json::make("pids", Json::array_of(*local.task_pids)));
