@@ -237,11 +237,22 @@ private:
             signals_.push_back(flux_.loop().watch_signal(signum, fn));
         };
         for (int signum : {SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2})
-            watch(signum, [this](int number) {
-                handle_.notify("job-manager.kill", Json {{"id", id_.value()}, {"signum", number}});
-            });
+            watch(signum, [this](int number) { gate_.spawn(forward(number)); });
         watch(SIGINT, [this](int) { interrupted(); });
         watch(SIGTSTP, [this](int) { stopped(); });
+    }
+
+    // A job that does not run cannot be sent any.
+    Task<> forward(int number)
+    {
+        Json request {{"id", id_.value()}, {"signum", number}};
+        try {
+            co_await handle_.rpc("job-manager.kill", request);
+        } catch (const Error &error) {
+            status_.clear();
+            warn("flux-job: {}: signal {} is not passed on: {}; flux cancel ends it", id_text(id_), number,
+                 error.text());
+        }
     }
 
     void interrupted()

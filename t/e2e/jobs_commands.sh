@@ -89,6 +89,17 @@ expect "the taskmap of two nodes" "[[0,2,1,1]]" "$(flux job taskmap "$(flux subm
 expect "and its tasks by node" "1" "$(flux job taskmap --taskids=1 "$(flux job last)")"
 flux queue drain
 
+# A signal that cannot be passed on
+flux queue stop --quiet
+flux run true 2>"$FLUX_STORY_DIR/waits" & attached=$!
+pending() { flux jobs -f pending -no '{id}' | grep -q .; }
+eventually "a job waits" pending
+refused() { kill -TERM $attached; grep -q 'signal 15 is not passed on: .*; flux cancel ends it' "$FLUX_STORY_DIR/waits"; }
+eventually "is told" refused
+flux cancel --all 2>/dev/null
+wait $attached
+flux queue start --quiet
+
 # Where the tasks are, for tools and debuggers
 host=$(hostname)
 id=$(flux submit -N2 -n4 sh -c "echo $host:\$\$ >$FLUX_STORY_DIR/task.\$FLUX_TASK_RANK; sleep 300")
