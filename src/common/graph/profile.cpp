@@ -114,7 +114,47 @@ int64_t Profile::most_used(Time from, Time duration) const
     return most;
 }
 
+int64_t Profile::least_used(Time from, Time duration) const
+{
+    int64_t least = used(from);
+    Time end = from + duration;
+    for (size_t number = block_of(from); number < blocks_.size(); number++) {
+        const Block &block = blocks_[number];
+        if (block.time[0] >= end)
+            break;
+        if (block.least >= least)
+            continue;
+        for (size_t i = 0; i < block.count && block.time[i] < end; i++)
+            if (block.time[i] > from)
+                least = std::min(least, block.value[i] + block.offset);
+    }
+    return least;
+}
+
+std::vector<Time> Profile::falls(Time from, Time until, size_t most) const
+{
+    std::vector<Time> out {from};
+    int64_t before = used(from);
+    for (size_t number = block_of(from); number < blocks_.size(); number++) {
+        const Block &block = blocks_[number];
+        for (size_t i = 0; i < block.count; i++) {
+            if (block.time[i] <= from)
+                continue;
+            if (block.time[i] >= until || out.size() >= most)
+                return out;
+            if (int64_t now = block.value[i] + block.offset; std::exchange(before, now) > now)
+                out.push_back(block.time[i]);
+        }
+    }
+    return out;
+}
+
 Time Profile::earliest(Time from, Time duration, int64_t limit) const
+{
+    return earliest(from, duration, limit, std::numeric_limits<Time>::max());
+}
+
+Time Profile::earliest(Time from, Time duration, int64_t limit, Time until) const
 {
     size_t number = block_of(from);
     const Block *block = &blocks_[number];
@@ -132,11 +172,15 @@ Time Profile::earliest(Time from, Time duration, int64_t limit) const
                 return start;
             open = fits;
             start = std::max(from, block->time[i]);
+            if (fits && start >= until)
+                return until;
         }
         if (++number == blocks_.size())
             break;
         if (open && blocks_[number].time[0] - start >= duration)
             return start;
+        if (!open && blocks_[number].time[0] >= until)
+            return until;
     }
     FLUX_ASSERT(open);
     return start;

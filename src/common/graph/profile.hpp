@@ -23,6 +23,11 @@ public:
     // The first t >= from such that at most limit is used during [t, t+duration). What is used in the end is
     // at most the limit, so there always is one.
     Time earliest(Time from, Time duration, int64_t limit) const;
+    // The same, if it is before `until`, else `until`, which is after `from`.
+    Time earliest(Time from, Time duration, int64_t limit, Time until) const;
+    int64_t least_used(Time from, Time duration) const;
+    // `from`, and the times between it and `until` at which less is used than before: the first `most` of them.
+    std::vector<Time> falls(Time from, Time until, size_t most) const;
     // How much is used at most from a time on, as long as that is at most `limit`: pairs of the seconds after
     // which more is, and how much; the first is 0 s.
     std::vector<std::pair<Time, int64_t>> rises(Time from, int64_t limit) const;

@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <queue>
-#include <tuple>
 
-#include "common/graph/earlier_places.hpp"
+#include "common/graph/conservative_plan.hpp"
 #include "common/graph/planner.hpp"
-#include "common/graph/profile.hpp"
-#include "common/graph/replay_queue.hpp"
 
 namespace flux::graph {
 
@@ -19,7 +16,8 @@ constexpr int64_t tau = 10; // seconds: shorter runs count as this long in the b
 class Simulation {
 public:
     Simulation(std::span<const TraceJob> jobs, const ReplayOptions &options)
-        : jobs_(jobs), options_(options), queue_(jobs), free_(options.procs)
+        : jobs_(jobs), options_(options), queue_(jobs), free_(options.procs),
+          conservative_(jobs, queue_, options.procs, options.mark_distance)
     {
         result_.starts.assign(jobs.size(), -1);
     }
@@ -44,7 +42,7 @@ public:
             result_.seconds +=
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
             result_.passes++;
-            freed_ = early_ = false;
+            freed_ = false;
             result_.samples.push_back({now_, options_.procs - free_, int64_t(queue_.size())});
         }
         return std::move(result_);
@@ -60,7 +58,7 @@ private:
         case ReplayPolicy::easy:
             return pass_easy(first_new);
         case ReplayPolicy::conservative:
-            return pass_conservative();
+            return conservative_.pass(now_, [this](uint32_t job) { start(job); });
         case ReplayPolicy::hybrid:
             return pass_hybrid();
         }
@@ -74,7 +72,7 @@ private:
         free_ -= jobs_[job].procs;
         result_.starts[job] = now_;
         running_.add(now_, planned_end(job), jobs_[job].procs);
-        if (options_.policy != ReplayPolicy::easy)
+        if (options_.policy == ReplayPolicy::hybrid)
             running_steps_.add(now_, planned_end(job), jobs_[job].procs);
         ends_.emplace(now_ + jobs_[job].run, job);
     }
@@ -83,10 +81,11 @@ private:
     {
         free_ += jobs_[job].procs;
         running_.remove(result_.starts[job], planned_end(job), jobs_[job].procs);
-        if (options_.policy != ReplayPolicy::easy)
+        if (options_.policy == ReplayPolicy::hybrid)
             running_steps_.add(now_, planned_end(job), -jobs_[job].procs);
+        if (options_.policy == ReplayPolicy::conservative)
+            conservative_.job_ended(job, now_, planned_end(job));
         freed_ = true;
-        early_ = early_ || planned_end(job) > now_;
     }
 
     // The first job that does not fit, or no_job.
@@ -126,112 +125,33 @@ private:
         }
     }
 
-    static constexpr size_t places_between_looks = 8;
-
-    int64_t planned_free() const { return options_.procs - plan_.used(now_); }
-
-    void begin_plan()
-    {
-        running_steps_.forget_before(now_);
-        plan_ = running_steps_;
-        places_.clear();
-    }
-
-    // Jobs of one shape that follow each other in the queue and have the same place.
-    struct Group {
-        int64_t at;
-        uint32_t first, last;
-        uint32_t next; // job in the queue, or no_job
-        bool operator>(const Group &other) const
-        {
-            return std::tie(at, first) > std::tie(other.at, other.first);
-        }
-    };
-
-    // Places the job, and with it those behind it that would get the same place: as many of its shape as
-    // there is room for. All that is planned is still looked for in the order of the queue.
-    Group place(uint32_t job, size_t most = SIZE_MAX)
+    // A job that has a place in plan_ from then on.
+    int64_t place(uint32_t job)
     {
         const TraceJob &one = jobs_[job];
         int64_t at = plan_.earliest(places_.bound(one.procs, one.estimate, now_), one.estimate,
                                     options_.procs - one.procs);
         places_.add(one.procs, one.estimate, at);
-        Group group {at, job, job, queue_.next(job + 1)};
-        size_t count = 1;
-        if (most > 1 && same_shape(group.next, one)) {
-            int64_t room = options_.procs - plan_.most_used(at, one.estimate);
-            most = std::min(most, size_t(room / one.procs));
-            for (; count < most && same_shape(group.next, one); count++) {
-                group.last = group.next;
-                group.next = queue_.next(group.last + 1);
-            }
-        }
-        plan_.add(at, at + one.estimate, int64_t(count) * one.procs);
-        return group;
-    }
-
-    bool same_shape(uint32_t job, const TraceJob &one) const
-    {
-        return job != no_job && jobs_[job].procs == one.procs && jobs_[job].estimate == one.estimate;
-    }
-
-    void start(const Group &group)
-    {
-        for (uint32_t job = group.first; job <= group.last; job = queue_.next(job + 1))
-            start(job);
-    }
-
-    // Jobs up to planned_ have a place in the plan, which stays true until a job ends before its estimate.
-    // Jobs behind it are placed only when one of them could start now: the places of the others decide
-    // nothing yet.
-    void pass_conservative()
-    {
-        if (early_) {
-            begin_plan();
-            planned_ = 0;
-            due_ = {};
-        }
-        for (; !due_.empty() && due_.top().at == now_; due_.pop())
-            start(due_.top());
-        while (could_start()) {
-            uint32_t job = queue_.next(planned_);
-            for (size_t i = 0; i < places_between_looks && job != no_job; i++) {
-                Group group = place(job);
-                planned_ = group.last + 1;
-                job = group.next;
-                if (group.at == now_)
-                    start(group);
-                else
-                    due_.push(group);
-            }
-            if (job == no_job)
-                return;
-        }
-    }
-
-    // Is there a job that has no place yet and would fit now beside those that have one? The others can wait
-    // for theirs.
-    bool could_start() const
-    {
-        if (queue_.next(planned_, planned_free()) == no_job)
-            return false;
-        auto rises = plan_.rises(now_, options_.procs - queue_.least_procs());
-        return queue_.next_fitting(planned_, options_.procs, rises) != no_job;
+        plan_.add(at, at + one.estimate, one.procs);
+        return at;
     }
 
     void pass_hybrid()
     {
-        begin_plan();
+        running_steps_.forget_before(now_);
+        plan_ = running_steps_;
+        places_.clear();
         size_t reserved = 0;
         for (uint32_t job = queue_.next(0); job != no_job;) {
             const TraceJob &one = jobs_[job];
             if (reserved < options_.depth) {
-                place(job, 1).at == now_ ? start(job) : void(reserved++);
+                place(job) == now_ ? start(job) : void(reserved++);
             } else if (plan_.earliest(now_, one.estimate, options_.procs - one.procs) == now_) {
                 plan_.add(now_, now_ + one.estimate, one.procs);
                 start(job);
             }
-            job = reserved < options_.depth ? queue_.next(job + 1) : queue_.next(job + 1, planned_free());
+            job = reserved < options_.depth ? queue_.next(job + 1)
+                                            : queue_.next(job + 1, options_.procs - plan_.used(now_));
         }
     }
 
@@ -247,14 +167,12 @@ private:
     int64_t free_;
     int64_t now_ = 0;
     bool freed_ = false; // a job has ended in this instant
-    bool early_ = false; // one ended before its estimate
     uint32_t head_ = 0;  // no queued job is before it (fcfs, easy)
     uint32_t blocked_ = no_job;
-    Profile running_steps_; // the same as running_
-    Profile plan_;          // conservative, hybrid: the running jobs and those placed
+    Profile running_steps_; // hybrid: the same as running_
+    Profile plan_;          // hybrid: the running jobs and those placed
     EarlierPlaces places_;
-    uint32_t planned_ = 0;
-    std::priority_queue<Group, std::vector<Group>, std::greater<Group>> due_;
+    ConservativePlan conservative_;
 };
 
 } // namespace

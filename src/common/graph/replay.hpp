@@ -27,7 +27,8 @@ std::optional<ReplayPolicy> parse_replay_policy(std::string_view name);
 struct ReplayOptions {
     ReplayPolicy policy = ReplayPolicy::easy;
     int64_t procs = 0;
-    size_t depth = 64; // of hybrid: how many jobs get a reservation
+    size_t depth = 64;          // of hybrid: how many jobs get a reservation
+    size_t mark_distance = 128; // of conservative, which changes no result: places from one mark to the next
 };
 
 struct ReplaySample { // what is so from this time on

@@ -157,12 +157,13 @@ INSTANTIATE_TEST_SUITE_P(Replay, KnownTraces,
 TEST(Replay, GivesWhatPlanningEverythingAtEveryEventGives)
 {
     std::mt19937 random(99);
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 200; round++) {
         int64_t procs = 1 + int64_t(random() % 20);
         auto jobs = random_jobs(random, 5 + random() % 60, procs);
         for (auto policy :
              {ReplayPolicy::fcfs, ReplayPolicy::easy, ReplayPolicy::hybrid, ReplayPolicy::conservative}) {
             ReplayOptions options {.policy = policy, .procs = procs, .depth = 1 + random() % 4};
+            options.mark_distance = 1 + random() % 5; // many marks in queues that are short here
             auto starts = replay(jobs, options).starts;
             ASSERT_EQ(starts, SlowScheduler(jobs, options).run())
                 << "round " << round << " policy " << int(policy);
