@@ -7,6 +7,7 @@
 #include <memory>
 #include <unistd.h>
 
+#include "cmd/archive_suffix.hpp"
 #include "cmd/command.hpp"
 #include "cmd/dump_paths.hpp"
 #include "cmd/print.hpp"
@@ -45,10 +46,7 @@ public:
         if (to_stdout) {
             check(archive_write_set_format_ustar(archive_.get()));
         } else if (archive_write_set_format_filter_by_ext(archive_.get(), path.c_str()) != ARCHIVE_OK) {
-            throw UsageError(
-                fmt::format("{}: the suffix says no archive format that is known: use .tar, .tgz, "
-                            ".tar.bz2, .tar.xz, .zip, .cpio or .iso",
-                            path));
+            throw UsageError(fmt::format(unknown_suffix, path));
         }
         check(to_stdout ? archive_write_open_fd(archive_.get(), STDOUT_FILENO)
                         : archive_write_open_filename(archive_.get(), path.c_str()));

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <unistd.h>
 
+#include "cmd/archive_suffix.hpp"
 #include "cmd/commands.hpp"
 #include "cmd/instance_uri.hpp"
 #include "cmd/log_entry.hpp"
@@ -57,6 +58,20 @@ bool wants_collection(const Args &args, Session &flux)
     return ask(question);
 }
 
+// What would end the instance without a dump is refused before. Of another machine's directories nothing is
+// known here.
+std::string dump_path(const std::string &given, Session &flux)
+{
+    auto path = std::filesystem::absolute(given);
+    if (!names_archive(given))
+        throw UsageError(fmt::format(unknown_suffix, given));
+    bool here = flux.uri().starts_with("local://") && flux.rank() == 0;
+    if (auto directory = path.parent_path().string(); here && ::access(directory.c_str(), W_OK) != 0)
+        throw UsageError(
+            fmt::format("--dump={}: {}: {}: choose another place", given, directory, errno_text(errno)));
+    return path.string();
+}
+
 // The attribute by which the broker writes a dump at its end.
 void set_dump(const Args &args, Session &flux)
 {
@@ -66,8 +81,7 @@ void set_dump(const Args &args, Session &flux)
         throw UsageError("--yes and --no exclude each other");
     std::optional<std::string> value;
     if (args.has("dump"))
-        value =
-            args.value("dump") == "auto" ? "auto" : std::filesystem::absolute(args.value("dump")).string();
+        value = args.value("dump") == "auto" ? "auto" : dump_path(args.value("dump"), flux);
     else if (args.has("skip-gc"))
         value = "";
     else if (args.has("gc") || wants_collection(args, flux))

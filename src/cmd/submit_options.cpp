@@ -10,6 +10,7 @@
 #include "common/types/constraint.hpp"
 #include "common/types/duration.hpp"
 #include "common/types/idset.hpp"
+#include "common/types/taskmap_scheme.hpp"
 #include "common/types/urgency.hpp"
 
 extern char **environ;
@@ -78,8 +79,10 @@ void set_signal(JobspecBuilder &builder, const std::string &text)
 void set_taskmap(JobspecBuilder &builder, const std::string &text)
 {
     size_t colon = text.find(':');
-    Json taskmap {{"scheme", text.substr(0, colon)},
-                  {"value", colon == std::string::npos ? std::string() : text.substr(colon + 1)}};
+    std::string scheme = text.substr(0, colon);
+    std::string value = colon == std::string::npos ? std::string() : text.substr(colon + 1);
+    option_value("taskmap", TaskmapScheme::parse(scheme, value));
+    Json taskmap {{"scheme", scheme}, {"value", value}};
     builder.shell_option("taskmap", taskmap);
 }
 

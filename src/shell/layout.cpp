@@ -1,9 +1,10 @@
 #include "shell/layout.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <numeric>
+
+#include "common/types/taskmap_scheme.hpp"
 
 namespace flux::shell {
 
@@ -139,28 +140,22 @@ Expected<Taskmap> make_taskmap(const Jobspec &jobspec, const ResourceSet &resour
     if (!counts)
         return std::unexpected(counts.error());
     auto block = Taskmap::block(*counts);
-    const auto &value = options.taskmap_value;
-    if (options.taskmap_scheme == "block")
+    auto scheme = TaskmapScheme::parse(options.taskmap_scheme, options.taskmap_value);
+    if (!scheme)
+        return fail(EINVAL, "taskmap: {}", scheme.error().text());
+    switch (scheme->kind) {
+    case TaskmapScheme::Kind::block:
         return block;
-    if (options.taskmap_scheme == "cyclic") {
-        uint32_t stride = 1;
-        auto [end, errc] = std::from_chars(value.data(), value.data() + value.size(), stride);
-        if (!value.empty() && (errc != std::errc() || end != value.data() + value.size() || !stride))
-            return fail(EINVAL, "taskmap=cyclic:{}: the stride must be a positive number", value);
-        return Taskmap::cyclic(*counts, stride);
+    case TaskmapScheme::Kind::cyclic:
+        return Taskmap::cyclic(*counts, scheme->stride);
+    case TaskmapScheme::Kind::hostfile:
+        return map_by_hostfile(scheme->path, *counts, resources);
+    case TaskmapScheme::Kind::manual:
+        break;
     }
-    if (options.taskmap_scheme == "manual") {
-        auto map = Taskmap::parse(value);
-        if (!map)
-            return fail(EINVAL, "taskmap=manual: {}", map.error().text());
-        if (auto fits = map->check_against(block); !fits)
-            return fail(EINVAL, "taskmap=manual: {}", fits.error().text());
-        return map;
-    }
-    if (options.taskmap_scheme == "hostfile")
-        return map_by_hostfile(value, *counts, resources);
-    return fail(EINVAL, "taskmap: \"{}\" is none of block, cyclic, hostfile and manual",
-                options.taskmap_scheme);
+    if (auto fits = scheme->map.check_against(block); !fits)
+        return fail(EINVAL, "taskmap=manual: {}", fits.error().text());
+    return scheme->map;
 }
 
 } // namespace flux::shell

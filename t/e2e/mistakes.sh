@@ -21,6 +21,12 @@ mistake 'Try flux job info --help' flux job info
 mistake "needs a number, not '4x'" flux submit -n4x true
 mistake 'no help about jbos \(did you mean jobs\?\)' flux help jbos
 
+mistake '"spiral" is none of block, cyclic, hostfile and manual' flux submit --taskmap=spiral true
+mistake 'cyclic:0: the stride must be a positive number' flux submit --taskmap=cyclic:0 true
+mistake 'No such file or directory: choose another place' flux shutdown --dump=/nowhere/at/all/kvs.tar
+mistake 'kvs.what: the suffix says no archive format' flux shutdown --dump=kvs.what
+expect "the instance goes on" 0 "$(flux getattr rank)"
+
 # no instance
 mistake 'FLUX_URI is not set; start one with flux start' env FLUX_URI= flux getattr size
 mistake 'instance' env FLUX_URI=local:///nowhere/at/all flux getattr size
