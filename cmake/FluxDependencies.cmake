@@ -25,7 +25,7 @@ pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 
-# The broker's allocator (src/broker/allocator.cpp); a sanitizer brings its own.
+# The allocator of the broker, and of simulated ones (src/broker/allocator.cpp); a sanitizer brings its own.
 add_library(flux_allocator INTERFACE)
 if(NOT FLUX_SANITIZE)
     find_library(FLUX_JEMALLOC NAMES libjemalloc_pic.a REQUIRED)
