@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "cmd/command.hpp"
@@ -19,6 +20,7 @@ namespace flux::cmd {
 namespace {
 
 constexpr size_t max_trace_bytes = size_t(4) << 30;
+constexpr size_t many_jobs = 2000; // through an instance, they take seconds
 
 std::string read_trace_file(const std::string &path)
 {
@@ -134,6 +136,9 @@ graph::ReplayResult replay_on_instance(const Args &args, const graph::Trace &tra
         throw Error(resources.error().errnum(), "--machine={}: {}", args.value("machine"),
                     resources.error().text());
     match_policy(args); // says what is wrong with it
+    if (trace.jobs.size() > many_jobs && ::isatty(STDERR_FILENO))
+        warn("{} jobs pass through an instance, about a thousand a second; --engine=library is quicker",
+             trace.jobs.size());
     return sim::replay_on_instance(trace.jobs, {.machine = std::move(*resources),
                                                 .queue = queue_options(args, depth),
                                                 .match_policy = args.value("match-policy", "low")});
@@ -141,7 +146,7 @@ graph::ReplayResult replay_on_instance(const Args &args, const graph::Trace &tra
 
 int run_simulate(const Args &args, Session &)
 {
-    std::string engine = args.value("engine", "library");
+    std::string engine = args.value("engine", "instance");
     if (engine != "library" && engine != "graph" && engine != "instance")
         throw UsageError(fmt::format("--engine={}: expected library, graph or instance", engine));
     auto policy = graph::parse_replay_policy(args.value("policy", "easy"));
@@ -214,8 +219,8 @@ const Command simulate_command {
     .args = "TRACE.swf[.gz]",
     .summary = "replay a workload trace under a queue policy",
     .options = {{"--engine=ENGINE",
-                 "library (default): a flat pool of processors; graph: what schedules an instance's jobs; "
-                 "instance: a whole instance in virtual time"},
+                 "instance (default): a whole instance in virtual time; graph: what schedules its jobs; "
+                 "library: a flat pool of processors, the quickest"},
                 {"--policy=POLICY", "fcfs, easy (default), hybrid or conservative"},
                 {"--procs=N", "the machine's processors; the trace's header says them otherwise"},
                 {"--machine=FILE", "a machine; its cores are the processors"},

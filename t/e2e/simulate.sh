@@ -13,7 +13,7 @@ expect() {
 }
 expect_match() { [[ $3 =~ $2 ]] || expect "$1" "$2" "$3"; }
 
-flux simulate --policy easy --csv "$tmp/jobs.csv" --plot "$tmp/plot.svg" data/traces/lublin_256.swf.gz >"$tmp/report"
+flux simulate --engine=library --policy easy --csv "$tmp/jobs.csv" --plot "$tmp/plot.svg" data/traces/lublin_256.swf.gz >"$tmp/report"
 expect "a trace is replayed" "97156 s 590.05" "$(sed -n 's/^mean wait: *//p; s/^average bounded slowdown: *//p' "$tmp/report" | xargs)"
 expect "with one line a job" 10001 "$(wc -l <"$tmp/jobs.csv")"
 expect "and a picture" "</svg>" "$(tail -1 "$tmp/plot.svg")"
@@ -27,7 +27,7 @@ done
 # Through a whole instance in virtual time, and so do those that sched starts.
 zcat data/traces/lublin_256.swf.gz | head -400 >"$tmp/some.swf"
 for policy in fcfs easy hybrid conservative; do
-    flux simulate --policy $policy --depth 3 --csv "$tmp/library.csv" "$tmp/some.swf" >/dev/null
+    flux simulate --engine=library --policy $policy --depth 3 --csv "$tmp/library.csv" "$tmp/some.swf" >/dev/null
     for engine in graph instance; do
         flux simulate --engine=$engine --policy $policy --depth 3 --csv "$tmp/$engine.csv" --plot "$tmp/$engine.svg" \
             "$tmp/some.swf" | grep -Ev '^(scheduling passes|time per pass|wall time)' >"$tmp/$engine"
@@ -41,8 +41,8 @@ for engine in graph instance; do
 done
 expect "a machine's graph goes along" "" "$(diff "$tmp/graph.csv" "$tmp/instance.csv")"
 expect_match "what R cannot carry is said" "power.graphml: it has links of subsystem power" \
-    "$(flux simulate --engine=instance --machine data/graph/power.graphml --format grug "$tmp/some.swf" 2>&1)"
+    "$(flux simulate --machine data/graph/power.graphml --format grug "$tmp/some.swf" 2>&1)" # without --engine, too
 expect "a recipe says how many processors there are" 72 \
-    "$(flux simulate --machine data/graph/tiny.graphml --format grug data/traces/lublin_256.swf.gz | sed -n 's/^processors: *//p')"
+    "$(flux simulate --engine=library --machine data/graph/tiny.graphml --format grug data/traces/lublin_256.swf.gz | sed -n 's/^processors: *//p')"
 [ "$failures" -eq 0 ] && echo "all as expected"
 exit $((failures > 0))
