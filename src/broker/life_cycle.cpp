@@ -40,7 +40,7 @@ std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_vie
 namespace {
 
 // The states in which a broker is not, or no longer, of use to the ones below it.
-constexpr std::string_view over_states[] = {"cleanup", "shutdown", "finalize"};
+constexpr std::string_view over_states[] = {"shutdown", "finalize"};
 
 int exit_status(int wait_status)
 {

@@ -136,4 +136,51 @@ SIM_WORKLOAD(endless_epilog, 1, 8)
     end_in_time(world);
 }
 
+namespace {
+
+Task<> submit_deaf(World &world, std::set<JobId> &acknowledged)
+{
+    auto client = world.connect(0);
+    for (size_t n = 1 + world.random().below(4); n > 0; n--) {
+        JobPlan plan;
+        plan.nnodes = plan.ntasks = 1 + world.random().below(world.size());
+        plan.command = {"deaf", "4"}; // to SIGTERM, until it is through
+        acknowledged.insert(co_await submit(client, plan));
+    }
+}
+
+Task<> check_let_finish(World &world, std::set<JobId> acknowledged)
+{
+    auto client = world.connect(0);
+    for (auto id : acknowledged)
+        for (const auto &event : co_await follow_job(client, id)) {
+            if (event.name == "exception")
+                world.expect(event.context.get<std::string>("type") == "cancel", "job {}: {}", id,
+                             event.context.dump());
+            if (event.name == "finish")
+                world.expect(event.context.get<int>("status") == 0, "job {} was not let finish: {}", id,
+                             event.context.dump());
+        }
+}
+
+} // namespace
+
+// Jobs that run when the instance ends are cancelled, and have the time that a cancelled job has: no broker
+// leaves before.
+SIM_WORKLOAD(ends_running, 2, 12)
+{
+    World world(run);
+    world.boot();
+    std::set<JobId> acknowledged;
+    world.run("submit", submit_deaf(world, acknowledged), patience);
+    world.run_for(seconds(1));
+    world.shutdown();
+    world.boot();
+    auto client = world.connect(0);
+    world.run("drain", drain(world, client), patience);
+    world.run("check", check_let_finish(world, acknowledged), patience);
+    client.reset();
+    world.shutdown();
+}
+
 } // namespace flux::sim
