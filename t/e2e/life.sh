@@ -13,6 +13,11 @@ flux start -s2 sh -c 'kill -TERM $$'
 expect "a program that is killed gives 128 and the signal" 143 "$?"
 expect_match "one that is not there is named" "no-such-program" "$(flux start no-such-program 2>&1)"
 expect "one argument may be a whole line" "1 2" "$(flux start 'echo 1; echo 2' | xargs)"
+for _ in 1 2 3; do
+    flux start -s4 sh -c 'id=$(flux submit -N2 sleep 60); flux job wait-event $id start >/dev/null; flux cancel -q $id' \
+        2>>"$directory/ends"
+done
+expect "an end right after a job's says nothing of it" "" "$(cat "$directory/ends")"
 
 mkdir -p "$directory/rc1.d" "$directory/rc3.d"
 for rc in rc1 rc3; do

@@ -92,6 +92,8 @@ void JobExec::drop_all()
 void JobExec::end_all()
 {
     for (auto &[id, local] : jobs_) {
+        if (local.part.running().empty()) // over, and its record is being written
+            continue;
         News news;
         news.losses.push_back(
             {local.part.running(), fmt::format("rank {}: the execution service was stopped", rank())});
