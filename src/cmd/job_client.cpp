@@ -43,6 +43,19 @@ Task<> follow_log(Handle &handle, JobId id, std::string path, EventFn fn)
                 co_return;
 }
 
+Task<Json> look_up(Handle &handle, JobId id, std::string key, int flags)
+{
+    Json keys = Json::array().append(key);
+    Json request {{"id", id.value()}, {"keys", keys}, {"flags", flags}};
+    Message answer = co_await handle.rpc("job-info.lookup", request);
+    co_return answer.json().get<Json>(key);
+}
+
+Json look_up(Session &flux, JobId id, std::string key, int flags)
+{
+    return flux.run(look_up(flux.handle(), id, std::move(key), flags));
+}
+
 Task<std::string> wait_for_taskmap(Handle &handle, JobId id)
 {
     std::string map;

@@ -38,6 +38,10 @@ struct JobEnd {
 // Takes in one event of the main event log.
 void record_end(JobEnd &end, const Event &event);
 
+// One document of a job as job-info has it, with flags of job-info.lookup.
+Task<Json> look_up(Handle &handle, JobId id, std::string key, int flags = 0);
+Json look_up(Session &flux, JobId id, std::string key, int flags = 0);
+
 // The job's task map (RFC 34) as its first shell tells it when the tasks are started. ENOENT when it ends before.
 Task<std::string> wait_for_taskmap(Handle &handle, JobId id);
 

@@ -1,4 +1,6 @@
 // flux job hostpids, and the table of tasks that it shares with flux job attach --debug.
+#include <list>
+
 #include "cmd/job_client.hpp"
 #include "cmd/job_commands.hpp"
 #include "cmd/print.hpp"
@@ -23,26 +25,17 @@ Task<> wait_for_start(Handle &handle, JobId id)
         throw Error(ENOENT, "job {} ended before its tasks were started", id_text(id));
 }
 
-Task<std::vector<int>> pids_on(Handle &handle, JobId id, uint32_t rank)
+Task<std::vector<int>> read_pids(Rpc &answer, JobId id, uint32_t rank)
 {
-    Json request {{"id", id.value()}};
-    RpcOptions to_rank {.nodeid = rank};
     try {
-        Message answer = co_await handle.rpc("job-exec.task-pids", request, to_rank);
-        co_return answer.json().get<std::vector<int>>("pids");
+        Message message = co_await answer;
+        co_return message.json().get<std::vector<int>>("pids");
     } catch (const Error &error) {
         if (error.errnum() != ENOENT && error.errnum() != ENOSYS)
             throw;
         throw Error(ENOENT, "job {} has no tasks on rank {} any more: it has ended, or does soon",
                     id_text(id), rank);
     }
-}
-
-Task<ResourceSet> resources_of(Handle &handle, JobId id)
-{
-    Json request {{"id", id.value()}, {"keys", Json::array_of(std::vector<std::string> {"R"})}, {"flags", 0}};
-    Message answer = co_await handle.rpc("job-info.lookup", request);
-    co_return value_or_throw(ResourceSet::parse(answer.json().get<std::string>("R")));
 }
 
 Task<> print_table(Handle &handle, JobId id, std::string delimiter, std::optional<Idset> wanted)
@@ -78,11 +71,18 @@ Task<std::vector<TaskEntry>> task_table(Handle &handle, JobId id)
 {
     co_await wait_for_start(handle, id);
     Taskmap map = value_or_throw(Taskmap::parse(co_await wait_for_taskmap(handle, id)));
-    ResourceSet R = co_await resources_of(handle, id);
+    auto text = co_await look_up(handle, id, "R");
+    ResourceSet R = value_or_throw(ResourceSet::parse(text.as<std::string>()));
+    Json request {{"id", id.value()}};
+    std::list<Rpc> asked; // all at once
+    for (const auto &node : R.nodes())
+        asked.emplace_back(handle, Message::request("job-exec.task-pids", request),
+                           RpcOptions {.nodeid = node.rank});
     std::vector<TaskEntry> out(map.ntasks());
     uint32_t nodeid = 0;
+    auto answer = asked.begin();
     for (const auto &node : R.nodes()) {
-        auto pids = co_await pids_on(handle, id, node.rank);
+        auto pids = co_await read_pids(*answer++, id, node.rank);
         Idset tasks = map.tasks(nodeid++);
         size_t i = 0;
         for (uint32_t task : tasks)

@@ -20,12 +20,6 @@ namespace {
 
 constexpr int current_flag = 2; // of job-info.lookup: with the updates since the job was submitted
 
-Json look_up(Session &flux, JobId id, const std::string &key, int flags)
-{
-    Json request {{"id", id.value()}, {"keys", Json::array_of(std::vector {key})}, {"flags", flags}};
-    return flux.rpc("job-info.lookup", request).get<Json>(key);
-}
-
 int run_job_info(const Args &args, Session &flux)
 {
     const std::string &key = args[1];
@@ -210,7 +204,7 @@ int run_job_timeleft(const Args &args, Session &flux)
 
 Hostlist hosts_of(Session &flux, JobId id)
 {
-    auto R = look_up(flux, id, "R", 0).as<std::string>();
+    auto R = look_up(flux, id, "R").as<std::string>();
     return value_or_throw(ResourceSet::parse(R)).nodelist();
 }
 

@@ -16,9 +16,7 @@ constexpr int cannot_wait = 2;         // the exit code when there is nothing to
 // The executable of the job's tasks as its jobspec names it.
 std::string program_of(Session &flux, JobId id)
 {
-    Json keys = Json::array().append("jobspec");
-    Json request {{"id", id.value()}, {"keys", keys}, {"flags", 0}};
-    auto jobspec = Json::parse_or_throw(flux.rpc("job-info.lookup", request).get<std::string>("jobspec"));
+    auto jobspec = Json::parse_or_throw(look_up(flux, id, "jobspec").as<std::string>());
     return std::string(jobspec["tasks"][size_t(0)]["command"][size_t(0)].string_view());
 }
 

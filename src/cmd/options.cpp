@@ -86,7 +86,7 @@ size_t count_ours(const Command &command, const std::vector<std::string> &argume
 void append_reversed(const Command &command, const std::string &word, std::vector<std::string> &reversed)
 {
     for (const auto &option : command.options)
-        if (option.takes_value() && word == "--" + option.name() + "=") {
+        if (word.ends_with('=') && option.takes_value() && word == "--" + option.name() + "=") {
             reversed.emplace_back();
             reversed.push_back(word.substr(0, word.size() - 1));
             return;

@@ -2,8 +2,8 @@
 #include "cmd/svg_text.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <array>
+#include <cmath>
 
 #include "common/base/format.hpp"
 

@@ -5,6 +5,7 @@
 #include "common/job/sign.hpp"
 #include "common/kvs/lookup.hpp"
 #include "common/kvs/treeobj.hpp"
+#include "sim/workload.hpp"
 
 namespace flux::sim {
 
@@ -365,6 +366,13 @@ Task<> drain(World &world, ClientPtr client, HeldJobs held)
     if (held == HeldJobs::release)
         co_await release_held(world, client);
     co_await client->handle().rpc("job-manager.drain");
+}
+
+void drain_and_check(World &world, const std::set<JobId> &acknowledged, HeldJobs held)
+{
+    auto client = world.connect(0);
+    world.run("drain", drain(world, client, held), patience);
+    world.run("check", check_jobs(world, client, acknowledged), patience);
 }
 
 bool is_transient(const Error &error)

@@ -48,6 +48,9 @@ std::optional<std::string> check_eventlog(const std::vector<Event> &events);
 Task<> check_jobs(World &world, ClientPtr client, const std::set<JobId> &acknowledged,
                   std::vector<HeldMatch> beside = {});
 
+// The end of many a workload: drain() and check_jobs(), from rank 0.
+void drain_and_check(World &world, const std::set<JobId> &acknowledged, HeldJobs held = HeldJobs::stay);
+
 // Whether it failed because its broker or service is away for a while; who tries again does so this often.
 bool is_transient(const Error &error);
 constexpr int most_tries = 1000;

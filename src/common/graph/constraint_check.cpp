@@ -36,8 +36,6 @@ public:
     {
         while (host_ != no_vertex && !graph.is_host(graph[host_].type))
             host_ = graph[host_].parent;
-        if (host_ != no_vertex)
-            name_ = graph.name(host_);
     }
     bool has_property(std::string_view name) const override
     {
@@ -48,7 +46,12 @@ public:
                 return true;
         return false;
     }
-    std::string_view hostname() const override { return name_; }
+    std::string_view hostname() const override // few constraints ask for it
+    {
+        if (name_.empty() && host_ != no_vertex)
+            name_ = graph_.name(host_);
+        return name_;
+    }
     uint32_t rank() const override { return host_ == no_vertex ? UINT32_MAX : uint32_t(graph_[host_].rank); }
 
     std::vector<std::string_view> assumed;
@@ -56,7 +59,7 @@ public:
 private:
     const Graph &graph_;
     VertexId v_, host_;
-    std::string name_;
+    mutable std::string name_;
 };
 
 } // namespace

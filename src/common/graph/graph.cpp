@@ -67,26 +67,6 @@ void Graph::reserve(size_t vertices)
 
 // The children of a vertex are one range of the pool. A range that is not the last one moves to the end when
 // it grows, unless there is room behind it: ranges have a capacity of a power of two once they have moved.
-void Graph::append_children(VertexId parent, VertexId first, size_t count)
-{
-    Vertex &above = vertices_[parent];
-    size_t end = size_t(above.children) + above.child_count;
-    if (above.child_count > 0 && end != child_pool_.size()) {
-        for (size_t i = 0; i < count; i++)
-            append_child(parent, VertexId(first + i));
-        return;
-    }
-    edges_ += count;
-    if (above.child_count == 0) {
-        above.inner = uint32_t(inner_count_++);
-        above.children = uint32_t(child_pool_.size());
-    }
-    size_t before = child_pool_.size();
-    child_pool_.resize(before + count);
-    std::iota(child_pool_.begin() + long(before), child_pool_.end(), first);
-    above.child_count += uint32_t(count);
-}
-
 void Graph::append_child(VertexId parent, VertexId child)
 {
     Vertex &above = vertices_[parent];
@@ -109,6 +89,27 @@ void Graph::append_child(VertexId parent, VertexId child)
         above.children = uint32_t(at);
     }
     above.child_count++;
+}
+
+// The same for many: at once where the range is the last one, or a new one.
+void Graph::append_children(VertexId parent, VertexId first, size_t count)
+{
+    Vertex &above = vertices_[parent];
+    size_t end = size_t(above.children) + above.child_count;
+    if (above.child_count > 0 && end != child_pool_.size()) {
+        for (size_t i = 0; i < count; i++)
+            append_child(parent, VertexId(first + i));
+        return;
+    }
+    edges_ += count;
+    if (above.child_count == 0) {
+        above.inner = uint32_t(inner_count_++);
+        above.children = uint32_t(child_pool_.size());
+    }
+    size_t before = child_pool_.size();
+    child_pool_.resize(before + count);
+    std::iota(child_pool_.begin() + long(before), child_pool_.end(), first);
+    above.child_count += uint32_t(count);
 }
 
 VertexId Graph::add(VertexId parent, const NewVertex &vertex)

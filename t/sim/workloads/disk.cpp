@@ -85,14 +85,11 @@ SIM_WORKLOAD(disk_full, 1, 6)
     state.over = true;
     world.finish_clients(patience);
     world.stores().failure = 0;
-    auto client = world.connect(0);
-    world.run("drain", drain(world, client), patience);
-    world.run("check", check_jobs(world, client, state.jobs), patience);
-    client.reset();
+    drain_and_check(world, state.jobs);
     // What the disk has is what was acknowledged: also after a crash.
     world.crash();
     world.boot();
-    client = world.connect(0);
+    auto client = world.connect(0);
     world.run("check again", check_jobs(world, client, state.jobs), patience);
     client.reset();
     world.shutdown();

@@ -60,10 +60,7 @@ SIM_WORKLOAD(input, 1, 6)
     for (size_t n = 1 + random.below(3); n > 0; n--)
         world.spawn("feed", feed(world, acknowledged, uint32_t(random.below(world.size()))));
     world.finish_clients(patience);
-    auto client = world.connect(0);
-    world.run("drain", drain(world, client), patience);
-    world.run("check", check_jobs(world, client, acknowledged), patience);
-    client.reset();
+    drain_and_check(world, acknowledged);
     world.shutdown();
 }
 

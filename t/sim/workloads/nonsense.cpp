@@ -342,10 +342,7 @@ SIM_WORKLOAD(nonsense, 1, 8)
     world.expect(owner.refused + guest.refused > 0,
                  "{} pieces of nonsense were answered as if they made sense",
                  owner.answered + guest.answered);
-    auto client = world.connect(0);
-    world.run("drain", drain(world, client, HeldJobs::release), patience);
-    world.run("check", check_jobs(world, client, acknowledged), patience);
-    client.reset();
+    drain_and_check(world, acknowledged, HeldJobs::release);
     world.shutdown();
 }
 

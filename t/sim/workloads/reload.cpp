@@ -194,10 +194,8 @@ SIM_WORKLOAD(exec_leaves, 2, 8)
     world.expect(taken < shells_end_within, "job-exec took {} s to go",
                  std::chrono::duration<double>(taken).count());
     world.run("load", load_module(client, "job-exec"), patience);
-    client = world.connect(0);
-    world.run("drain", drain(world, client), patience);
-    world.run("check", check_jobs(world, client, acknowledged), patience);
     client.reset();
+    drain_and_check(world, acknowledged);
     world.shutdown();
 }
 
