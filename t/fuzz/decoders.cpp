@@ -191,6 +191,7 @@ std::span<const Decoder> decoders()
     static const std::vector<Decoder> all = [] {
         auto out = text_decoders();
         std::ranges::move(wire_decoders(), std::back_inserter(out));
+        std::ranges::move(graph_decoders(), std::back_inserter(out));
         return out;
     }();
     return all;

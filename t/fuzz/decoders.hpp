@@ -21,7 +21,8 @@ struct Decoder {
 };
 
 std::span<const Decoder> decoders();
-std::vector<Decoder> text_decoders(); // of the formats that people and commands write: decoders.cpp
-std::vector<Decoder> wire_decoders(); // of what arrives on sockets, links and channels
+std::vector<Decoder> text_decoders();  // of the formats that people and commands write: decoders.cpp
+std::vector<Decoder> wire_decoders();  // of what arrives on sockets, links and channels
+std::vector<Decoder> graph_decoders(); // of machines, requests and workloads, and of configurations
 
 } // namespace flux::fuzz

@@ -4,11 +4,8 @@
 #include <random>
 
 #include "common/graph/emit.hpp"
-#include "common/graph/find.hpp"
 #include "common/graph/formats/formats.hpp"
-#include "common/graph/matcher.hpp"
 #include "common/graph/readers.hpp"
-#include "common/graph/swf.hpp"
 
 using namespace flux;
 using namespace flux::graph;
@@ -213,89 +210,15 @@ TEST(Yaml, ReadsWhatJobspecsHave)
     EXPECT_FALSE(parse_yaml("a: 1\na: 2"));
 }
 
-// Every reader against damaged input: errors, never crashes.
-TEST(Readers, WithstandDamage)
+// libhwloc itself does not survive all damage that is well-formed; files that break off it must. (Every other
+// reader is a decoder of t/fuzz.)
+TEST(Readers, HwlocWithstandsFilesThatBreakOff)
 {
-    struct Seed {
-        const char *format;
-        std::string text;
-    };
-    std::vector<Seed> seeds {
-        {"grug", read_file("data/graph/power.graphml")},
-        {"grug", recipe("<node id='a'><data key='root'>1</data><data key='type'>cluster</data></node>"
-                        "<node id='b'><data key='type'>node</data></node>"
-                        "<edge id='e' source='a' target='b'><data key='multi_scale'>3</data></edge>")},
-        {"jgf", read_file("data/graph/rabbit.json").substr(0)},
-        {"rv1exec", R"({"version":1,"execution":{"R_lite":[{"rank":"0-1","children":{"core":"0-3"}}],
-                               "nodelist":["a[0-1]"],"starttime":0,"expiration":0}})"},
-        {"yaml", "a: [1, {b: c}]\nd: &x |\n  text\ne: *x\n"},
-        {"hwloc", read_file("data/graph/sierra.xml")}};
-    std::mt19937 random(20);
-    for (const auto &seed : seeds) {
-        int rounds = std::string_view(seed.format) == "hwloc" ? 100 : 400;
 #ifdef __SANITIZE_ADDRESS__
-        if (std::string_view(seed.format) == "hwloc")
-            continue; // libhwloc loses memory when it gives up
+    GTEST_SKIP() << "libhwloc loses memory when it gives up";
 #endif
-        for (int round = 0; round < rounds; round++) {
-            std::string text = seed.text;
-            // libhwloc itself does not survive all damage that is well-formed; files that break off it must.
-            if (std::string_view(seed.format) == "hwloc")
-                text.resize(random() % text.size());
-            for (unsigned edits = 1 + random() % 6; edits > 0 && std::string_view(seed.format) != "hwloc";
-                 edits--) {
-                size_t at = random() % text.size();
-                if (random() % 3 == 0)
-                    text.erase(at, 1 + random() % 10);
-                else if (random() % 2)
-                    text[at] = "0123456789\"{}[]<>/ax-"[random() % 21];
-                else
-                    text.insert(at, text.substr(random() % text.size(), random() % 40));
-            }
-            if (std::string_view(seed.format) == "yaml")
-                (void)parse_yaml(text);
-            else if (std::string_view(seed.format) == "grug")
-                (void)read_grug(text, 50000);
-            else
-                (void)load_graph(text, seed.format);
-        }
-    }
-}
-
-// What people type or write: each of these says what is wrong, or reads it, and never fails otherwise.
-TEST(Readers, WithstandNonsense)
-{
-    Graph graph = machine({});
-    Matcher matcher(machine({}), {});
-    std::vector<std::string> seeds {
-        "status=up and (sched-now=free or property=x) names=node[0-1] agfilter=t jobid-tag=1",
-        "policy=low node_centric=true stop_on_1_matches=false compact=true",
-        "; MaxProcs: 8\n1 0 -1 10 4 -1 -1 4 20\n2 5 -1 10 4\n",
-        R"([{"type":"node","count":"2-8:2:*","with":[{"type":"slot","count":1,"label":"s","with":
-                                    [{"type":"core","count":{"min":1,"max":4,"operator":"+","operand":1}},{"type":"memory",
-                                    "count":3,"unit":"GB"}]}]}])"};
-    std::mt19937 random(8);
-    size_t matched = 0;
-    for (int round = 0; round < 8000; round++) {
-        std::string text = seeds[size_t(round) % seeds.size()];
-        for (unsigned edits = random() % 4; edits > 0; edits--) {
-            size_t at = random() % text.size();
-            if (random() % 2)
-                text.erase(at, 1 + random() % 5);
-            else
-                text.insert(at, std::string(1, "0123456789\"{}[]()=:,-x"[random() % 22]));
-            if (text.empty())
-                text = " ";
-        }
-        (void)find_vertices(matcher, text);
-        (void)Policy::parse(text);
-        (void)parse_swf(text, 8);
-        try {
-            auto request = compile_request(jobspec_of(text), graph);
-            if (request)
-                matched += matcher.match(MatchOp::without_allocating_future, 1, *request, 0).has_value();
-        } catch (const Error &) { // of the jobspec
-        }
-    }
-    EXPECT_GT(matched, 100u);
+    std::string whole = read_file("data/graph/sierra.xml");
+    std::mt19937 random(20);
+    for (int round = 0; round < 100; round++)
+        EXPECT_FALSE(load_graph(whole.substr(0, random() % whole.size()), "hwloc"));
 }
