@@ -16,6 +16,16 @@ if(FLUX_SANITIZE)
     add_compile_options(-fno-omit-frame-pointer -g1)
 endif()
 
+# The libraries tell the fuzzers of t/fuzz which way an input goes.
+option(FLUX_FUZZ "Build one libFuzzer program per decoder (clang 19 or later)" OFF)
+if(FLUX_FUZZ)
+    if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
+        message(FATAL_ERROR "FLUX_FUZZ needs clang 19 or later: configure with -DCMAKE_CXX_COMPILER=clang++-19")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
+    add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # What a file costs is mostly the headers that it includes: a few files compiled as one take little longer than one.
 option(FLUX_UNITY "Compile files of a library, module or test in groups" ON)
 function(flux_unite target)

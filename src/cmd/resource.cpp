@@ -72,7 +72,7 @@ std::map<std::vector<bool>, ResourceSet> by_properties(ResourceSet set)
         size_t place = 0;
         for (const auto &[name, ranks] : set.properties())
             has[place++] = ranks.contains(node.rank);
-        out[has].merge_node(node, node.shape);
+        out[has].merge_node(node, node.shape());
     }
     return out;
 }

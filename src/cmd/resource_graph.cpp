@@ -39,8 +39,8 @@ std::vector<DrawnNode> drawn_nodes(const ResourceSet &all, const ResourceSet &al
                     all.nnodes(), max_drawn_nodes);
     std::vector<DrawnNode> out;
     for (const auto &node : all.nodes()) {
-        DrawnNode drawn {node.rank, node.hostname(), down.find(node.rank) != nullptr, {}};
-        const auto *used = allocated.find(node.rank);
+        DrawnNode drawn {node.rank, node.hostname(), down.find(node.rank).has_value(), {}};
+        auto used = allocated.find(node.rank);
         auto add = [&](const char *type, const Idset &ids, const Idset *taken) {
             for (uint32_t id : ids)
                 drawn.parts.push_back({fmt::format("{}{}", type, id), taken && taken->contains(id)

@@ -20,7 +20,7 @@ struct Job {
     std::string tmpdir; // FLUX_JOB_TMPDIR
 
     bool leader() const { return start.nodeid == 0; }
-    const ResourceSet::Node &node() const { return resources.nodes()[start.nodeid]; }
+    ResourceSet::Node node() const { return resources.nodes()[start.nodeid]; }
 
     // EINVAL says what is wrong with the jobspec, R or the options.
     static Expected<Job> from(shell_channel::Start start);

@@ -109,16 +109,16 @@ Expected<Taskmap> map_by_hostfile(const std::string &path, const std::vector<uin
     if (!file)
         return fail(ENOENT, "taskmap=hostfile:{}: the file cannot be read", path);
     std::vector<size_t> nodes;
+    Hostlist names = resources.nodelist();
     for (std::string host; file >> host;) {
         auto hosts = Hostlist::parse(host);
         if (!hosts)
             return fail(EINVAL, "taskmap=hostfile:{}: {}", path, hosts.error().text());
         for (size_t i = 0; i < hosts->size(); i++) {
-            auto at = std::ranges::find_if(resources.nodes(),
-                                           [&](const auto &node) { return node.hostname() == hosts->nth(i); });
-            if (at == resources.nodes().end())
+            auto place = names.find(hosts->nth(i));
+            if (!place)
                 return fail(EINVAL, "taskmap=hostfile:{}: the job has no node {}", path, hosts->nth(i));
-            nodes.push_back(size_t(at - resources.nodes().begin()));
+            nodes.push_back(*place);
         }
     }
     if (nodes.empty())

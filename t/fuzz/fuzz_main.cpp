@@ -1,8 +1,11 @@
-// One libFuzzer program per decoder: FLUX_FUZZ_DECODER is its name.
+// One libFuzzer program per decoder: FLUX_FUZZ_DECODER is its name. Valid inputs to begin with are written into the
+// directory that the environment variable FLUX_FUZZ_SEEDS names.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <string>
 #include <string_view>
 
 #include "fuzz/decoders.hpp"
@@ -19,6 +22,14 @@ const flux::fuzz::Decoder &chosen()
 }
 
 } // namespace
+
+extern "C" int LLVMFuzzerInitialize(int *, char ***)
+{
+    if (const char *directory = std::getenv("FLUX_FUZZ_SEEDS"))
+        for (size_t i = 0; i < chosen().seeds.size(); i++)
+            std::ofstream(directory + ("/seed" + std::to_string(i)), std::ios::binary) << chosen().seeds[i];
+    return 0;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

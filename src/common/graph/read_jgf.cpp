@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <charconv>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "common/graph/readers.hpp"
 
 namespace flux::graph {
 
 namespace {
+
+constexpr int64_t unnumbered = INT64_MIN;
 
 struct Node {
     std::string key; // its id in the document
@@ -86,8 +89,12 @@ Node read_node(const Json &json, size_t index)
         node.basename = node.type;
     node.name = text_member(metadata, "name", where);
     node.unit = text_member(metadata, "unit", where);
-    node.uniq_id = integer_member(metadata, "uniq_id", trailing_number(node.key, int64_t(index)), where);
-    int64_t id = node.type == "node" && !node.name.empty() ? trailing_number(node.name, -1) : node.uniq_id;
+    bool is_number = !node.key.empty() && std::ranges::all_of(node.key, [](uint8_t c) { return std::isdigit(c); });
+    int64_t number = trailing_number(node.key, int64_t(index));
+    node.uniq_id = integer_member(metadata, "uniq_id", is_number ? number : unnumbered, where);
+    int64_t id = node.type == "node" && !node.name.empty() ? trailing_number(node.name, -1)
+                 : node.uniq_id == unnumbered              ? number
+                                                           : node.uniq_id;
     node.id = integer_member(metadata, "id", id, where);
     if (node.name.empty())
         node.name = fmt::format("{}{}", node.basename, node.id);
@@ -142,13 +149,23 @@ Document read_document(const Json &jgf)
         bad("graph.edges: expected an array, found {}", edges.type_name());
     Document out;
     std::unordered_map<std::string, size_t> by_key, by_path;
+    std::unordered_set<int64_t> uniq_ids; // which writers use as keys
     for (auto json : nodes.elements()) {
         out.nodes.push_back(read_node(json, out.nodes.size()));
         if (!by_key.emplace(out.nodes.back().key, out.nodes.size() - 1).second)
             bad("the id \"{}\" is used twice", out.nodes.back().key.substr(0, 40));
         if (!by_path.emplace(own_path(out.nodes.back()), out.nodes.size() - 1).second)
             bad("the path {} is used twice", own_path(out.nodes.back()));
+        if (int64_t uniq_id = out.nodes.back().uniq_id; uniq_id != unnumbered && !uniq_ids.insert(uniq_id).second)
+            bad("the uniq_id {} of {} is used twice", uniq_id, own_path(out.nodes.back()));
     }
+    int64_t unused = 0;
+    for (auto &node : out.nodes)
+        if (node.uniq_id == unnumbered) {
+            while (!uniq_ids.insert(unused).second)
+                unused++;
+            node.uniq_id = unused;
+        }
     size_t index = 0;
     for (auto json : edges.elements()) {
         std::string where = fmt::format("graph.edges[{}]", index++);

@@ -1,7 +1,7 @@
 // ResourceSet: concrete resources, R (RFC 20 version 1): which cores and gpus of which execution targets.
 //
-// One small entry per rank; entries of equal nodes share one immutable NodeShape, and host names are shared
-// between copies, so that sets of 10,000 ranks are cheap to copy, split and merge.
+// Held as runs of consecutive ranks that have the same and whose hosts follow each other in a list of hosts:
+// 100,000 equal nodes are one run, and a set operation is one sweep over the runs.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -30,15 +30,30 @@ public:
         bool empty() const { return cores.empty() && gpus.empty(); }
         friend bool operator==(const NodeShape &, const NodeShape &) = default;
     };
-    struct Node {
-        uint32_t rank;
-        std::shared_ptr<const NodeShape> shape;
-        std::shared_ptr<const std::string> host;
+    using Shape = std::shared_ptr<const NodeShape>;
 
-        const Idset &cores() const { return shape->cores; }
-        const Idset &gpus() const { return shape->gpus; }
-        const std::string &hostname() const { return *host; }
+    struct Run { // ranks first to end() - 1, each with the resources of the shape
+        uint32_t first;
+        uint32_t count;
+        Shape shape;
+        std::shared_ptr<const Hostlist> hosts; // null when they have no names
+        uint32_t host;                         // the first rank's place in it
+        size_t index;                          // how many nodes of the set stand before
+        uint32_t end() const { return first + count; }
     };
+    struct Node { // one rank of a set, as long as that is not changed
+        uint32_t rank;
+        const Run *run;
+
+        const Idset &cores() const { return run->shape->cores; }
+        const Idset &gpus() const { return run->shape->gpus; }
+        const Shape &shape() const { return run->shape; }
+        std::string hostname() const
+        {
+            return run->hosts ? run->hosts->nth(run->host + (rank - run->first)) : std::string();
+        }
+    };
+    class Nodes;
 
     ResourceSet() = default;
     // EINVAL with a sentence that names the key. Overlapping R_lite entries and a nodelist of another length
@@ -53,11 +68,11 @@ public:
     Json to_json() const; // ranks with equal children merged
     std::string encode() const { return to_json().dump(); }
 
-    // Nodes in rank order.
-    std::span<const Node> nodes() const { return nodes_; }
-    const Node *find(uint32_t rank) const noexcept; // nullptr when not in the set
-    bool empty() const noexcept { return nodes_.empty(); }
-    size_t nnodes() const noexcept { return nodes_.size(); }
+    Nodes nodes() const; // in rank order
+    std::span<const Run> runs() const { return runs_; }
+    std::optional<Node> find(uint32_t rank) const noexcept;
+    bool empty() const noexcept { return runs_.empty(); }
+    size_t nnodes() const noexcept { return runs_.empty() ? 0 : runs_.back().index + runs_.back().count; }
     size_t ncores() const noexcept;
     size_t ngpus() const noexcept;
     Idset ranks() const;
@@ -67,9 +82,8 @@ public:
     void add_node(uint32_t rank, std::string_view host, Idset cores, Idset gpus = {});
     // Adds resources to a rank that may be there already (a graph scheduler's pieces).
     void merge_node(uint32_t rank, std::string_view host, const Idset &cores, const Idset &gpus = {});
-    // For schedulers: takes another's node, sharing its host, with only these resources; merges like
-    // merge_node.
-    void merge_node(const Node &from, std::shared_ptr<const NodeShape> shape);
+    // For schedulers: takes another set's node with only these resources; merges like merge_node.
+    void merge_node(const Node &from, Shape shape);
 
     // Set algebra per core and gpu. Nodes left with nothing disappear. Properties follow the ranks; the times
     // and scheduling are this set's, or the other's where this has none (unite).
@@ -110,21 +124,72 @@ public:
     std::string summary() const;
 
 private:
+    static void append(std::vector<Run> &runs, Run run);
+    static ResourceSet unite_all(std::span<const Run> runs);
+    void merge(Run run);
     template <class Combine>
     void combine(const ResourceSet &other, Combine combine);
-    bool much_smaller(const ResourceSet &other) const;
-    template <class Keep>
-    ResourceSet filtered(Keep keep) const;
     void restrict_properties();
     void renumber(const std::vector<uint32_t> &new_ranks);
     void read_execution(const Json &execution);
 
-    std::vector<Node> nodes_;
+    std::vector<Run> runs_;
+    std::shared_ptr<Hostlist> names_; // of nodes added one by one. It only grows, so that copies may share it.
     std::map<std::string, Idset, std::less<>> properties_;
     double starttime_ = 0;
     double expiration_ = 0;
     uint64_t nslots_ = 0;
     Json scheduling_;
 };
+
+class ResourceSet::Nodes {
+public:
+    class Iterator {
+    public:
+        using value_type = Node;
+        using difference_type = std::ptrdiff_t;
+        using iterator_category = std::input_iterator_tag;
+        using pointer = const Node *;
+        using reference = Node;
+        Iterator() = default;
+        explicit Iterator(const Run *run) : run_(run) {}
+        Node operator*() const { return {run_->first + offset_, run_}; }
+        Iterator &operator++()
+        {
+            if (++offset_ == run_->count) {
+                offset_ = 0;
+                run_++;
+            }
+            return *this;
+        }
+        Iterator operator++(int)
+        {
+            Iterator old = *this;
+            ++*this;
+            return old;
+        }
+        friend bool operator==(const Iterator &, const Iterator &) = default;
+
+    private:
+        const Run *run_ = nullptr;
+        uint32_t offset_ = 0;
+    };
+
+    explicit Nodes(const ResourceSet &set) : runs_(set.runs_), size_(set.nnodes()) {}
+    Iterator begin() const { return Iterator(runs_.data()); }
+    Iterator end() const { return Iterator(runs_.data() + runs_.size()); }
+    size_t size() const { return size_; }
+    Node operator[](size_t index) const; // below size(). O(log runs)
+    Node front() const { return *begin(); }
+
+private:
+    std::span<const Run> runs_;
+    size_t size_;
+};
+
+inline ResourceSet::Nodes ResourceSet::nodes() const
+{
+    return Nodes(*this);
+}
 
 } // namespace flux

@@ -1,4 +1,5 @@
 // ResourceSet to and from R (RFC 20 version 1), and its one-line summary.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <unordered_map>
@@ -17,21 +18,21 @@ struct Group {
 };
 
 // Ranks by equal resources, in the order of each group's first rank.
-std::vector<Group> group_by_shape(std::span<const ResourceSet::Node> nodes)
+std::vector<Group> group_by_shape(std::span<const ResourceSet::Run> runs)
 {
     std::vector<Group> out;
     std::unordered_map<const ResourceSet::NodeShape *, size_t>
         by_pointer; // most equal shapes are the same object
     std::map<std::pair<Idset, Idset>, size_t> by_value;
-    for (const auto &node : nodes) {
-        auto [known, is_new] = by_pointer.try_emplace(node.shape.get(), 0);
+    for (const auto &run : runs) {
+        auto [known, is_new] = by_pointer.try_emplace(run.shape.get(), 0);
         if (is_new) {
-            auto [group, first] = by_value.try_emplace({node.cores(), node.gpus()}, out.size());
+            auto [group, first] = by_value.try_emplace({run.shape->cores, run.shape->gpus}, out.size());
             if (first)
-                out.push_back({{}, node.shape.get()});
+                out.push_back({{}, run.shape.get()});
             known->second = group->second;
         }
-        out[known->second].ranks.add(node.rank);
+        out[known->second].ranks.add(run.first, run.end() - 1);
     }
     return out;
 }
@@ -60,7 +61,7 @@ double read_time(const Json &execution, const char *key)
 
 struct Entry {
     Idset ranks;
-    std::shared_ptr<const ResourceSet::NodeShape> shape;
+    ResourceSet::Shape shape;
 };
 
 std::vector<Entry> read_entries(const Json &execution)
@@ -109,6 +110,19 @@ Hostlist read_nodelist(const Json &execution)
 
 } // namespace
 
+// Runs in any order, which may overlap. O(n log n).
+ResourceSet ResourceSet::unite_all(std::span<const Run> runs)
+{
+    ResourceSet out;
+    if (runs.size() > 1) {
+        out = unite_all(runs.first(runs.size() / 2));
+        out.unite(unite_all(runs.subspan(runs.size() / 2)));
+    } else if (!runs.empty()) {
+        append(out.runs_, runs.front());
+    }
+    return out;
+}
+
 void ResourceSet::read_execution(const Json &execution)
 {
     Idset all;
@@ -118,27 +132,21 @@ void ResourceSet::read_execution(const Json &execution)
     Hostlist hosts = read_nodelist(execution);
     if (hosts.size() != all.count())
         throw Error(EINVAL, "R: execution.nodelist names {} hosts for {} ranks", hosts.size(), all.count());
-    // All names in one piece of memory, which lives as long as any of them is used.
-    auto names = std::make_shared<std::vector<std::string>>();
-    names->reserve(hosts.size());
-    for (auto host : hosts)
-        names->push_back(std::move(host));
-    auto name = names->begin();
-    nodes_.reserve(all.count());
-    for (uint32_t rank : all)
-        nodes_.push_back({rank, nullptr, std::shared_ptr<const std::string>(names, &*name++)});
-    for (const auto &entry : entries) {
-        auto node = nodes_.begin();
-        for (uint32_t rank : entry.ranks) {
-            if (node->rank != rank) // they tend to follow each other
-                node = std::ranges::lower_bound(node, nodes_.end(), rank, {}, &Node::rank);
-            auto &shape = node++->shape;
-            shape = !shape ? entry.shape
-                           : std::make_shared<const NodeShape>(NodeShape {shape->cores | entry.shape->cores,
-                                                                          shape->gpus | entry.shape->gpus});
-        }
+    auto names = std::make_shared<const Hostlist>(std::move(hosts));
+    std::vector<uint32_t> before; // how many hosts stand before those of each run of `all`
+    for (uint32_t count = 0; const auto &ranks : all.runs()) {
+        before.push_back(count);
+        count += ranks.last - ranks.first + 1;
     }
-    std::erase_if(nodes_, [](const Node &node) { return node.shape->empty(); });
+    std::vector<Run> runs;
+    for (const auto &entry : entries)
+        for (const auto &ranks : entry.ranks.runs()) {
+            auto in = std::ranges::upper_bound(all.runs(), ranks.first, {}, &Idset::Run::first) - 1;
+            uint32_t host = before[size_t(in - all.runs().begin())] + (ranks.first - in->first);
+            if (!entry.shape->empty())
+                runs.push_back({ranks.first, ranks.last - ranks.first + 1, entry.shape, names, host, 0});
+        }
+    runs_ = unite_all(runs).runs_;
     starttime_ = read_time(execution, "starttime");
     expiration_ = read_time(execution, "expiration");
     if (starttime_ > 0 && expiration_ > 0 && expiration_ <= starttime_)
@@ -195,7 +203,7 @@ Expected<ResourceSet> ResourceSet::parse(std::string_view text)
 Json ResourceSet::to_json() const
 {
     Json lite = Json::array();
-    for (const auto &group : group_by_shape(nodes_)) {
+    for (const auto &group : group_by_shape(runs_)) {
         Json children {{"core", group.shape->cores.format()}};
         if (!group.shape->gpus.empty())
             children.set("gpu", group.shape->gpus.format());
@@ -217,7 +225,7 @@ Json ResourceSet::to_json() const
 std::string ResourceSet::summary() const
 {
     std::string out;
-    for (const auto &group : group_by_shape(nodes_)) {
+    for (const auto &group : group_by_shape(runs_)) {
         constexpr auto brackets = Idset::Brackets::unless_single;
         if (!out.empty())
             out += ' ';

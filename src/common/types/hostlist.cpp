@@ -223,6 +223,26 @@ void Hostlist::append(const Hostlist &other)
         push(std::move(group));
 }
 
+void Hostlist::append(const Hostlist &other, size_t first, size_t count)
+{
+    if (first + count > other.size())
+        throw Error(EINVAL, "hostlist of {} hosts has no host number {}", other.size(), first + count - 1);
+    if (size() + count > max_hosts)
+        throw Error(E2BIG, "hostlist of more than {} hosts", max_hosts);
+    auto group = std::ranges::upper_bound(other.groups_, first, {}, &Group::start) - 1;
+    for (; count > 0; group++) {
+        Group part = *group;
+        size_t skip = first - group->start, length = std::min(count, group->size() - skip);
+        if (part.numbered) {
+            part.first = group->first + skip;
+            part.last = part.first + length - 1;
+        }
+        push(std::move(part));
+        first += length;
+        count -= length;
+    }
+}
+
 // One expression from groups[at] on: as many groups as share prefix, suffix and padding.
 void Hostlist::encode_run(const std::vector<Group> &groups, size_t &at, std::string &out)
 {

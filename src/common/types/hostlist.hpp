@@ -38,6 +38,7 @@ public:
     // One host, taken literally. Throws Error: EINVAL on characters that RFC 29 forbids, E2BIG when full.
     void append_name(std::string_view name);
     void append(const Hostlist &other);
+    void append(const Hostlist &other, size_t first, size_t count); // of another list's hosts these
 
     size_t size() const noexcept
     {

@@ -275,7 +275,7 @@ Verification::Verification(const Json &config, bool in_job)
 std::string Verification::mismatch(const ResourceSet &R, uint32_t rank, const std::string &host,
                                    const NodeInventory &found) const
 {
-    const auto *node = R.find(rank);
+    auto node = R.find(rank);
     if (!node)
         return {};
     std::string out;

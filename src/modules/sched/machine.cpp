@@ -226,8 +226,8 @@ const Machine::ShapePtr &Machine::whole_shape(VertexId host) const
         return known;
     ResourceSet::NodeShape shape;
     add_below(host, shape);
-    const auto *node = all_.find(uint32_t(matcher_->graph()[host].rank));
-    known = node && *node->shape == shape ? node->shape
+    auto node = all_.find(uint32_t(matcher_->graph()[host].rank));
+    known = node && *node->shape() == shape ? node->shape()
                                           : std::make_shared<const ResourceSet::NodeShape>(std::move(shape));
     return known;
 }
@@ -240,7 +240,7 @@ ResourceSet Machine::set_of(const Shapes &shapes) const
         auto shape = taken.shape();
         if (!last || (last != shape && *last != *shape))
             last = std::move(shape);
-        if (const auto *node = all_.find(rank))
+        if (auto node = all_.find(rank))
             out.merge_node(*node, last);
     }
     return out;

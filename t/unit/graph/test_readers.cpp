@@ -151,6 +151,9 @@ TEST(Jgf, SaysWhatIsWrong)
     EXPECT_NE(read(R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x"}}]}})")
                   .find(".paths: expected an object"),
               std::string::npos);
+    EXPECT_EQ(read(R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x","paths":{"containment":"/a"}}},
+                      {"id":"b","metadata":{"type":"y","uniq_id":1,"paths":{"containment":"/a/b"}}}]}})"),
+              "JGF: the uniq_id 1 of /a/b is used twice");
     EXPECT_NE(
         read(R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x","paths":{"containment":"/a/b"}}}]}})")
             .find("/a/b has no parent"),
