@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace flux::graph {
 
@@ -253,6 +254,8 @@ void Matcher::apply(const JobUse &use, bool add)
         auto &above = sums[depth];
         const Vertex &vertex = graph_[one.vertex];
         int column = graph_.column(vertex.type);
+        if (one.exclusive && !use.reserved)
+            note_changed_use(one.vertex);
         if (one.exclusive && !one.part) {
             add ? schedule_.use_whole(one.vertex, span) : schedule_.release(one.vertex, use.slot);
             if (vertex.child_count > 0) {
@@ -277,6 +280,23 @@ void Matcher::apply(const JobUse &use, bool add)
             passing_[vertex.type] += add ? 1 : -1;
         std::ranges::fill(below, 0);
     }
+}
+
+void Matcher::note_changed_use(VertexId v)
+{
+    if (changed_uses_.size() == max_changed_uses) {
+        many_changed_uses_ = true;
+        changed_uses_.clear();
+    }
+    if (!many_changed_uses_)
+        changed_uses_.push_back(v);
+}
+
+std::optional<std::vector<VertexId>> Matcher::take_changed_uses()
+{
+    if (std::exchange(many_changed_uses_, false))
+        return std::nullopt;
+    return std::exchange(changed_uses_, {});
 }
 
 std::string Matcher::explain_job(int64_t id, const JobRequest &request, Time now)

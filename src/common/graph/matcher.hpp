@@ -96,6 +96,11 @@ public:
     // The jobs that have v, something below it, or something above it. O(what is below v, and the jobs).
     std::vector<int64_t> jobs_touching(VertexId v) const;
 
+    // What jobs got or gave back since the last call: the topmost vertices that they had as a whole or in part, some
+    // more than once. Nothing where that was too much to be remembered.
+    static constexpr size_t max_changed_uses = 200000;
+    std::optional<std::vector<VertexId>> take_changed_uses();
+
     size_t visited() const { return visited_; } // by the last match
     size_t iterations() const { return iterations_; }
     // Amount of the tracked column that is free (0 for a vertex without children) during the window.
@@ -123,6 +128,7 @@ private:
     }
     void apply(const JobUse &use, bool add);
     void apply_held(const JobUse &use, bool add);
+    void note_changed_use(VertexId v);
     void replace(JobUse &use, const std::vector<Pick> &picks);
     void record(bool succeeded, int64_t id, double seconds);
     // Numbers of vertices that are held without saying which (matcher_holds.cpp).
@@ -154,6 +160,8 @@ private:
     size_t visited_ = 0;
     size_t iterations_ = 0;
     bool gave_up_ = false; // the last search
+    std::vector<VertexId> changed_uses_;
+    bool many_changed_uses_ = false;
     MatchStats stats_;
     std::function<double()> clock_;
 };

@@ -309,6 +309,15 @@ int64_t Schedule::held_below(VertexId v, uint32_t column) const
     return use && use->filter ? use->filter->held(column) : 0;
 }
 
+int64_t Schedule::held_part(VertexId v) const
+{
+    const Use *use = find(v);
+    int64_t sum = 0;
+    for (size_t i = 0; use && i < use->parts.size(); i++)
+        sum += use->parts[i].reserved ? 0 : use->amounts[i];
+    return sum;
+}
+
 Time Schedule::next_change(VertexId v, Time after) const
 {
     Time next = Planner::forever;

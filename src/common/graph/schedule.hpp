@@ -108,6 +108,7 @@ public:
     bool enough_below(VertexId v, const Needs &needs, const Window &window) const;
     int64_t free_below(VertexId v, uint32_t column, const Window &window) const;
     int64_t held_below(VertexId v, uint32_t column) const; // by what is allocated, and not reserved
+    int64_t held_part(VertexId v) const;                   // of a divisible pool, the same
 
     // The first end or start of anybody's use of the vertex or of what is below it, after a time; forever
     // when there is none.

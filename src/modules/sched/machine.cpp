@@ -189,11 +189,24 @@ Machine::ShapePtr Machine::Taken::shape() const
     return out;
 }
 
+// Whoever has a rack as a whole has the hosts in it.
+void Machine::add_hosts_below(VertexId v, Shapes &shapes) const
+{
+    for (VertexId child : matcher_->graph().children(v)) {
+        if (matcher_->graph().is_host(matcher_->graph()[child].type))
+            add_host_resources(child, shapes);
+        else
+            add_hosts_below(child, shapes);
+    }
+}
+
 void Machine::add_host_resources(VertexId v, Shapes &shapes) const
 {
     const Graph &graph = matcher_->graph();
     VertexId host = host_of(v);
-    if (host == graph::no_vertex || graph[host].rank < 0)
+    if (host == graph::no_vertex)
+        return add_hosts_below(v, shapes);
+    if (graph[host].rank < 0)
         return;
     auto &taken = shapes[uint32_t(graph[host].rank)];
     if (v == host && !taken.whole)
@@ -322,15 +335,61 @@ Expected<bool> Machine::release(int64_t id, const ResourceSet &part)
     return matcher_->release(id, [&](VertexId v) { return gone.contains(v); });
 }
 
-ResourceSet Machine::allocated() const
+// The hosts that these vertices are, are in, or have below them.
+Idset Machine::ranks_with(const std::vector<VertexId> &vertices) const
 {
+    const Graph &graph = matcher_->graph();
+    std::vector<uint32_t> found;
+    for (VertexId v : vertices) {
+        VertexId host = host_of(v);
+        std::vector<VertexId> below {host == graph::no_vertex ? v : host};
+        while (!below.empty()) {
+            VertexId at = below.back();
+            below.pop_back();
+            if (!graph.is_host(graph[at].type))
+                below.insert(below.end(), graph.children(at).begin(), graph.children(at).end());
+            else if (graph[at].rank >= 0)
+                found.push_back(uint32_t(graph[at].rank));
+        }
+    }
+    std::ranges::sort(found);
+    Idset out;
+    for (uint32_t rank : found)
+        out.add(rank);
+    return out;
+}
+
+// What jobs have of a host.
+void Machine::add_allocated(VertexId host, Shapes &shapes) const
+{
+    const Graph &graph = matcher_->graph();
+    const graph::Schedule &schedule = matcher_->schedule();
+    for (VertexId at = host; at != graph::no_vertex; at = graph[at].parent)
+        if (schedule.taken(at))
+            return add_host_resources(host, shapes);
+    std::vector<VertexId> below {host};
+    while (!below.empty()) {
+        VertexId at = below.back();
+        below.pop_back();
+        if (schedule.taken(at) || (graph[at].child_count == 0 && schedule.held_part(at) > 0))
+            add_host_resources(at, shapes);
+        else
+            for (VertexId child : graph.children(at))
+                below.push_back(child);
+    }
+}
+
+const ResourceSet &Machine::allocated()
+{
+    auto changed = matcher_->take_changed_uses();
+    Idset ranks = changed ? ranks_with(*changed) : all_.ranks();
     Shapes shapes;
-    for (const auto &[id, use] : matcher_->jobs())
-        if (!use.reserved)
-            for (const auto &one : use.allocation)
-                if (one.exclusive && !one.covered)
-                    add_host_resources(one.vertex, shapes);
-    return set_of(shapes);
+    for (uint32_t rank : ranks)
+        for (VertexId host : matcher_->graph().of_rank(int(rank)))
+            add_allocated(host, shapes);
+    allocated_ = allocated_.without(ranks);
+    allocated_.unite(set_of(shapes));
+    return allocated_;
 }
 
 } // namespace flux

@@ -28,7 +28,8 @@ public:
 
     const ResourceSet &all() const { return all_; }
     const Idset &up() const { return up_; }
-    ResourceSet allocated() const; // by all jobs together
+    // By all jobs together. Costs what has changed since it was asked for the last time.
+    const ResourceSet &allocated();
     ResourceSet down() const;      // also single cores and gpus that were set down
     graph::Matcher &matcher() { return *matcher_; }
     const graph::Matcher &matcher() const { return *matcher_; }
@@ -80,6 +81,9 @@ private:
     void begin(graph::Graph machine, const MachineOptions &options);
     void add_host_resources(graph::VertexId v, Shapes &shapes) const;
     void add_below(graph::VertexId v, ResourceSet::NodeShape &shape) const;
+    Idset ranks_with(const std::vector<graph::VertexId> &vertices) const;
+    void add_hosts_below(graph::VertexId v, Shapes &shapes) const;
+    void add_allocated(graph::VertexId host, Shapes &shapes) const;
     const ShapePtr &whole_shape(graph::VertexId host) const;
     ResourceSet set_of(const Shapes &shapes) const; // what of it the instance has
     graph::VertexId host_of(graph::VertexId v) const;
@@ -87,6 +91,7 @@ private:
     void adopt_hosts(const std::vector<graph::VertexId> &added);
 
     ResourceSet all_;
+    ResourceSet allocated_; // as it was when it was asked for
     Idset up_;
     Idset told_down_;                     // by the resource module
     std::set<graph::VertexId> held_down_; // by set_status

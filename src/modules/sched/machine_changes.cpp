@@ -7,25 +7,6 @@ namespace flux {
 
 using graph::VertexId;
 
-namespace {
-
-Idset ranks_below(const graph::Graph &graph, VertexId v)
-{
-    Idset out;
-    std::vector<VertexId> below {v};
-    while (!below.empty()) {
-        VertexId at = below.back();
-        below.pop_back();
-        if (graph.is_host(graph[at].type) && graph[at].rank >= 0)
-            out.add(uint32_t(graph[at].rank));
-        for (VertexId child : graph.children(at))
-            below.push_back(child);
-    }
-    return out;
-}
-
-} // namespace
-
 Expected<void> Machine::set_status(std::string_view path, bool up)
 {
     const auto &graph = matcher_->graph();
@@ -148,7 +129,7 @@ Expected<void> Machine::remove_subgraph(std::string_view path)
         if (VertexId host = host_of(v); host != graph::no_vertex && host != v)
             add_host_resources(v, shapes);
         else
-            ranks = ranks_below(graph, v);
+            ranks = ranks_with({v});
         all_.subtract(set_of(shapes));
         all_ = all_.without(ranks);
         up_ -= ranks;

@@ -2,7 +2,7 @@
 
 namespace flux {
 
-Json StatusView::get(const Machine &machine)
+Json StatusView::get(Machine &machine)
 {
     if (!all_ || changes_ != machine.changes()) {
         changes_ = machine.changes();

@@ -7,7 +7,7 @@ namespace flux {
 class StatusView {
 public:
     // {"all", "down", "allocated"}, each R
-    Json get(const Machine &machine);
+    Json get(Machine &machine);
     void use_changed() { allocated_ = {}; }
     void machine_changed() { *this = {}; }
 

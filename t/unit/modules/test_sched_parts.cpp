@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "modules/sched/machine.hpp"
 #include "modules/sched/sched_config.hpp"
 
@@ -122,6 +124,61 @@ TEST_F(MachineTest, running_jobs_are_taken_over_and_released_by_rank)
     EXPECT_TRUE(machine.allocated().empty());
     EXPECT_EQ(machine.all().nnodes(), 3u);
     EXPECT_FALSE(machine.feasible(*slots(13)));
+}
+
+TEST_F(MachineTest, what_is_allocated_is_what_the_jobs_have_together)
+{
+    auto node = request(
+        R"({"type":"node","count":1,"exclusive":true,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]})");
+    std::mt19937 random(5);
+    int64_t next = 1;
+    std::vector<int64_t> running;
+    auto end_one = [&](bool in_part) {
+        auto at = running.begin() + long(random() % running.size());
+        machine.free(*at, in_part ? Idset {uint32_t(random() % 4)} : Idset::iota(4));
+        if (!machine.matcher().find(*at))
+            running.erase(at);
+    };
+    for (int round = 0; round < 400; round++) {
+        if (random() % 2 && !running.empty())
+            end_one(random() % 2);
+        else if (auto wanted = random() % 3 ? slots(1 + int(random() % 3), 1 + int(random() % 2)) : node;
+                 allocate(next, *wanted))
+            running.push_back(next++);
+        if (random() % 3)
+            continue;
+        ResourceSet together;
+        for (int64_t id : running)
+            together.unite(machine.resources_of(*machine.matcher().find(id)));
+        ASSERT_TRUE(machine.allocated().same_resources(together))
+            << round << ": " << machine.allocated().summary() << " and not " << together.summary();
+    }
+}
+
+TEST(Machine, WhoeverHasARackHasTheNodesInIt)
+{
+    graph::Graph racks;
+    graph::VertexId cluster = racks.add(graph::no_vertex, {.type = "cluster"});
+    for (int rank = 0; rank < 4; rank++) {
+        if (rank % 2 == 0)
+            racks.add(cluster, {.type = "rack", .id = rank / 2});
+        graph::VertexId node = racks.add(*racks.find_path(fmt::format("/cluster0/rack{}", rank / 2)),
+                                         {.type = "node", .id = rank, .rank = rank});
+        racks.add_many(node, {.type = "core"}, 4, 1);
+    }
+    racks.finish();
+    Machine machine(std::move(racks), SchedConfig::parse(Json::object(), {}).machine);
+    machine.set_up(Idset::iota(4), true);
+    auto jobspec = value_or_throw(Jobspec::parse(Json::parse_or_throw(
+        R"({"version":9999,"resources":[{"type":"rack","count":1,"exclusive":true,"with":[{"type":"slot","count":1,)"
+        R"("label":"s","with":[{"type":"node","count":2}]}]}],)"
+        R"("tasks":[{"command":["x"],"slot":"s","count":{"per_slot":1}}],"attributes":{"system":{}}})")));
+    auto wanted = value_or_throw(machine.compile(jobspec));
+    auto match = value_or_throw(machine.matcher().match(graph::MatchOp::allocate, 1, *wanted, 0));
+    EXPECT_EQ(machine.resources_of(match.use).summary(), "rank[0-1]/core[0-3]");
+    EXPECT_EQ(machine.allocated().summary(), "rank[0-1]/core[0-3]");
+    machine.free(1);
+    EXPECT_TRUE(machine.allocated().empty());
 }
 
 TEST_F(MachineTest, another_match_policy_holds_from_the_next_match_on)
