@@ -35,6 +35,7 @@ struct JobUse {
     JobSlot slot = 0;
     double overhead = 0; // seconds that matching took
     Allocation allocation;
+    std::vector<int64_t> amounts; // by column, of the allocation: how much it takes of the machine
     std::vector<int64_t> held; // by column: amounts that are kept for it, before it has certain vertices
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "common/base/quote.hpp"
+
 namespace flux::graph {
 
 uint32_t Names::intern(std::string_view text)
@@ -121,6 +123,9 @@ VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count,
 {
     if (count > limit_ || vertices_.size() + count > limit_)
         throw Error(EOVERFLOW, "more than {} vertices", limit_);
+    for (auto text : {vertex.type, vertex.basename, vertex.name})
+        if (text.find('/') != text.npos)
+            throw Error(EINVAL, "a vertex cannot be named \"{}\": / separates the names in a path", quoted(text, 80));
     VertexId first = VertexId(vertices_.size());
     Vertex made;
     made.type = type(vertex.type);

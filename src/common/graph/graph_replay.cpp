@@ -63,10 +63,10 @@ private:
 
     void complete(size_t job)
     {
+        queue_.freed(matcher_.find(int64_t(job))->end);
         if (auto gone = matcher_.cancel(int64_t(job)); !gone)
             throw gone.error();
         used_ -= jobs_[job].procs;
-        queue_.restart();
     }
 
     void pass()

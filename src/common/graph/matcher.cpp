@@ -234,10 +234,12 @@ const JobUse *Matcher::find(int64_t id) const
 
 // Puts a job's use into the schedule or takes it out: what is exclusive at its vertex, and its amounts at
 // every inner vertex above. The allocation comes children first, so one row of sums per depth is enough.
-void Matcher::apply(const JobUse &use, bool add)
+std::vector<int64_t> Matcher::apply(const JobUse &use, bool add)
 {
-    if (!use.held.empty())
-        return apply_held(use, add);
+    if (!use.held.empty()) {
+        apply_held(use, add);
+        return {};
+    }
     if (use.reserved)
         add ? reserved_++ : reserved_--;
     passing_.resize(graph_.type_count());
@@ -280,6 +282,7 @@ void Matcher::apply(const JobUse &use, bool add)
             passing_[vertex.type] += add ? 1 : -1;
         std::ranges::fill(below, 0);
     }
+    return std::move(sums[0]);
 }
 
 void Matcher::note_changed_use(VertexId v)
@@ -304,9 +307,9 @@ std::string Matcher::explain_job(int64_t id, const JobRequest &request, Time now
     auto found = jobs_.find(id);
     if (found == jobs_.end() || !found->second.reserved)
         return explain(request, now);
-    withdraw(found->second);
+    apply(found->second, false); // for this look only
     std::string text = explain(request, now);
-    commit(found->second);
+    apply(found->second, true);
     return text;
 }
 

@@ -13,6 +13,7 @@
 #include "common/graph/graph.hpp"
 #include "common/graph/interchangeable.hpp"
 #include "common/graph/match_stats.hpp"
+#include "common/graph/place_check.hpp"
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
 #include "common/graph/schedule.hpp"
@@ -59,6 +60,19 @@ public:
     // number of them is held then and no certain vertices: match() with allocate_orelse_reserve does for all
     // others. `possible`: it is known that the machine could do it. Errors as of match().
     Expected<Match> start_or_hold(int64_t id, const JobRequest &request, Time now, bool hold, bool possible);
+    // A job for which numbers are held from now on gets its vertices. EBUSY: there are none. Nothing is held for it
+    // any more then.
+    Expected<Match> start_held(int64_t id, const JobRequest &request, Time now);
+    // How many there are of what is held, and how much of it is used over time by all but the jobs that are
+    // skipped: what is allocated at least now. Nothing where numbers do not say everything.
+    struct Counted {
+        int64_t units;
+        Profile used;
+    };
+    std::optional<Counted> count_without(const std::function<bool(int64_t)> &skip, Time now) const;
+    std::optional<Place> place_of(const JobUse &use) const; // of a job for which numbers are held
+    // The place is the earliest for its job beside those before it: others need not look before it.
+    void confirm(const Place &place) { earlier_holds_.add(place.count, place.duration, place.start); }
     // Why it did not match now, or could never: a sentence. Looks at the whole machine.
     std::string explain(const JobRequest &request, Time now) const;
     // The same when it is known (ENODEV) that it could never.
@@ -120,13 +134,13 @@ private:
     Expected<void> prepare(const JobRequest &request);
     Expected<Time> duration_of(const JobRequest &request, Time now) const;
     JobUse make_use(int64_t id, const std::vector<Pick> &picks, Time start, Time duration, bool reserved);
-    void commit(JobUse &use) { apply(use, true); }
+    void commit(JobUse &use) { use.amounts = apply(use, true); }
     void withdraw(const JobUse &use)
     {
         apply(use, false);
         earlier_holds_.clear();
     }
-    void apply(const JobUse &use, bool add);
+    std::vector<int64_t> apply(const JobUse &use, bool add); // by column, what it takes of the machine
     void apply_held(const JobUse &use, bool add);
     void note_changed_use(VertexId v);
     void replace(JobUse &use, const std::vector<Pick> &picks);

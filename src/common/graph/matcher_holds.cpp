@@ -100,6 +100,38 @@ Expected<Match> Matcher::start_or_hold(int64_t id, const JobRequest &request, Ti
     return out;
 }
 
+Expected<Match> Matcher::start_held(int64_t id, const JobRequest &request, Time now)
+{
+    apply(jobs_[id], false);
+    forget(id);
+    auto started = match(MatchOp::allocate, id, request, now);
+    if (!started)
+        earlier_holds_.clear();
+    return started;
+}
+
+std::optional<Place> Matcher::place_of(const JobUse &use) const
+{
+    if (use.held.empty())
+        return std::nullopt;
+    return Place {use.held[size_t(graph_.column(held_type_))], use.start, use.end - use.start};
+}
+
+std::optional<Matcher::Counted> Matcher::count_without(const std::function<bool(int64_t)> &skip,
+                                                       Time now) const
+{
+    if (holds_ == 0 || !countable_now({held_type_, 0}))
+        return std::nullopt;
+    auto column = size_t(graph_.column(held_type_));
+    Counted out {graph_.total_up(graph_.root())[column], {}};
+    for (const auto &[id, use] : jobs_) {
+        const auto &amounts = use.held.empty() ? use.amounts : use.held;
+        if (column < amounts.size() && amounts[column] > 0 && !skip(id))
+            out.used.add(use.start, use.reserved ? use.end : std::max(use.end, now + 1), amounts[column]);
+    }
+    return out;
+}
+
 Expected<Match> Matcher::try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted,
                                   Time now, Time duration, bool possible)
 {

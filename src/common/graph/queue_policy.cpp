@@ -36,14 +36,14 @@ void JobQueue::insert(QueuedJob job)
 {
     Key key = key_of(job);
     if (planned_ && key < *planned_)
-        restart_ = true;
+        put_in_ = std::min(key, put_in_.value_or(key));
     complete_ = false;
     keys_[job.id] = key;
     unsorted_.push_back(job.id);
     jobs_.insert_or_assign(key, Entry {.job = std::move(job)});
 }
 
-void JobQueue::erase(std::map<Key, Entry>::iterator entry)
+void JobQueue::erase(Jobs::iterator entry)
 {
     if (auto type = entry->second.wants; type && --wants_[*type] == 0)
         wants_.erase(*type);
@@ -80,12 +80,16 @@ bool JobQueue::remove(int64_t id, Matcher &matcher)
     if (found == keys_.end())
         return false;
     auto entry = jobs_.find(found->second);
+    bool planned = planned_ && entry->first <= *planned_ && !(put_in_ && *put_in_ <= entry->first);
     if (entry->second.reserved) {
+        freed(matcher.find(id)->end);
         (void)matcher.cancel(id);
         reserved_--;
     }
-    if (planned_ && entry->first <= *planned_)
-        restart_ = true; // what it held or held back may serve others
+    if (planned) { // one more may be looked at
+        waiting_--;
+        complete_ = false;
+    }
     erase(entry);
     return true;
 }
@@ -154,15 +158,23 @@ Time JobQueue::next_estimate() const
     return next;
 }
 
-void JobQueue::give_back(Matcher &matcher)
+void JobQueue::give_back(Matcher &matcher, Jobs::iterator from)
 {
-    for (auto at = jobs_.begin(); at != jobs_.end() && reserved_ > 0; ++at)
-        if (at->second.reserved) {
-            (void)matcher.cancel(at->second.job.id);
-            at->second.reserved = false;
+    for (size_t left = reserved_; from != jobs_.end() && left > 0; ++from)
+        if (from->second.reserved) {
+            (void)matcher.cancel(from->second.job.id);
+            from->second.reserved = false;
             reserved_--;
+            left--;
         }
-    reserved_ = 0;
+}
+
+void JobQueue::start(Jobs::iterator at, std::vector<QueueDecision> &out)
+{
+    counts_.started++;
+    counts_.backfilled += waiting_ > 0;
+    out.push_back({QueueDecision::Kind::start, at->second.job.id, {}, std::nullopt});
+    erase(at);
 }
 
 void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<QueueDecision> &out)
@@ -173,22 +185,86 @@ void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<Queu
     out.push_back({QueueDecision::Kind::estimate, entry.job.id, {}, estimate});
 }
 
-bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out)
+void JobQueue::begin_anew(Matcher &matcher)
+{
+    give_back(matcher, jobs_.begin());
+    check_.reset();
+    planned_.reset();
+    waiting_ = 0;
+}
+
+// What has changed since the last pass, or its last slice, decides where to go on.
+void JobQueue::begin_pass(Matcher &matcher, Time now)
 {
     bool count = may_count(matcher);
-    if (count != counted_ && reserved_ > 0)
+    if ((count != counted_ && reserved_ > 0) || (freed_until_ && !count))
         restart_ = true;
     counted_ = count;
-    if (restart_) {
-        give_back(matcher);
-        planned_.reset();
-        waiting_ = 0;
-        restart_ = complete_ = false;
+    if (put_in_ && !restart_) {
+        check_.reset(); // those before it have been looked at, and no one behind it keeps a reservation
+        auto at = jobs_.lower_bound(*put_in_); // it may be gone already
+        give_back(matcher, at);
+        waiting_ = size_t(std::distance(jobs_.begin(), at));
+        planned_ = at == jobs_.begin() ? std::nullopt : std::optional(std::prev(at)->first);
     }
+    if (freed_until_ && !restart_) {
+        auto others = matcher.count_without([this](int64_t id) { return keys_.contains(id); }, now);
+        Time until = check_ ? std::max(check_->freed_until(), *freed_until_) : *freed_until_;
+        if (others && reserved_ > 0)
+            check_.emplace(others->units, std::move(others->used), now, until, places_);
+        else
+            restart_ = true;
+        planned_.reset();
+        waiting_ = kept_ = 0;
+    }
+    if (restart_)
+        begin_anew(matcher);
+    if (restart_ || freed_until_ || put_in_)
+        complete_ = false;
+    restart_ = false;
+    freed_until_.reset();
+    put_in_.reset();
+}
+
+// A job that was planned, after something was freed.
+JobQueue::Look JobQueue::look_again(Matcher &matcher, Time now, Jobs::iterator at)
+{
+    Entry &entry = at->second;
+    if (kept_ == reserved_)
+        return Look::plan;
+    if (!entry.reserved) {
+        auto wanted = interchangeable(*entry.job.request, matcher.graph(),
+                                      matcher.options().policy.node_exclusive);
+        if (wanted && wanted->count > check_->units())
+            return Look::stays; // so many are not up
+        give_back(matcher, at);
+        return Look::plan;
+    }
+    auto place = matcher.place_of(*matcher.find(entry.job.id));
+    if (place && place->start == now) {
+        entry.reserved = false;
+        reserved_--;
+        if (matcher.start_held(entry.job.id, *entry.job.request, now)) {
+            check_->add(*place);
+            return Look::starts;
+        }
+    } else if (place && place->start > now && check_->holds(*place)) {
+        matcher.confirm(*place);
+        kept_++;
+        return Look::stays;
+    }
+    give_back(matcher, at);
+    return Look::plan;
+}
+
+bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out)
+{
+    begin_pass(matcher, now);
     if (complete_)
         return true;
     size_t most_reservations = options_.reservations();
     size_t depth = std::min(options_.queue_depth, options_.max_queue_depth);
+    size_t looks = 0;
     auto at = planned_ ? jobs_.upper_bound(*planned_) : jobs_.begin();
     while (at != jobs_.end()) {
         bool held_back = options_.policy == QueueOptions::Policy::fcfs && waiting_ > 0;
@@ -197,19 +273,34 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         if (effort == 0)
             return false;
         Entry &entry = at->second;
+        if (check_) {
+            Look look = look_again(matcher, now, at);
+            if (look == Look::plan)
+                check_.reset();
+            else
+                effort -= looks++ % looks_per_effort == 0;
+            if (look == Look::stays) {
+                waiting_++;
+                planned_ = at->first;
+                ++at;
+                continue;
+            }
+            if (look == Look::starts) {
+                planned_ = at->first;
+                start(at++, out);
+                continue;
+            }
+        }
         bool reserve = reserved_ < most_reservations;
         auto op = reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate;
         auto match =
-            count ? matcher.start_or_hold(entry.job.id, *entry.job.request, now, reserve, entry.possible)
+            counted_ ? matcher.start_or_hold(entry.job.id, *entry.job.request, now, reserve, entry.possible)
                   : matcher.match(op, entry.job.id, *entry.job.request, now);
         effort -= std::min(effort, 1 + matcher.visited() / visits_per_effort);
         planned_ = at->first;
         int errnum = match ? 0 : match.error().errnum();
         if (match && match->use.start <= now) {
-            counts_.started++;
-            counts_.backfilled += waiting_ > 0;
-            out.push_back({QueueDecision::Kind::start, entry.job.id, {}, std::nullopt});
-            erase(at++);
+            start(at++, out);
             continue;
         }
         if (errnum != 0 && errnum != EBUSY) {
@@ -231,6 +322,7 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         tell(entry, match ? std::optional(match->use.start) : std::nullopt, out);
         ++at;
     }
+    check_.reset();
     if (!complete_)
         counts_.passes++;
     complete_ = true;

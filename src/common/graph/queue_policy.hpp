@@ -7,7 +7,9 @@
 //
 // A pass looks at the jobs in order and can be interrupted between any two of them, so that planning delays
 // nobody. What was planned stays until something is freed or comes up, or until a job is put before those
-// that were planned: then the queue's reservations are given back and made anew.
+// that were planned. A job that is put before others has only those behind it planned anew. When something is
+// freed, reservations of numbers stay up to the first that can begin earlier (PlaceCheck); otherwise the queue's
+// reservations are given back and made anew.
 //
 // Where all jobs want interchangeable resources, or only one gets a reservation, it is of a number of them;
 // otherwise of certain ones. The two do not mix: a number that is free at any time need not be one that is
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "common/graph/matcher.hpp"
+#include "common/graph/place_check.hpp"
 
 namespace flux::graph {
 
@@ -72,8 +75,10 @@ public:
     size_t reserved() const { return reserved_; } // jobs that have a reservation
     // The jobs in order, at most so many.
     std::vector<const QueuedJob *> first(size_t count) const;
-    // Something was freed, came up, or will last longer: the next pass begins at the first job.
+    // Something came up or goes down, or will last longer: the next pass plans everything anew.
     void restart() { restart_ = true; }
+    // A job gave back what it had, or a part, and was to have it until then.
+    void freed(Time planned_end) { freed_until_ = std::max(planned_end, freed_until_.value_or(planned_end)); }
     // The machine has less than before: jobs may have become impossible.
     void machine_changed();
     // What the jobs want, by the type that is counted: jobs for which it matters which they get are under 0.
@@ -86,6 +91,7 @@ public:
     // Goes on with the pass for about so much effort: one for each job, and one for every visits_per_effort
     // vertices that were looked at. True when the pass is complete.
     static constexpr size_t visits_per_effort = 100;
+    static constexpr size_t looks_per_effort = 16; // at places that hold
     bool plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out);
 
     struct Counts {
@@ -108,13 +114,19 @@ private:
         std::optional<Time> told; // the estimate that was told last
     };
     static Key key_of(const QueuedJob &job) { return {-job.priority, job.submitted, job.id}; }
-    void give_back(Matcher &matcher);
+    using Jobs = std::map<Key, Entry>;
+    enum class Look { stays, starts, plan }; // plan: it is to be planned, and no one behind it has a reservation
+    void begin_pass(Matcher &matcher, Time now);
+    void begin_anew(Matcher &matcher);
+    Look look_again(Matcher &matcher, Time now, Jobs::iterator at);
+    void give_back(Matcher &matcher, Jobs::iterator from);
     bool may_count(const Matcher &matcher);
-    void erase(std::map<Key, Entry>::iterator entry);
+    void erase(Jobs::iterator entry);
+    void start(Jobs::iterator at, std::vector<QueueDecision> &out);
     void tell(Entry &entry, std::optional<Time> estimate, std::vector<QueueDecision> &out);
 
     QueueOptions options_;
-    std::map<Key, Entry> jobs_;
+    Jobs jobs_;
     std::unordered_map<int64_t, Key> keys_;
     std::map<TypeId, size_t> wants_;
     std::vector<int64_t> unsorted_; // jobs that are not in wants_ yet
@@ -124,6 +136,11 @@ private:
     size_t waiting_ = 0;            // of those, how many wait
     size_t reserved_ = 0;
     bool restart_ = false;
+    std::optional<Key> put_in_;       // the first job that was put before planned ones
+    std::optional<Time> freed_until_; // since the last pass began
+    std::optional<PlaceCheck> check_; // of the reservations, while it goes on
+    size_t kept_ = 0;                 // reservations that hold
+    EarlierPlaces places_;
     bool complete_ = true; // nobody behind planned_ need be looked at
     Counts counts_;
 };

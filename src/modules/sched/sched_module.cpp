@@ -154,12 +154,15 @@ void Sched::free_now(const Request &request)
 {
     auto id = int64_t(request.get<uint64_t>("id"));
     shown_.use_changed();
+    if (const auto *use = machine_->matcher().find(id))
+        for (auto &queue : queues_)
+            queue.freed(use->end);
     if (request.find<bool>("final").value_or(false)) {
         machine_->free(id);
         stats_.freed(id);
     } else
         machine_->free(id, value_or_throw(ResourceSet::from_json(request.get<Json>("R"))).ranks());
-    replan();
+    plan_soon();
 }
 
 void Sched::prioritize(Request request)

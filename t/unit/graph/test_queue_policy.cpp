@@ -71,9 +71,9 @@ std::vector<int64_t> starts_of(const std::vector<TraceJob> &jobs, Graph graph, c
         if (!ends.empty())
             now = std::min(now, ends.begin()->first);
         while (!ends.empty() && ends.begin()->first == now) {
+            queue.freed(matcher.find(ends.begin()->second)->end);
             EXPECT_TRUE(matcher.cancel(ends.begin()->second));
             ends.erase(ends.begin());
-            queue.restart();
         }
         for (; next < jobs.size() && jobs[next].submit == now; next++)
             queue.insert(queued(matcher.graph(), jobs[next], int64_t(next), ask));
@@ -119,6 +119,86 @@ constexpr std::pair<QueueOptions::Policy, ReplayPolicy> policies[] = {
     {QueueOptions::Policy::hybrid, ReplayPolicy::hybrid},
     {QueueOptions::Policy::conservative, ReplayPolicy::conservative},
 };
+
+// What a queue says, and when its jobs are expected to start.
+struct Watched {
+    Matcher matcher;
+    JobQueue queue;
+    std::map<int64_t, std::optional<Time>> estimates;
+    std::map<int64_t, Time> starts;
+
+    Watched(int64_t procs, QueueOptions options) : matcher(flat(procs), {}), queue(options) {}
+    // Returns the ends of those that start, as they were planned.
+    std::map<int64_t, Time> pass(Time now, size_t effort)
+    {
+        std::vector<QueueDecision> decisions;
+        while (!queue.plan(matcher, now, effort, decisions)) {
+        }
+        std::map<int64_t, Time> ends;
+        for (const auto &decision : decisions) {
+            estimates.erase(decision.id);
+            if (decision.kind == QueueDecision::Kind::start)
+                ends[decision.id] = matcher.find(decision.id)->end;
+            else
+                estimates[decision.id] = decision.estimate;
+        }
+        return ends;
+    }
+};
+
+// Jobs come with any priority, leave the queue, change places, end early, and slices end anywhere: what holds of
+// a plan is what planning everything anew gives.
+TEST(QueuePolicy, KeepsWhatPlanningAnewWouldGive)
+{
+    std::mt19937 random(11);
+    for (int round = 0; round < 200; round++) {
+        auto policy = policies[size_t(round) % std::size(policies)].first;
+        QueueOptions options {.policy = policy,
+                              .queue_depth = 5 + random() % 40,
+                              .reservation_depth = 1 + random() % 8};
+        int64_t procs = 4 + int64_t(random() % 30);
+        Watched kept(procs, options), anew(procs, options);
+        Graph graph = flat(procs);
+        std::map<int64_t, Time> running;
+        Time now = 0;
+        int64_t next = 1;
+        std::vector<int64_t> queued_ids;
+        for (int step = 0; step < 120; step++) {
+            now += Time(random() % 4);
+            for (auto [id, end] : std::map(running))
+                if (end <= now || random() % 8 == 0) {
+                    kept.queue.freed(end);
+                    ASSERT_TRUE(kept.matcher.cancel(id) && anew.matcher.cancel(id));
+                    running.erase(id);
+                }
+            for (unsigned count = random() % 4; count > 0; count--) {
+                TraceJob job {int(next), now, 1, 1 + int64_t(random() % 40), 1 + int64_t(random()) % procs};
+                auto one = queued(graph, job, next++);
+                one.priority = random() % 4 ? 16 : int64_t(random() % 32);
+                kept.queue.insert(one);
+                anew.queue.insert(one);
+                queued_ids.push_back(one.id);
+            }
+            std::erase_if(queued_ids, [&](int64_t id) { return !kept.queue.find(id); });
+            if (random() % 3 == 0 && !queued_ids.empty()) {
+                int64_t id = queued_ids[random() % queued_ids.size()];
+                if (random() % 2) {
+                    auto priority = int64_t(random() % 32);
+                    ASSERT_TRUE(kept.queue.set_priority(id, priority) && anew.queue.set_priority(id, priority));
+                } else {
+                    ASSERT_TRUE(kept.queue.remove(id, kept.matcher) && anew.queue.remove(id, anew.matcher));
+                    kept.estimates.erase(id);
+                    anew.estimates.erase(id);
+                }
+            }
+            anew.queue.restart();
+            auto started = kept.pass(now, 1 + random() % 5);
+            ASSERT_EQ(started, anew.pass(now, 1000)) << "round " << round << " step " << step;
+            ASSERT_EQ(kept.estimates, anew.estimates) << "round " << round << " step " << step;
+            running.insert(started.begin(), started.end());
+        }
+    }
+}
 
 TEST(QueuePolicy, PlansInterchangeableResourcesAsAPool)
 {
