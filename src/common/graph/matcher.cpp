@@ -81,7 +81,7 @@ bool Matcher::search(const JobRequest &request, Window window, bool ignore_use, 
                    .constraint = constraint_});
     bool found = false;
     for (const auto &variant : expand_variants(request, graph_)) {
-        found = search.run(variant) && (ignore_use || leaves_held(search.picks(), window));
+        found = search.run(variant) && (ignore_use || trusted_ || leaves_held(search.picks(), window));
         if (found || search.gave_up())
             break;
     }

@@ -13,7 +13,7 @@
 #include "common/graph/graph.hpp"
 #include "common/graph/interchangeable.hpp"
 #include "common/graph/match_stats.hpp"
-#include "common/graph/place_check.hpp"
+#include "common/graph/number_plan.hpp"
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
 #include "common/graph/schedule.hpp"
@@ -60,19 +60,25 @@ public:
     // number of them is held then and no certain vertices: match() with allocate_orelse_reserve does for all
     // others. `possible`: it is known that the machine could do it. Errors as of match().
     Expected<Match> start_or_hold(int64_t id, const JobRequest &request, Time now, bool hold, bool possible);
-    // A job for which numbers are held from now on gets its vertices. EBUSY: there are none. Nothing is held for it
-    // any more then.
-    Expected<Match> start_held(int64_t id, const JobRequest &request, Time now);
-    // How many there are of what is held, and how much of it is used over time by all but the jobs that are
-    // skipped: what is allocated at least now. Nothing where numbers do not say everything.
+    // --- for a queue that plans by numbers itself (NumberPlan)
+    // How many of interchangeable vertices it asks for, and for how long from now.
+    std::optional<Place> numbers_of(const JobRequest &request, Time now) const;
+    bool could_match(const JobRequest &request, Time now); // an empty machine
+    // How many of a type are up, and how much of it is used over time by all but the jobs that are skipped: what
+    // is allocated at least now. Nothing where numbers do not say everything.
     struct Counted {
         int64_t units;
         Profile used;
     };
-    std::optional<Counted> count_without(const std::function<bool(int64_t)> &skip, Time now) const;
-    std::optional<Place> place_of(const JobUse &use) const; // of a job for which numbers are held
-    // The place is the earliest for its job beside those before it: others need not look before it.
+    std::optional<Counted> count_without(TypeId type, const std::function<bool(int64_t)> &skip, Time now) const;
+    void hold(int64_t id, TypeId type, const Place &place);
+    void drop_hold(int64_t id);
+    // Gives it vertices now although the numbers that are held may not leave them: the caller knows better.
+    Expected<Match> start_counted(int64_t id, const JobRequest &request, Time now);
+    // It is the earliest place for its job beside all others: who wants as much need not look before it.
     void confirm(const Place &place) { earlier_holds_.add(place.count, place.duration, place.start); }
+    void forget_places() { earlier_holds_.clear(); } // holds have moved
+
     // Why it did not match now, or could never: a sentence. Looks at the whole machine.
     std::string explain(const JobRequest &request, Time now) const;
     // The same when it is known (ENODEV) that it could never.
@@ -170,6 +176,7 @@ private:
     TypeId held_type_ = 0;
     size_t holds_ = 0;    // jobs for which vertices of it are held
     size_t reserved_ = 0; // jobs that have certain vertices reserved
+    bool trusted_ = false; // this match leaves what is held
     EarlierPlaces earlier_holds_;
     size_t visited_ = 0;
     size_t iterations_ = 0;

@@ -100,29 +100,27 @@ Expected<Match> Matcher::start_or_hold(int64_t id, const JobRequest &request, Ti
     return out;
 }
 
-Expected<Match> Matcher::start_held(int64_t id, const JobRequest &request, Time now)
+std::optional<Place> Matcher::numbers_of(const JobRequest &request, Time now) const
 {
-    apply(jobs_[id], false);
-    forget(id);
-    auto started = match(MatchOp::allocate, id, request, now);
-    if (!started)
-        earlier_holds_.clear();
-    return started;
+    auto wanted = interchangeable(request, graph_, options_.policy.node_exclusive);
+    auto lasts = duration_of(request, now);
+    return wanted && lasts ? std::optional(Place {wanted->count, *lasts, now}) : std::nullopt;
 }
 
-std::optional<Place> Matcher::place_of(const JobUse &use) const
+bool Matcher::could_match(const JobRequest &request, Time now)
 {
-    if (use.held.empty())
-        return std::nullopt;
-    return Place {use.held[size_t(graph_.column(held_type_))], use.start, use.end - use.start};
+    std::vector<Pick> picks;
+    constraint_ = {};
+    gave_up_ = false;
+    return search(request, {now, now + 1, true}, true, picks);
 }
 
-std::optional<Matcher::Counted> Matcher::count_without(const std::function<bool(int64_t)> &skip,
+std::optional<Matcher::Counted> Matcher::count_without(TypeId type, const std::function<bool(int64_t)> &skip,
                                                        Time now) const
 {
-    if (holds_ == 0 || !countable_now({held_type_, 0}))
+    if (!countable_now({type, 0}))
         return std::nullopt;
-    auto column = size_t(graph_.column(held_type_));
+    auto column = size_t(graph_.column(type));
     Counted out {graph_.total_up(graph_.root())[column], {}};
     for (const auto &[id, use] : jobs_) {
         const auto &amounts = use.held.empty() ? use.amounts : use.held;
@@ -132,22 +130,51 @@ std::optional<Matcher::Counted> Matcher::count_without(const std::function<bool(
     return out;
 }
 
+void Matcher::hold(int64_t id, TypeId type, const Place &place)
+{
+    if (holds_ == 0) {
+        held_type_ = type;
+        earlier_holds_.clear();
+    }
+    FLUX_ASSERT(held_type_ == type);
+    JobUse use {.id = id, .start = place.start, .end = place.start + place.duration, .reserved = true};
+    use.held.resize(graph_.tracked_count());
+    VertexId model = graph_.model(type);
+    if (graph_[model].child_count > 0) {
+        auto inside = graph_.total(model);
+        for (size_t i = 0; i < inside.size(); i++)
+            use.held[i] = inside[i] * place.count;
+    }
+    use.held[size_t(graph_.column(type))] += place.count;
+    keep(std::move(use));
+}
+
+void Matcher::drop_hold(int64_t id)
+{
+    apply(jobs_[id], false);
+    forget(id);
+}
+
+Expected<Match> Matcher::start_counted(int64_t id, const JobRequest &request, Time now)
+{
+    trusted_ = true;
+    auto started = match(MatchOp::allocate, id, request, now);
+    trusted_ = false;
+    return started;
+}
+
 Expected<Match> Matcher::try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted,
                                   Time now, Time duration, bool possible)
 {
-    std::vector<Pick> picks;
-    constraint_ = {};
-    if (!possible && !search(request, {now, now + duration, true}, true, picks))
+    if (!possible && !could_match(request, now))
         return fail(ENODEV, "unsatisfiable");
     VertexId root = graph_.root();
     auto column = uint32_t(graph_.column(wanted.type));
     Filter *filter = schedule_.filter(root);
     if (!filter)
         return fail(EBUSY, "not enough is up"); // nothing is in use: waiting does not help
-    if (holds_ == 0) {
-        held_type_ = wanted.type;
+    if (holds_ == 0)
         earlier_holds_.clear();
-    }
     auto next = filter->next_change(now);
     if (!next)
         return fail(EBUSY, "nothing is planned to end");
@@ -155,24 +182,9 @@ Expected<Match> Matcher::try_hold(int64_t id, const JobRequest &request, const I
     auto at = filter->earliest(graph_.total_up(root), {{column, wanted.count}}, from, duration);
     if (!at || *at >= options_.graph_end)
         return fail(EBUSY, "not enough is up, or planned to end"); // what never ends is not waited for
-    earlier_holds_.add(wanted.count, duration, *at);
-    Match out;
-    out.matched = true;
-    out.use.id = id;
-    out.use.start = *at;
-    out.use.end = *at + duration;
-    out.use.reserved = true;
-    out.use.held.resize(graph_.tracked_count());
-    VertexId model = graph_.model(wanted.type);
-    if (graph_[model].child_count > 0) {
-        auto inside = graph_.total(model);
-        for (size_t i = 0; i < inside.size(); i++)
-            out.use.held[i] = inside[i] * wanted.count;
-    }
-    out.use.held[column] += wanted.count;
-    keep(out.use);
-    out.use.slot = jobs_[id].slot;
-    return out;
+    confirm({wanted.count, duration, *at});
+    hold(id, wanted.type, {wanted.count, duration, *at});
+    return Match {.use = jobs_[id], .matched = true};
 }
 
 } // namespace flux::graph

@@ -185,76 +185,106 @@ void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<Queu
     out.push_back({QueueDecision::Kind::estimate, entry.job.id, {}, estimate});
 }
 
-void JobQueue::begin_anew(Matcher &matcher)
-{
-    give_back(matcher, jobs_.begin());
-    check_.reset();
-    planned_.reset();
-    waiting_ = 0;
-}
-
 // What has changed since the last pass, or its last slice, decides where to go on.
 void JobQueue::begin_pass(Matcher &matcher, Time now)
 {
     bool count = may_count(matcher);
-    if ((count != counted_ && reserved_ > 0) || (freed_until_ && !count))
+    if (count != counted_ && reserved_ > 0)
         restart_ = true;
     counted_ = count;
-    if (put_in_ && !restart_) {
-        check_.reset(); // those before it have been looked at, and no one behind it keeps a reservation
-        auto at = jobs_.lower_bound(*put_in_); // it may be gone already
+    if (!restart_ && !freed_until_ && !put_in_)
+        return;
+    auto freed_until = freed_until_;
+    if (plan_ && freed_until)
+        freed_until = std::max(*freed_until, plan_->freed_until());
+    auto at = jobs_.begin(); // from here on all is planned anew
+    if (!restart_ && put_in_)
+        at = jobs_.lower_bound(*put_in_); // it may be gone already
+    if (restart_ || put_in_)
+        give_back(matcher, at);
+    complete_ = false;
+    plan_.reset();
+    planned_.reset();
+    waiting_ = 0;
+    if (restart_)
+        freed_until = Planner::forever;
+    if (!plan_by_numbers(matcher, now, freed_until.value_or(now))) {
+        if (freed_until)
+            at = jobs_.begin();
         give_back(matcher, at);
         waiting_ = size_t(std::distance(jobs_.begin(), at));
-        planned_ = at == jobs_.begin() ? std::nullopt : std::optional(std::prev(at)->first);
+        if (at != jobs_.begin())
+            planned_ = std::prev(at)->first;
     }
-    if (freed_until_ && !restart_) {
-        auto others = matcher.count_without([this](int64_t id) { return keys_.contains(id); }, now);
-        Time until = check_ ? std::max(check_->freed_until(), *freed_until_) : *freed_until_;
-        if (others && reserved_ > 0)
-            check_.emplace(others->units, std::move(others->used), now, until, places_);
-        else
-            restart_ = true;
-        planned_.reset();
-        waiting_ = kept_ = 0;
-    }
-    if (restart_)
-        begin_anew(matcher);
-    if (restart_ || freed_until_ || put_in_)
-        complete_ = false;
     restart_ = false;
     freed_until_.reset();
     put_in_.reset();
 }
 
-// A job that was planned, after something was freed.
-JobQueue::Look JobQueue::look_again(Matcher &matcher, Time now, Jobs::iterator at)
+// Is it worth while? The use of all running jobs has to be added up.
+bool JobQueue::plan_by_numbers(Matcher &matcher, Time now, Time freed_until)
+{
+    size_t reservations = std::min(options_.reservations(), jobs_.size());
+    if (!counted_ || reservations <= 1 || reservations * jobs_per_reservation < matcher.jobs().size())
+        return false;
+    auto others =
+        matcher.count_without(wants_.begin()->first, [this](int64_t id) { return keys_.contains(id); }, now);
+    if (!others)
+        return false;
+    matcher.forget_places();
+    plan_.emplace(others->units, std::move(others->used), now, freed_until, places_);
+    placed_ = 0;
+    return true;
+}
+
+void JobQueue::drop_reservation(Matcher &matcher, Entry &entry)
+{
+    matcher.drop_hold(entry.job.id);
+    if (!alone_)
+        matcher.forget_places();
+    entry.reserved = false;
+    reserved_--;
+}
+
+JobQueue::Outcome JobQueue::place(Matcher &matcher, Time now, Jobs::iterator at, std::vector<QueueDecision> &out)
 {
     Entry &entry = at->second;
-    if (kept_ == reserved_)
-        return Look::plan;
-    if (!entry.reserved) {
-        auto wanted = interchangeable(*entry.job.request, matcher.graph(),
-                                      matcher.options().policy.node_exclusive);
-        if (wanted && wanted->count > check_->units())
-            return Look::stays; // so many are not up
-        give_back(matcher, at);
-        return Look::plan;
+    const JobRequest &request = *entry.job.request;
+    auto place = matcher.numbers_of(request, now);
+    if (!place || (!entry.possible && !matcher.could_match(request, now)))
+        return Outcome::unknown;
+    entry.possible = true;
+    auto had = entry.reserved ? std::optional(matcher.find(entry.job.id)->start) : std::nullopt;
+    std::optional<Time> start;
+    if (placed_ < options_.reservations())
+        start = plan_->earliest(place->count, place->duration, had);
+    else if (plan_->fits_now(place->count, place->duration))
+        start = now;
+    if (start && *start >= matcher.options().graph_end)
+        start.reset(); // what never ends is not waited for
+    if (entry.reserved && (had != start || start == now))
+        drop_reservation(matcher, entry);
+    if (start == now && !matcher.start_counted(entry.job.id, request, now))
+        return Outcome::unknown;
+    if (start) {
+        place->start = *start;
+        plan_->take(*place);
     }
-    auto place = matcher.place_of(*matcher.find(entry.job.id));
-    if (place && place->start == now) {
-        entry.reserved = false;
-        reserved_--;
-        if (matcher.start_held(entry.job.id, *entry.job.request, now)) {
-            check_->add(*place);
-            return Look::starts;
+    if (start == now)
+        return Outcome::starts;
+    if (start) {
+        placed_++;
+        if (!entry.reserved) {
+            matcher.hold(entry.job.id, *entry.wants, *place);
+            entry.reserved = true;
+            reserved_++;
+            counts_.reserved++;
         }
-    } else if (place && place->start > now && check_->holds(*place)) {
-        matcher.confirm(*place);
-        kept_++;
-        return Look::stays;
+        if (alone_)
+            matcher.confirm(*place);
     }
-    give_back(matcher, at);
-    return Look::plan;
+    tell(entry, start, out);
+    return Outcome::waits;
 }
 
 bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out)
@@ -264,7 +294,7 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         return true;
     size_t most_reservations = options_.reservations();
     size_t depth = std::min(options_.queue_depth, options_.max_queue_depth);
-    size_t looks = 0;
+    size_t places = 0;
     auto at = planned_ ? jobs_.upper_bound(*planned_) : jobs_.begin();
     while (at != jobs_.end()) {
         bool held_back = options_.policy == QueueOptions::Policy::fcfs && waiting_ > 0;
@@ -273,23 +303,21 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         if (effort == 0)
             return false;
         Entry &entry = at->second;
-        if (check_) {
-            Look look = look_again(matcher, now, at);
-            if (look == Look::plan)
-                check_.reset();
-            else
-                effort -= looks++ % looks_per_effort == 0;
-            if (look == Look::stays) {
+        planned_ = at->first;
+        if (plan_) {
+            auto outcome = place(matcher, now, at, out);
+            effort -= places++ % places_per_effort == 0;
+            if (outcome == Outcome::waits) {
                 waiting_++;
-                planned_ = at->first;
                 ++at;
                 continue;
             }
-            if (look == Look::starts) {
-                planned_ = at->first;
+            if (outcome == Outcome::starts) {
                 start(at++, out);
                 continue;
             }
+            give_back(matcher, at);
+            plan_.reset();
         }
         bool reserve = reserved_ < most_reservations;
         auto op = reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate;
@@ -297,7 +325,6 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
             counted_ ? matcher.start_or_hold(entry.job.id, *entry.job.request, now, reserve, entry.possible)
                   : matcher.match(op, entry.job.id, *entry.job.request, now);
         effort -= std::min(effort, 1 + matcher.visited() / visits_per_effort);
-        planned_ = at->first;
         int errnum = match ? 0 : match.error().errnum();
         if (match && match->use.start <= now) {
             start(at++, out);
@@ -322,7 +349,9 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         tell(entry, match ? std::optional(match->use.start) : std::nullopt, out);
         ++at;
     }
-    check_.reset();
+    if (plan_)
+        give_back(matcher, at); // of those for whom the queue is too deep now
+    plan_.reset();
     if (!complete_)
         counts_.passes++;
     complete_ = true;
@@ -340,7 +369,7 @@ void allow_counting(std::span<JobQueue> queues, const Matcher &matcher)
                 common = type;
             }
     for (auto &queue : queues)
-        queue.allow_counting(allowed);
+        queue.allow_counting(allowed, queues.size() == 1);
 }
 
 } // namespace flux::graph

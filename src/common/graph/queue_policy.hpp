@@ -7,9 +7,8 @@
 //
 // A pass looks at the jobs in order and can be interrupted between any two of them, so that planning delays
 // nobody. What was planned stays until something is freed or comes up, or until a job is put before those
-// that were planned. A job that is put before others has only those behind it planned anew. When something is
-// freed, reservations of numbers stay up to the first that can begin earlier (PlaceCheck); otherwise the queue's
-// reservations are given back and made anew.
+// that were planned. A job that is put before others has only those behind it planned anew. Otherwise the queue's
+// reservations are given back and made anew; those of numbers are only where they change (NumberPlan).
 //
 // Where all jobs want interchangeable resources, or only one gets a reservation, it is of a number of them;
 // otherwise of certain ones. The two do not mix: a number that is free at any time need not be one that is
@@ -24,7 +23,7 @@
 #include <vector>
 
 #include "common/graph/matcher.hpp"
-#include "common/graph/place_check.hpp"
+#include "common/graph/number_plan.hpp"
 
 namespace flux::graph {
 
@@ -84,14 +83,19 @@ public:
     // What the jobs want, by the type that is counted: jobs for which it matters which they get are under 0.
     const std::map<TypeId, size_t> &wants(const Matcher &matcher);
     // May numbers be reserved? Not when other queues want other things of the same machine.
-    void allow_counting(bool allowed) { allowed_ = allowed; }
+    void allow_counting(bool allowed, bool alone = true)
+    {
+        allowed_ = allowed;
+        alone_ = alone;
+    }
     // The earliest time at which a reservation begins, forever when there is none.
     Time next_estimate() const;
 
     // Goes on with the pass for about so much effort: one for each job, and one for every visits_per_effort
     // vertices that were looked at. True when the pass is complete.
     static constexpr size_t visits_per_effort = 100;
-    static constexpr size_t looks_per_effort = 16; // at places that hold
+    static constexpr size_t places_per_effort = 8; // by numbers
+    static constexpr size_t jobs_per_reservation = 64; // that run, when planning by numbers is not worth while any more
     bool plan(Matcher &matcher, Time now, size_t effort, std::vector<QueueDecision> &out);
 
     struct Counts {
@@ -115,10 +119,11 @@ private:
     };
     static Key key_of(const QueuedJob &job) { return {-job.priority, job.submitted, job.id}; }
     using Jobs = std::map<Key, Entry>;
-    enum class Look { stays, starts, plan }; // plan: it is to be planned, and no one behind it has a reservation
+    enum class Outcome { waits, starts, unknown }; // unknown: numbers do not tell
     void begin_pass(Matcher &matcher, Time now);
-    void begin_anew(Matcher &matcher);
-    Look look_again(Matcher &matcher, Time now, Jobs::iterator at);
+    bool plan_by_numbers(Matcher &matcher, Time now, Time freed_until);
+    Outcome place(Matcher &matcher, Time now, Jobs::iterator at, std::vector<QueueDecision> &out);
+    void drop_reservation(Matcher &matcher, Entry &entry);
     void give_back(Matcher &matcher, Jobs::iterator from);
     bool may_count(const Matcher &matcher);
     void erase(Jobs::iterator entry);
@@ -131,6 +136,7 @@ private:
     std::map<TypeId, size_t> wants_;
     std::vector<int64_t> unsorted_; // jobs that are not in wants_ yet
     bool allowed_ = true;           // to count
+    bool alone_ = true;             // nobody else reserves numbers
     bool counted_ = false;          // the reservations are of numbers
     std::optional<Key> planned_;    // jobs up to this one were looked at
     size_t waiting_ = 0;            // of those, how many wait
@@ -138,8 +144,8 @@ private:
     bool restart_ = false;
     std::optional<Key> put_in_;       // the first job that was put before planned ones
     std::optional<Time> freed_until_; // since the last pass began
-    std::optional<PlaceCheck> check_; // of the reservations, while it goes on
-    size_t kept_ = 0;                 // reservations that hold
+    std::optional<NumberPlan> plan_;  // of this pass
+    size_t placed_ = 0;               // reservations in it
     EarlierPlaces places_;
     bool complete_ = true; // nobody behind planned_ need be looked at
     Counts counts_;
