@@ -19,7 +19,7 @@ dependent=$(flux submit -q batch --dependency=afterok:"$running" true)
 flux job attach "$running" >"$FLUX_STORY_DIR/attached" & attach=$!
 flux job wait-event -t 60 "$dependent" clean >"$FLUX_STORY_DIR/event" & event=$!
 flux queue drain 2>"$FLUX_STORY_DIR/drain" & drain=$!
-drains() { [ "$(flux module list | wc -l)" -gt 5 ] && [ -e /proc/$drain ]; }
+drains() { flux module stats job-manager | grep -q '"drains": 1'; }
 eventually "somebody waits" drains
 
 flux module reload job-manager
