@@ -1,5 +1,7 @@
 #include "shell/pmi_exchange.hpp"
 
+#include <algorithm>
+
 namespace flux::shell {
 
 PmiExchange::PmiExchange(const Job &job, ShellChannel &channel, SendHandler send, AbortHandler abort,
@@ -16,6 +18,10 @@ void PmiExchange::add_task(uint32_t task)
         auto taskmap = job_.taskmap.encode();
         if (pmi::valid_value(taskmap))
             pairs_["flux.taskmap"] = taskmap;
+        // By this a broker of release 0.88 knows that it is a job: how deep an instance of these tasks stands.
+        auto &path = job_.start.jobid_path;
+        auto depth = path.size() > 1 ? std::count(path.begin(), path.end(), '/') : 0;
+        pairs_["flux.instance-level"] = std::to_string(depth + 1);
     }
     PmiServer::Options options {
         .rank = task, .size = job_.taskmap.ntasks(), .kvsname = job_.start.id.f58(F58Prefix::ascii)};

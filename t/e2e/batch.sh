@@ -28,6 +28,9 @@ flux job status "$id"
 expect "the default output" "to a file" "$(cat "flux-$id.out")"
 rm job.sh
 expect "a program in an instance" 1 "$(flux alloc -n1 flux getattr instance-level)"
+expect "tasks hear by PMI how deep an instance of theirs would be" "1 2" \
+    "$(xargs <<<"$(flux run flux pmi get flux.instance-level; flux alloc -n1 flux run flux pmi get flux.instance-level)")"
+expect "as many tasks as nodes" 1 "$(flux jobs -ano '{ntasks}' -c1)"
 text=$(printf 'no interpreter\n' | flux batch -n1 2>&1)
 expect_match "a script without an interpreter" "does not begin with #!" "$text"
 text=$(printf '#!/bin/sh\ntrue\n# flux: -n1\n' | flux batch -n1 2>&1 || printf '#!/bin/sh\n# flux: -n1\ntrue\n# flux: -N1\n' | flux batch 2>&1)

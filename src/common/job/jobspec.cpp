@@ -128,16 +128,22 @@ Expected<void> Jobspec::check_v1() const
     return {};
 }
 
+std::optional<Jobspec::TasksOfEach> Jobspec::tasks_of_each() const
+{
+    Json option = shell_options()["per-resource"];
+    if (!option.is_object() || tasks_.size() != 1)
+        return std::nullopt;
+    auto count = std::max<json_int_t>(1, json_integer_value(option["count"].raw()));
+    return TasksOfEach {.node = option["type"].string_view() == "node", .count = uint64_t(count)};
+}
+
 Expected<uint64_t> Jobspec::ntasks() const
 {
     uint64_t total = 0;
-    Json per_resource = shell_options()["per-resource"];
-    if (per_resource.is_object() && tasks_.size() == 1) {
+    if (auto each = tasks_of_each()) {
         auto known = shape();
-        uint64_t count = uint64_t(std::max<json_int_t>(1, json_integer_value(per_resource["count"].raw())));
-        bool per_node = per_resource["type"].string_view() == "node";
-        uint64_t units = !known ? 0 : per_node ? known->nnodes : known->node_exclusive ? 0 : known->ncores();
-        if (units == 0 || __builtin_mul_overflow(units, count, &total))
+        uint64_t units = !known ? 0 : each->node ? known->nnodes : known->node_exclusive ? 0 : known->ncores();
+        if (units == 0 || __builtin_mul_overflow(units, each->count, &total))
             return fail(EINVAL, "the number of tasks depends on the resources that the job gets");
         return total;
     }

@@ -76,6 +76,12 @@ public:
     Expected<void> check_v1() const;
     // EINVAL when the resources are of a richer form than JobShape tells, or counts are ranges.
     Expected<JobShape> shape() const;
+    // Shell option per-resource: so many tasks for each node, or core, that the job gets.
+    struct TasksOfEach {
+        bool node = false;
+        uint64_t count = 1;
+    };
+    std::optional<TasksOfEach> tasks_of_each() const;
     // Number of tasks, where it does not depend on what the scheduler chooses.
     Expected<uint64_t> ntasks() const;
 

@@ -141,6 +141,9 @@ void Record::take_jobspec(Pool &pool, const Json &json)
     duration = jobspec->duration();
     if (auto count = jobspec->ntasks())
         ntasks = uint32_t(*count);
+    auto each = jobspec->tasks_of_each();
+    tasks_of_each = each ? uint32_t(each->count) : 0;
+    tasks_by_node = each && each->node;
     if (nodelist.empty()) // what it asks for, until it has something
         if (auto shape = jobspec->shape()) {
             ncores = uint32_t(shape->ncores());
@@ -155,6 +158,8 @@ void Record::take_R(Pool &pool, const Json &json)
         return;
     nnodes = uint32_t(R->nnodes());
     ncores = uint32_t(R->ncores());
+    if (tasks_of_each)
+        ntasks = tasks_of_each * (tasks_by_node ? nnodes : ncores);
     ranks = pool.get(R->ranks().format());
     nodelist = pool.get(R->nodelist().encode());
     expiration = R->expiration();

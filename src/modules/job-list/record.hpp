@@ -25,6 +25,8 @@ struct Record {
     JobResult result = JobResult::completed;
     int8_t exception_severity = -1; // none
     uint8_t urgency = 0;
+    bool tasks_by_node = false;
+    uint32_t tasks_of_each = 0; // nodes, or cores, that it gets; 0: ntasks does not depend on them
     std::unique_ptr<Job> job; // while active
 
     bool inactive() const { return state == JobState::inactive; }
