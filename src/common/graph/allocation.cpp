@@ -21,6 +21,7 @@ public:
             entry.amount = pick.amount;
         }
         entry.exclusive = entry.exclusive || pick.exclusive;
+        entry.everything = entry.everything || pick.everything;
     }
 
     void make_nodes_exclusive()

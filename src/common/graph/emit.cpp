@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 
 #include "common/types/hostlist.hpp"
 #include "common/types/idset.hpp"
@@ -20,28 +21,6 @@ std::string line_of(const Graph &graph, const Assigned &one, bool pretty)
     return line +
            fmt::format("{}[{}:{}]\n", graph.name(one.vertex), one.amount,
                        pretty ? (one.exclusive ? "exclusive" : "shared") : (one.exclusive ? "x" : "s"));
-}
-
-// An allocation is children first; this is parents first, siblings in the same order.
-Allocation parents_first(const Allocation &allocation)
-{
-    Allocation out;
-    out.reserve(allocation.size());
-    std::function<void(size_t, size_t)> copy = [&](size_t first, size_t last) {
-        out.push_back(allocation[last]);
-        size_t child_depth = size_t(allocation[last].depth) + 1;
-        for (size_t begin = first, i = first; i < last; i++)
-            if (allocation[i].depth == child_depth) {
-                copy(begin, i);
-                begin = i + 1;
-            }
-    };
-    for (size_t begin = 0, i = 0; i < allocation.size(); i++)
-        if (allocation[i].depth == 0) {
-            copy(begin, i);
-            begin = i + 1;
-        }
-    return out;
 }
 
 struct HostShare {
@@ -188,10 +167,10 @@ Json emit_jgf(const Graph &graph, const Allocation &allocation, bool shorthand)
             left_out[i] = allocation[i].covered;
     for (size_t i = 0; i < allocation.size(); i++) {
         const Assigned &one = allocation[i];
-        if (left_out[i])
-            continue;
-        if (shorthand && one.exclusive && !one.part && graph[one.vertex].child_count > 0)
+        if (left_out[i]) {
             complete = false;
+            continue;
+        }
         nodes.append(jgf_node(graph, one));
         VertexId parent = graph[one.vertex].parent;
         if (parent == no_vertex)
@@ -239,8 +218,12 @@ std::string emit(const Graph &graph, const Allocation &allocation, Time start, T
         return json.dump(dump_flags) + "\n";
     bool pretty = format == MatchFormat::pretty_simple;
     std::string out;
-    for (const auto &one : pretty ? parents_first(allocation) : allocation)
-        out += line_of(graph, one, pretty);
+    if (pretty) // from the root down: the other way round
+        for (const auto &one : std::views::reverse(allocation))
+            out += line_of(graph, one, true);
+    else
+        for (const auto &one : allocation)
+            out += line_of(graph, one, false);
     return out;
 }
 

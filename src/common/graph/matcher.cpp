@@ -99,21 +99,21 @@ std::optional<Time> Matcher::search_future(const JobRequest &request, Time now, 
                                            std::vector<Pick> &picks)
 {
     VertexId root = graph_.root();
-    Filter *filter = root == no_vertex ? nullptr : schedule_.filter(root);
-    if (!filter)
-        return std::nullopt; // nothing is in use: waiting does not help
+    if (root == no_vertex)
+        return std::nullopt;
+    Filter *filter = schedule_.filter(root); // none where the root itself is all that is in use
     Needs needs;
     for (auto need : request.needs)
         if (graph_.tracked_type(need.first) != graph_[root].type)
             needs.push_back(need);
-    auto next = filter->next_change(now);
-    for (size_t tries = 0; next && !gave_up_ && tries < max_future_tries; tries++) {
-        auto at = filter->earliest(graph_.total(root), needs, *next, duration);
+    Time next = schedule_.next_change(root, now);
+    for (size_t tries = 0; next != Planner::forever && !gave_up_ && tries < max_future_tries; tries++) {
+        auto at = filter ? filter->earliest(graph_.total(root), needs, next, duration) : next;
         if (!at || *at >= options_.graph_end)
             return std::nullopt; // what never ends, as far as is known, is not waited for
         if (search(request, {*at, *at + duration, false}, false, picks))
             return at;
-        next = filter->next_change(*at);
+        next = schedule_.next_change(root, *at);
     }
     return std::nullopt;
 }
@@ -123,7 +123,7 @@ JobUse Matcher::make_use(int64_t id, const std::vector<Pick> &picks, Time start,
     JobUse use;
     use.id = id;
     use.start = start;
-    use.end = start + duration;
+    use.end = std::min(start + duration, options_.graph_end);
     use.reserved = reserved;
     use.allocation = make_allocation(graph_, picks, options_.policy.node_exclusive);
     return use;

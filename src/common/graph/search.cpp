@@ -1,6 +1,7 @@
 #include "common/graph/search.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/graph/search_candidates.hpp"
 #include "common/graph/units.hpp"
@@ -227,10 +228,13 @@ int64_t Search::take(VertexId v, const Request &request, bool in_slot, int64_t w
             return 0;
     }
     size_t mark = picks_.size();
-    push({v, amount, exclusive(v, request, in_slot), part});
+    bool everything = request.exclusive.value_or(false); // asked for by name: with all that is in it
+    push({v, amount, exclusive(v, request, in_slot), part, everything});
     if (!request.with.empty()) {
         enclosing_.push_back(v);
+        bool direct = std::exchange(direct_, false);
         bool matched = match_list(v, request.with, in_slot);
+        direct_ = direct;
         enclosing_.pop_back();
         if (!matched) {
             undo(mark);
@@ -259,12 +263,13 @@ bool Search::match_resource(VertexId at, const Request &request, List siblings, 
         undo(mark);
         return false;
     }
-    // What is too much goes back; of a pool that is taken whole the amount says what was asked for.
+    // What is too much goes back, of a pool that is taken whole nothing.
     int64_t surplus = have - int64_t(*acceptable);
     while (surplus > 0 && !shares.empty()) {
         auto [first, amount] = shares.back();
         if (amount > surplus) {
-            if (auto ratio = unit_ratio(graph_.unit_of(picks_[first].vertex), request.unit))
+            auto ratio = unit_ratio(graph_.unit_of(picks_[first].vertex), request.unit);
+            if (ratio && picks_[first].part)
                 lower(picks_[first], ratio->to_vertex(amount - surplus));
             break;
         }
@@ -328,15 +333,23 @@ bool Search::match_compact(VertexId at, List list, bool in_slot)
     return false;
 }
 
+// First so that all of a slot stands beside each other, below one socket for instance; if there are not enough
+// such slots, wherever it is.
 bool Search::match_slots(VertexId at, std::span<const Request *const> slots)
+{
+    return (slots.size() == 1 && by_children(*slots[0]) && match_slots(at, slots, true)) ||
+           match_slots(at, slots, false);
+}
+
+bool Search::match_slots(VertexId at, std::span<const Request *const> slots, bool close)
 {
     const Count &count = slots[0]->count;
     size_t mark = picks_.size();
-    int64_t placed = distribute(at, slots, std::min(as_limit(count.max()), max_slots));
+    int64_t placed = distribute(at, slots, std::min(as_limit(count.max()), max_slots), close);
     auto acceptable = count.floor(uint64_t(placed));
     if (acceptable && int64_t(*acceptable) < placed) { // for instance 7 where powers of two are wanted
         undo(mark);
-        placed = distribute(at, slots, int64_t(*acceptable));
+        placed = distribute(at, slots, int64_t(*acceptable), close);
         acceptable = count.floor(uint64_t(placed));
     }
     if (!acceptable)
@@ -344,14 +357,34 @@ bool Search::match_slots(VertexId at, std::span<const Request *const> slots)
     return acceptable.has_value();
 }
 
-// Slots whose resources belong together fill one node after the other.
-int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, int64_t limit)
+// Can what a slot needs be gathered one child of its request after the other?
+bool Search::by_children(const Request &slot) const
 {
+    if (scope_.policy.compact)
+        return false;
+    for (size_t i = 0; i < slot.with.size(); i++) {
+        if (slot.with[i].kind != Request::Kind::resource)
+            return false;
+        for (size_t j = 0; j < i; j++)
+            if (slot.with[i].type == slot.with[j].type)
+                return false;
+    }
+    return true;
+}
+
+// Slots whose resources belong together fill one node after the other.
+int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, int64_t limit, bool close)
+{
+    if (at == no_vertex && close) {
+        at = graph_.root();
+        if (at == no_vertex || graph_[at].child_count == 0 || !passable(at, slots[0]->below) || conflicts(at, false))
+            return 0;
+    }
     bool by_node = std::ranges::all_of(slots, [](const Request *slot) { return slot->colocated; }) &&
                    graph_.above(at, graph_.node_type()) == no_vertex;
     mixtures_left_ = max_mixtures;
     if (!by_node)
-        return place(at, slots, limit);
+        return close ? place_close(at, *slots[0], limit) : place(at, slots, limit);
     Request node;
     node.type = graph_.node_type();
     node.count = Count::range(1, Count::infinite);
@@ -361,9 +394,33 @@ int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, i
     candidates(at, node, {}, false, [&](VertexId v) {
         mixtures_left_ = max_mixtures;
         if (graph_[v].child_count > 0 && passable(v, node.below) && !conflicts(v, false))
-            placed += place(v, slots, limit - placed);
+            placed += close ? place_close(v, *slots[0], limit - placed) : place(v, slots, limit - placed);
         return placed >= limit;
     });
+    return placed;
+}
+
+// Each slot of the children of one vertex: of those of `at`, or of one below it.
+int64_t Search::place_close(VertexId at, const Request &slot, int64_t limit)
+{
+    auto wanted = [&](VertexId v) {
+        return std::ranges::any_of(slot.with, [&](const Request &one) { return one.type == graph_[v].type; });
+    };
+    auto children = graph_.children(at);
+    int64_t placed = 0;
+    if (std::ranges::any_of(children, wanted)) {
+        direct_ = true;
+        placed = place_slots(at, slot, limit);
+        direct_ = false;
+    }
+    bool reverse = scope_.policy.order == Policy::Order::high;
+    for (size_t i = 0; i < children.size() && placed < limit; i++) {
+        VertexId v = children[reverse ? children.size() - 1 - i : i];
+        if (++visited_ > most_visited_)
+            break;
+        if (graph_[v].child_count > 0 && visible(v) && !wanted(v) && passable(v, slot.below) && !conflicts(v, false))
+            placed += place_close(v, slot, limit - placed);
+    }
     return placed;
 }
 
@@ -416,9 +473,6 @@ int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, 
             if (amount == 0)
                 break;
             again = picks_.back().part && picks_.back().vertex == v;
-            if (!picks_.back().part && have + amount > per_slot && child.with.empty())
-                if (auto ratio = unit_ratio(graph_.unit_of(v), child.unit))
-                    lower(picks_.back(), ratio->to_vertex(per_slot - have));
             have += amount;
             if (have >= per_slot) {
                 ends.push_back(picks_.size());
@@ -474,13 +528,7 @@ int64_t Search::place_slots(VertexId at, const Request &slot, int64_t limit)
 {
     if (limit <= 0)
         return 0;
-    bool simple = !scope_.policy.compact && std::ranges::all_of(slot.with, [](const auto &one) {
-        return one.kind == Request::Kind::resource;
-    });
-    for (size_t i = 0; simple && i < slot.with.size(); i++)
-        for (size_t j = 0; j < i; j++)
-            simple = simple && slot.with[i].type != slot.with[j].type;
-    if (!simple)
+    if (!by_children(slot))
         return place_one_by_one(at, slot, limit);
     size_t mark = picks_.size();
     int64_t slots = limit;

@@ -21,7 +21,8 @@ struct Pick {
     VertexId vertex;
     int64_t amount;
     bool exclusive;
-    bool part; // of a divisible pool
+    bool part;               // of a divisible pool
+    bool everything = false; // that is below it, too
 };
 
 struct SearchScope {
@@ -68,7 +69,10 @@ private:
     bool viable(VertexId v, const Request &request, bool in_slot);
     int64_t take(VertexId v, const Request &request, bool in_slot, int64_t wanted);
     bool match_slots(VertexId at, std::span<const Request *const> slots);
-    int64_t distribute(VertexId at, std::span<const Request *const> slots, int64_t limit);
+    bool match_slots(VertexId at, std::span<const Request *const> slots, bool close);
+    bool by_children(const Request &slot) const;
+    int64_t distribute(VertexId at, std::span<const Request *const> slots, int64_t limit, bool close);
+    int64_t place_close(VertexId at, const Request &slot, int64_t limit);
     int64_t place(VertexId at, std::span<const Request *const> slots, int64_t limit);
     int64_t place_slots(VertexId at, const Request &slot, int64_t limit);
     int64_t place_one_by_one(VertexId at, const Request &slot, int64_t limit);
@@ -107,6 +111,7 @@ private:
     std::unordered_map<VertexId, int64_t> taken_;
     std::vector<VertexId> enclosing_; // taken, and what is inside is being matched
     std::unordered_map<VertexId, bool> allowed_;
+    bool direct_ = false;             // only children are candidates, nothing is passed through
     int mixtures_left_ = 0;
     size_t visited_ = 0;
     const size_t most_visited_;

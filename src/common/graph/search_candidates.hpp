@@ -34,7 +34,7 @@ bool Search::walk(VertexId at, const Request &request, List siblings, bool rever
         bool hides = std::ranges::any_of(siblings, [&](const Request &sibling) {
             return sibling.kind == Request::Kind::resource && sibling.type == vertex.type;
         });
-        if (vertex.child_count == 0 || hides || !passable(v, request.one))
+        if (direct_ || vertex.child_count == 0 || hides || !passable(v, request.one))
             continue;
         if (walk(v, request, siblings, reverse, visit))
             return true;

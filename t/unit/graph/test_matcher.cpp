@@ -65,8 +65,8 @@ TEST(Matcher, PrintsTheFormatsOfTheCatalogue)
                                                 "      ------rack0[1:shared]\n"
                                                 "      ---------node1[1:shared]\n"
                                                 "      ------------socket1[1:exclusive]\n"
-                                                "      ---------------core3[1:exclusive]\n"
-                                                "      ---------------gpu1[1:exclusive]\n");
+                                                "      ---------------gpu1[1:exclusive]\n"
+                                                "      ---------------core3[1:exclusive]\n");
     EXPECT_EQ(text(MatchFormat::rlite), R"([{"rank": "1", "children": {"core": "3", "gpu": "1"}}])"
                                         "\n");
     EXPECT_EQ(
@@ -104,6 +104,97 @@ TEST(Matcher, PoliciesChooseWhatTheyPrefer)
     // Node-exclusive policies take all of every node that they touch.
     for (auto name : {"lonodex", "hinodex", "firstnodex"})
         EXPECT_EQ(chosen(name, core_on_node).size(), 1u + 2 + 8 + 2 + 2) << name;
+}
+
+TEST(Matcher, PutsASlotBelowOneSocketWhereThatIsPossible)
+{
+    auto chosen = [](const char *name, int slots, const char *with) {
+        Matcher matcher(machine({.nodes = 2}), {.policy = policy(name)});
+        auto match = matcher.match(MatchOp::allocate, 1,
+                                   request_of(matcher.graph(), fmt::format(R"([{{"type":"slot","count":{},
+                                       "label":"s","with":[{}]}}])",
+                                                                           slots, with)),
+                                   0);
+        EXPECT_TRUE(match) << name;
+        std::string out;
+        for (const auto &path : match ? exclusive_names(matcher, *match) : std::set<std::string>())
+            out += path.substr(strlen("/cluster0/rack0/node")) + " ";
+        return out;
+    };
+    constexpr const char *gpu_and_core = R"({"type":"core","count":1},{"type":"gpu","count":1})";
+    EXPECT_EQ(chosen("low", 2, gpu_and_core), "0/socket0/core0 0/socket0/gpu0 0/socket1/core4 0/socket1/gpu1 ");
+    EXPECT_EQ(chosen("first", 2, gpu_and_core), "1/socket0/core3 1/socket0/gpu0 1/socket1/core7 1/socket1/gpu1 ");
+    EXPECT_EQ(chosen("low", 2, R"({"type":"core","count":3})"),
+              "0/socket0/core0 0/socket0/core1 0/socket0/core2 0/socket1/core4 0/socket1/core5 0/socket1/core6 ");
+    // Where no socket has enough, a slot is anywhere on a node.
+    EXPECT_EQ(chosen("low", 1, R"({"type":"core","count":5})"),
+              "0/socket0/core0 0/socket0/core1 0/socket0/core2 0/socket0/core3 0/socket1/core4 ");
+    EXPECT_EQ(chosen("low", 1, R"({"type":"gpu","count":2})"), "0/socket0/gpu0 0/socket1/gpu1 ");
+}
+
+TEST(Matcher, SlotsWaitForAClusterThatIsTaken)
+{
+    Matcher matcher(machine({}), {.policy = policy("low")});
+    auto all = request_of(matcher.graph(), R"([{"type":"cluster","count":1,"exclusive":true,"with":[
+        {"type":"slot","count":1,"label":"s","with":[{"type":"node","count":1}]}]}])",
+                          R"({"duration":60})");
+    auto core = request_of(matcher.graph(), one_core, R"({"duration":60})");
+    auto match = matcher.match(MatchOp::allocate, 1, all, 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(exclusive_names(matcher, *match).size(), matcher.graph().size());
+    EXPECT_EQ(matcher.match(MatchOp::allocate, 2, core, 0).error().errnum(), EBUSY);
+    match = matcher.match(MatchOp::allocate_orelse_reserve, 3, core, 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(match->use.start, 60);
+}
+
+TEST(Matcher, WritesOutAllOfWhatIsExclusiveByName)
+{
+    Matcher matcher(machine({}), {.policy = policy("low")});
+    auto count = [&](const char *resources) {
+        auto match = matcher.match(MatchOp::without_allocating, 1, request_of(matcher.graph(), resources), 0);
+        return match ? exclusive_names(matcher, *match).size() : 0;
+    };
+    constexpr size_t socket = 1 + 4 + 1 + 1, node = 1 + 2 * socket;
+    EXPECT_EQ(count(R"([{"type":"node","count":1,"exclusive":true,"with":[
+        {"type":"slot","count":1,"label":"s","with":[{"type":"core","count":1}]}]}])"),
+              node);
+    EXPECT_EQ(count(R"([{"type":"slot","count":1,"label":"s","with":[
+        {"type":"socket","count":1,"exclusive":true,"with":[{"type":"core","count":1}]}]}])"),
+              socket);
+    // By a slot around it, with what is asked for only.
+    EXPECT_EQ(count(R"([{"type":"slot","count":1,"label":"s","with":[
+        {"type":"socket","count":1,"with":[{"type":"core","count":1}]}]}])"),
+              2u);
+}
+
+TEST(Matcher, TellsTheSizeOfAPoolThatIsTakenWhole)
+{
+    Matcher matcher(machine({}), {.policy = policy("low")});
+    auto match = matcher.match(
+        MatchOp::allocate, 1,
+        request_of(matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[{"type":"memory","count":3}]}])"),
+        0);
+    ASSERT_TRUE(match);
+    EXPECT_TRUE(emit(matcher.graph(), match->use.allocation, 0, 1, MatchFormat::simple).contains("memory0[8:x]"));
+    // Nothing was left out below it.
+    auto node = matcher.match(
+        MatchOp::allocate, 2,
+        request_of(matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":1}]}])"), 0);
+    ASSERT_TRUE(node);
+    EXPECT_FALSE(Json::parse_or_throw(
+        emit(matcher.graph(), node->use.allocation, 0, 1, MatchFormat::jgf_shorthand))["writer"]);
+}
+
+TEST(Matcher, EndsReservationsWithTheGraph)
+{
+    Matcher matcher(machine({.nodes = 1, .sockets = 1, .cores = 1}), {.policy = policy("low"), .graph_end = 1000});
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1,
+                              request_of(matcher.graph(), one_core, R"({"duration":10})"), 0));
+    auto match = matcher.match(MatchOp::allocate_orelse_reserve, 2, request_of(matcher.graph(), one_core), 0);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(match->use.start, 10);
+    EXPECT_EQ(match->use.end, 1000);
 }
 
 TEST(Matcher, LocalityTakesNeighboursAndVariationTakesEquals)
@@ -178,7 +269,7 @@ TEST(Matcher, CountsMayBeRanges)
         "with":[{"type":"slot","count":2,"label":"s","with":[{"type":"core","count":"2-3"}]}]}])"),
                                0);
     ASSERT_TRUE(cores);
-    EXPECT_EQ(exclusive_names(matcher, *cores).size(), 6u);
+    EXPECT_EQ(exclusive_names(matcher, *cores).size(), 4u); // two of each socket
 }
 
 TEST(Matcher, RangesOfPoolsAndOfWhatHasMoreInside)
@@ -198,7 +289,7 @@ TEST(Matcher, RangesOfPoolsAndOfWhatHasMoreInside)
         return out;
     };
     using Amounts = std::vector<int64_t>;
-    EXPECT_EQ(amounts(R"({"type":"memory","count":{"min":2},"unit":"GB"})"), Amounts(4, 8));
+    EXPECT_EQ(amounts(R"({"type":"memory","count":{"min":2},"unit":"GB"})"), Amounts(2, 8));
     EXPECT_EQ(amounts(R"({"type":"memory","count":"9+","unit":"GB"})"), Amounts(4, 8));
     EXPECT_EQ(amounts(R"({"type":"memory","count":"17+","unit":"GB"})"), Amounts());
     EXPECT_EQ(amounts(R"({"type":"memory","count":"3000-5000","unit":"MB"})", {"memory"}), (Amounts {8, 2}));
@@ -206,7 +297,7 @@ TEST(Matcher, RangesOfPoolsAndOfWhatHasMoreInside)
     EXPECT_EQ(amounts(R"({"type":"socket","count":"1+","with":[{"type":"core","count":"2+"}]})").size(), 10u);
     EXPECT_EQ(amounts(R"({"type":"core","count":"1+"},{"type":"memory","count":"1+","unit":"B"})", {"memory"})
                   .size(),
-              12u);
+              6u);
 }
 
 TEST(Matcher, SlotsThatTakeNothingOrVeryLittleComeToAnEnd)
@@ -307,11 +398,11 @@ TEST(Matcher, AsksConstraintsOfWhatBearsTheProperty)
     const std::string r = "/cluster0/rack0/";
     EXPECT_EQ(try_match(core_and_gpu, "{}"), r + "node0/socket0/core0 " + r + "node0/socket0/gpu0");
     EXPECT_EQ(try_match(core_and_gpu, R"({"properties":["big"]})"),
-              r + "node0/socket0/core0 " + r + "node0/socket1/gpu2");
+              r + "node0/socket1/core4 " + r + "node0/socket1/gpu2");
     EXPECT_EQ(try_match(core_and_gpu, R"({"properties":["big","late"]})"),
               r + "node2/socket0/core0 " + r + "node2/socket0/gpu0");
     EXPECT_EQ(try_match(core_and_gpu, R"({"and":[{"properties":["^big"]},{"ranks":["2"]}]})"),
-              r + "node2/socket0/core0 " + r + "node2/socket1/gpu2");
+              r + "node2/socket1/core4 " + r + "node2/socket1/gpu2");
     EXPECT_EQ(try_match(R"({"type":"gpu","count":5})", R"({"not":[{"properties":["big"]}]})"),
               "needs 1 slot of 5 gpus that satisfy {\"not\":[{\"properties\":[\"big\"]}]}, each on one node: "
               "no node has so much");
@@ -913,7 +1004,8 @@ TEST(Matcher, AgreesWithAModelThatCounts)
             auto allowed = now ? able : model.able(job, *later, duration, false);
             take_over(job, matcher, match->use);
             ASSERT_EQ(int(job.node_ids.size()), job.nodes);
-            ASSERT_EQ(int(job.core_ids.size()), job.nodes * job.slots * job.cores);
+            ASSERT_EQ(int(job.core_ids.size()),
+                      job.nodes * (job.exclusive ? core_count : job.slots * job.cores));
             for (int node : job.node_ids)
                 ASSERT_TRUE(std::ranges::find(allowed, node) != allowed.end()) << "node " << node;
             std::set<int> expected;
