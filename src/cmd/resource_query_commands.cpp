@@ -61,7 +61,7 @@ const std::vector<ResourceQuery::CommandEntry> &ResourceQuery::commands()
          "OP: allocate, allocate_with_satisfiability, allocate_orelse_reserve, "
          "satisfiability, without_allocating, without_allocating_future",
          &ResourceQuery::match},
-        {"multi-match", "M", "OP JOBSPEC...", "the same for several, until one does not match",
+        {"multi-match", "M", "OP JOBSPEC...", "the same for several, until one does not match; files that are not there are passed over",
          &ResourceQuery::multi_match},
         {"update", "u", "allocate|reserve jgf|jgf_shorthand|rv1exec FILE JOBID START DURATION",
          "restore an allocation", &ResourceQuery::update},
@@ -145,6 +145,16 @@ void ResourceQuery::print_unmatched(const Error &error, MatchOp op, const graph:
     say("{}", frame);
 }
 
+bool ResourceQuery::print_bad_jobspec(const Error &error, MatchOp op)
+{
+    complain("match_allocate: ERROR: Jobspec error for {}: {}", next_id_, error.text());
+    if (op == MatchOp::satisfiability)
+        say("{0}INFO: Unsatisfiable request\n{0}", frame);
+    else
+        say("{0}INFO: No matching resources found\nINFO: JOBID={1}\n{0}", frame, next_id_);
+    return false;
+}
+
 bool ResourceQuery::match_one(MatchOp op, const std::string &file)
 {
     std::string text;
@@ -152,23 +162,19 @@ bool ResourceQuery::match_one(MatchOp op, const std::string &file)
         text = read_text_file(file);
     } catch (const Error &) {
         complain("ERROR: can't open {}", file);
-        return false;
+        return true; // others go on
     }
     auto yaml = graph::parse_yaml(text);
     auto jobspec = yaml ? Jobspec::parse(*yaml) : std::unexpected(yaml.error());
     auto request =
         jobspec ? graph::compile_request(*jobspec, matcher_.graph()) : std::unexpected(jobspec.error());
-    if (!request) {
-        complain("match_allocate: ERROR: Jobspec error for {}: {}", next_id_, request.error().text());
-        return false;
-    }
+    if (!request)
+        return print_bad_jobspec(request.error(), op);
     auto begin = std::chrono::steady_clock::now();
     auto matched = matcher_.match(op, next_id_, *request, 0);
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    if (!matched && matched.error().errnum() == EINVAL) {
-        complain("match_allocate: ERROR: Jobspec error for {}: {}", next_id_, matched.error().text());
-        return false;
-    }
+    if (!matched && matched.error().errnum() == EINVAL)
+        return print_bad_jobspec(matched.error(), op);
     bool keeps = graph::allocates(op);
     if (!matched) {
         print_unmatched(matched.error(), op, *request);
@@ -188,17 +194,21 @@ bool ResourceQuery::match_one(MatchOp op, const std::string &file)
 
 void ResourceQuery::match(const Words &words)
 {
-    auto op = words.size() == 3 ? graph::parse_match_op(words[1]) : std::nullopt;
-    if (!op)
+    if (words.size() != 3)
         return complain("ERROR: malformed command");
+    auto op = graph::parse_match_op(words[1]);
+    if (!op)
+        return complain("ERROR: unknown subcmd {}", words[1]);
     match_one(*op, words[2]);
 }
 
 void ResourceQuery::multi_match(const Words &words)
 {
-    auto op = words.size() >= 3 ? graph::parse_match_op(words[1]) : std::nullopt;
-    if (!op)
+    if (words.size() < 3)
         return complain("ERROR: malformed command");
+    auto op = graph::parse_match_op(words[1]);
+    if (!op)
+        return complain("ERROR: unknown subcmd {}", words[1]);
     for (size_t i = 2; i < words.size() && match_one(*op, words[i]); i++) {
     }
 }
@@ -215,11 +225,13 @@ std::optional<Json> ResourceQuery::read_graph_file(const std::string &path)
 
 void ResourceQuery::update(const Words &words)
 {
-    bool well_formed = words.size() == 7 && (words[1] == "allocate" || words[1] == "reserve") &&
-                       (words[2] == "jgf" || words[2] == "jgf_shorthand" || words[2] == "rv1exec");
-    auto id = well_formed ? number(words[4]) : std::nullopt;
-    auto start = well_formed ? number(words[5]) : std::nullopt;
-    auto duration = well_formed ? number(words[6]) : std::nullopt;
+    if (words.size() != 7)
+        return complain("ERROR: malformed command");
+    if (words[1] != "allocate" && words[1] != "reserve")
+        return complain("ERROR: unknown subcmd {}", words[1]);
+    if (words[2] != "jgf" && words[2] != "jgf_shorthand" && words[2] != "rv1exec")
+        return complain("ERROR: unsupported reader {}", words[2]);
+    auto id = number(words[4]), start = number(words[5]), duration = number(words[6]);
     if (!id || !start || !duration || *id < 0 || *start < 0 || *duration <= 0 ||
         *duration > graph::Graph::max_duration)
         return complain("ERROR: malformed command");
@@ -259,8 +271,10 @@ void ResourceQuery::attach(const Words &words)
 
 void ResourceQuery::remove(const Words &words)
 {
-    if (words.size() != 3 || (words[2] != "true" && words[2] != "false"))
+    if (words.size() != 3)
         return complain("ERROR: malformed command");
+    if (words[2] != "true" && words[2] != "false")
+        return complain("ERROR: invalid path boolean input");
     auto targets = graph::removable(matcher_.graph(), words[1]);
     if (!targets)
         return complain("ERROR: {}", targets.error().text());
@@ -296,7 +310,7 @@ void ResourceQuery::cancel(const Words &words)
         return complain("ERROR: malformed command");
     auto id = number(words[1]);
     if (!id || !matcher_.find(*id))
-        return complain("ERROR: nonexistent job {}", words[1]);
+        return complain("cancel: ERROR: nonexistent job {}", words[1]);
     size_t visited = matcher_.find(*id)->allocation.size();
     if (auto canceled = matcher_.cancel(*id); !canceled)
         throw canceled.error();
@@ -307,9 +321,10 @@ void ResourceQuery::cancel(const Words &words)
 
 void ResourceQuery::partial_cancel(const Words &words)
 {
-    if (words.size() < 4 || words.size() > 5 || (words[2] != "jgf" && words[2] != "rv1exec") ||
-        (words.size() == 5 && words[4] != "stats"))
+    if (words.size() < 4 || words.size() > 5 || (words.size() == 5 && words[4] != "stats"))
         return complain("ERROR: malformed command");
+    if (words[2] != "jgf" && words[2] != "rv1exec")
+        return complain("ERROR: unsupported reader {}", words[2]);
     auto id = number(words[1]);
     if (!id || !matcher_.find(*id))
         return complain("ERROR: nonexistent job {}", words[1]);
@@ -356,7 +371,7 @@ void ResourceQuery::get_property(const Words &words)
     }
     const auto &properties = matcher_.graph().properties(*v);
     if (properties.empty())
-        say("No properties were found for {} (vtx's uniq_id={}). \n", words[1], matcher_.graph()[*v].uniq_id);
+        say("No properties were found for {} (vtx's uniq_id={}).\n", words[1], matcher_.graph()[*v].uniq_id);
     for (const auto &[key, value] : properties)
         say("{}={}\n", key, value);
 }
@@ -367,7 +382,7 @@ void ResourceQuery::set_status(const Words &words)
         return complain("ERROR: malformed command");
     auto v = matcher_.graph().find_path(words[1]);
     if (!v)
-        return complain("ERROR: can't find {} in the resource graph", words[1]);
+        return say("Could not find path {} in resource graph.\n", words[1]);
     if (words[2] != "up" && words[2] != "down")
         return complain("ERROR: unrecognized status");
     matcher_.set_down(*v, words[2] == "down");
@@ -379,13 +394,13 @@ void ResourceQuery::get_status(const Words &words)
         return complain("ERROR: malformed command");
     auto v = matcher_.graph().find_path(words[1]);
     if (!v)
-        return complain("ERROR: can't find {} in the resource graph", words[1]);
+        return say("Could not find path {} in resource graph.\n", words[1]);
     say("{} is {}\n", words[1], matcher_.graph()[*v].down ? "down" : "up");
 }
 
 void ResourceQuery::print_job(int64_t id, const Job &job)
 {
-    fmt::print("INFO: {}, {}, {}, {}, {:.6f}\n", id, job.state, job.at, job.file, job.overhead);
+    fmt::print("INFO: {}, {}, {}, {}, {:g}\n", id, job.state, job.at, job.file, job.overhead);
 }
 
 void ResourceQuery::list(const Words &)
@@ -401,7 +416,7 @@ void ResourceQuery::info(const Words &words)
     auto id = number(words[1]);
     auto found = id ? jobs_.find(*id) : jobs_.end();
     if (found == jobs_.end())
-        return complain("ERROR: nonexistent job {}", words[1]);
+        return complain("info: ERROR: nonexistent job {}", words[1]);
     print_job(found->first, found->second);
 }
 
@@ -409,9 +424,9 @@ void ResourceQuery::stat(const Words &)
 {
     const auto &times = matcher_.stats().succeeded;
     say("INFO: Num. of Jobs Matched: {}\n", times.count());
-    say("INFO: Min. Match Time: {:.6f}\n", times.least());
-    say("INFO: Max. Match Time: {:.6f}\n", times.most());
-    say("INFO: Avg. Match Time: {:.6f}\n", times.mean());
+    say("INFO: Min. Match Time: {:g}\n", times.least());
+    say("INFO: Max. Match Time: {:g}\n", times.most());
+    say("INFO: Avg. Match Time: {:g}\n", times.mean());
 }
 
 void ResourceQuery::cat(const Words &words)
@@ -419,7 +434,7 @@ void ResourceQuery::cat(const Words &words)
     if (words.size() != 2)
         return complain("ERROR: malformed command");
     try {
-        say("{}", read_text_file(words[1]));
+        say("{}INFO: Jobspec in {}\n", read_text_file(words[1]), words[1]);
     } catch (const Error &) {
         complain("ERROR: can't open {}", words[1]);
     }

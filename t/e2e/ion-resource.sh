@@ -92,8 +92,8 @@ expect "find with its heading" "CRITERIA
 'names=n2'
 $(printf '=%.0s' {1..80})
 MATCHED RESOURCES:
-      ------n2[1:s]
-      ---cluster0[1:s]" "$(ion find names=n2 --format=simple)"
+      ------n2[1:x]
+      ---cluster0[1:x]" "$(ion find names=n2 --format=simple)"
 expect "find nothing" "" "$(ion find -q sched-now=allocated)"
 expect_match "find as R" '"nodelist": \["n\[0-3\]"\]' "$(ion find -q 'status=up and sched-now=free')"
 expect_match "a mistake in the criteria" 'key "criteria": find: expected' "$(ion find colour 2>&1)"

@@ -43,12 +43,12 @@ expect "a command file" "      ---------------core0[1:x]
       ---------------core1[1:x]
       ---------------core2[1:x]
       ---------------core3[1:x]
-      ---------------core4[1:x]
-      ---------------core5[1:x]
-      ---------------core6[1:x]
-      ---------------core7[1:x]
       ---------------gpu0[1:x]
       ------------socket0[1:s]
+      ---------------core18[1:x]
+      ---------------core19[1:x]
+      ---------------core20[1:x]
+      ---------------core21[1:x]
       ---------------gpu1[1:x]
       ------------socket1[1:s]
       ---------node0[1:s]
@@ -60,20 +60,24 @@ INFO: RESOURCES=ALLOCATED
 INFO: SCHEDULED AT=Now
 $frame
 $frame
+INFO: No matching resources found
+INFO: JOBID=2
+$frame
+$frame
 INFO: Unsatisfiable request
 $frame
 $frame
 INFO: No matching resources found
 INFO: Unsatisfiable request
 INFO: JOBID=2
-$frame" "$(head -28 "$tmp/out")"
+$frame" "$(head -32 "$tmp/out")"
 expect "its mistakes" "ERROR: can't open nowhere.yaml
 match_allocate: ERROR: Jobspec error for 2: Value of \"type\" must be a resource type known to fluxion: \"unicorn\" does not occur in the graph
 ERROR: unrecognized status
-ERROR: nonexistent job 77" "$(cat "$tmp/errors")"
+cancel: ERROR: nonexistent job 77" "$(cat "$tmp/errors")"
 expect "the reserved job begins when the first ends" "INFO: SCHEDULED AT=Now INFO: SCHEDULED AT=Now INFO: SCHEDULED AT=3600" \
     "$(grep -h 'SCHEDULED' "$tmp/out" | xargs)"
-expect "job ids go on after a failure" "1 2 3 4 5" "$(sed -n 's/INFO: JOBID=//p' "$tmp/out" | xargs)"
+expect "job ids go on after a failure, not after a bad jobspec" "1 2 2 3 4 5" "$(sed -n 's/INFO: JOBID=//p' "$tmp/out" | xargs)"
 expect "status, properties" "/tiny0/rack0/node1 is up
 /tiny0/rack0/node1 is down
 Incorrect input format. 
@@ -90,8 +94,17 @@ for format in rv1_nosched jgf; do
     expect "$format comes back" "$(cat "$tmp/$format.json")" "$(query -P high -F $format <"$tmp/again" | head -1)"
     expect "$format: ids go on behind it" "7 8" "$(query -F $format <"$tmp/again" | sed -n 's/INFO: JOBID=//p' | xargs)"
 done
-expect "R names ranks and hosts" '{"version": 1, "execution": {"R_lite": [{"rank": "1", "children": {"core": "28-35", "gpu": "0-1"}}], "nodelist": ["node1"], "starttime": 0, "expiration": 3600}}' \
+expect "R names ranks and hosts" '{"version": 1, "execution": {"R_lite": [{"rank": "1", "children": {"core": "14-17,32-35", "gpu": "0-1"}}], "nodelist": ["node1"], "starttime": 0, "expiration": 3600}}' \
     "$(cat "$tmp/rv1_nosched.json")"
+
+expect "what cat prints" "x
+INFO: Jobspec in $tmp/x" "$(echo x >"$tmp/x"; echo "cat $tmp/x" | query)"
+expect "multi-match passes over what is not there" "1 2" \
+    "$(echo "multi-match allocate $spec/node.yaml nowhere $spec/node.yaml $spec/never.yaml $spec/node.yaml" | query 2>/dev/null |
+        sed -n '/^INFO: JOBID/{s/.*=//;h};/ALLOCATED/{g;p}' | xargs)"
+expect "what it does not know" "ERROR: unknown subcmd best
+ERROR: unsupported reader best" \
+    "$(printf 'match best %s\nupdate allocate best %s 1 0 1\n' $spec/node.yaml "$tmp/x" | query 2>&1)"
 
 expect "the reason" "INFO: WHY: needs 3 nodes: the machine has 2" \
     "$(echo "match allocate $spec/never.yaml" | query --why | grep WHY)"

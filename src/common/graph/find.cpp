@@ -126,6 +126,27 @@ private:
         return out;
     }
 
+    // And all that is below them.
+    Set with_below(Set set)
+    {
+        for (VertexId v = 0; v < set.size(); v++) // parents come before their children
+            if (VertexId parent = graph_[v].parent; parent != no_vertex && !graph_[v].removed)
+                set[v] = set[v] || set[parent];
+        return set;
+    }
+
+    // The vertices on the way to what the job has: those that count it.
+    Set counting(int64_t id)
+    {
+        Set out(graph_.size());
+        if (const JobUse *use = matcher_.find(id))
+            for (const auto &one : use->allocation)
+                for (VertexId v = graph_[one.vertex].parent; one.exclusive && v != no_vertex && !out[v];
+                     v = graph_[v].parent)
+                    out[v] = true;
+        return out;
+    }
+
     static Set inverse(Set set, const Graph &graph)
     {
         for (VertexId v = 0; v < set.size(); v++)
@@ -145,12 +166,13 @@ private:
         };
         if (key == "status") {
             bool up = choose("up", "down");
-            return where([&](VertexId v) { return graph_[v].down != up; });
+            Set down = with_below(where([&](VertexId v) { return graph_[v].down; }));
+            return up ? inverse(std::move(down), graph_) : down;
         }
         if (key == "sched-now" || key == "sched-future") {
             bool future = key == "sched-future";
             bool taken = choose(future ? "reserved" : "allocated", "free");
-            Set set = used([&](const JobUse &use) { return use.reserved == future; }, true);
+            Set set = with_below(used([&](const JobUse &use) { return use.reserved == future; }, true));
             return taken ? set : inverse(std::move(set), graph_);
         }
         if (key.starts_with("jobid-")) {
@@ -164,8 +186,10 @@ private:
                         return use.id == id && use.reserved == (key == "jobid-reserved");
                     },
                     true);
-            if (key == "jobid-span" || key == "jobid-tag")
-                return used([&](const JobUse &use) { return use.id == id; }, key == "jobid-span");
+            if (key == "jobid-span")
+                return counting(id);
+            if (key == "jobid-tag")
+                return used([&](const JobUse &use) { return use.id == id; }, false);
         }
         if (key == "agfilter") {
             if (low == "true" || low == "false")
@@ -216,16 +240,10 @@ Allocation found_as_allocation(const Matcher &matcher, const std::vector<VertexI
     for (VertexId v : found)
         picks.push_back({v, matcher.graph()[v].size, true, false});
     Allocation out = make_allocation(matcher.graph(), picks, false);
-    bool all = format == MatchFormat::rlite || format == MatchFormat::rv1_nosched;
-    if (all)
-        return out; // R lists nothing but what is exclusive
-    std::unordered_set<VertexId> exclusive;
-    for (const auto &[id, use] : matcher.jobs())
-        for (const auto &one : use.allocation)
-            if (one.exclusive)
-                exclusive.insert(one.vertex);
+    if (format == MatchFormat::rlite || format == MatchFormat::rv1_nosched)
+        return out; // R lists what was found only
     for (auto &one : out) {
-        one.exclusive = exclusive.contains(one.vertex);
+        one.exclusive = true;
         one.covered = false;
     }
     return out;

@@ -14,8 +14,7 @@ namespace flux::graph {
 
 // EINVAL says what was expected where.
 Expected<std::vector<VertexId>> find_vertices(const Matcher &matcher, std::string_view expression);
-// What was found and what is above it, for the writers; exclusive is what a job has to itself, or, for R, all
-// that was found.
+// What was found and what is above it, for the writers, all of it as exclusive; for R only what was found.
 Allocation found_as_allocation(const Matcher &matcher, const std::vector<VertexId> &found,
                                MatchFormat format);
 

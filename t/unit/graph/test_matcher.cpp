@@ -829,15 +829,27 @@ TEST(Matcher, FindsByStateAndProperty)
         auto found = find_vertices(matcher, expression);
         return found ? int(found->size()) : -1;
     };
-    EXPECT_EQ(count("status=down"), 1);
+    EXPECT_EQ(count("status=down"), 1 + 1 + 4 + 1 + 1); // with all that is in it
     EXPECT_EQ(count("property=ssd"), 1);
     EXPECT_EQ(count("names=node[0-1]"), 2);
     EXPECT_EQ(count("sched-now=allocated"), 1);
     EXPECT_EQ(count("jobid-alloc=7"), 1);
     EXPECT_EQ(count("jobid-tag=7"), 5);
+    EXPECT_EQ(count("jobid-span=7"), 4); // what counts it: all but the core
     EXPECT_EQ(count("jobid-reserved=7"), 0);
-    EXPECT_EQ(count("(status=up and names=node0) or status=down"), 1);
-    EXPECT_EQ(count("status=up sched-now=free"), 2 + 2 * 8 - 1 - 1);
+    EXPECT_EQ(count("(status=up and names=node0) or names=node1"), 1);
+    EXPECT_EQ(count("status=up sched-now=free"), 2 + 8 - 1);
+    auto listed = found_as_allocation(matcher, value_or_throw(find_vertices(matcher, "names=node0")),
+                                      MatchFormat::simple);
+    EXPECT_EQ(emit(matcher.graph(), listed, 0, 0, MatchFormat::simple),
+              "      ---------node0[1:x]\n      ------rack0[1:x]\n      ---cluster0[1:x]\n");
+    ASSERT_TRUE(matcher.cancel(7));
+    ASSERT_TRUE(matcher.match(MatchOp::allocate, 8,
+                              request_of(matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[
+                                  {"type":"socket","count":1}]}])"),
+                              0));
+    EXPECT_EQ(count("sched-now=allocated"), 1 + 4 + 1 + 1); // with all that is in it
+    EXPECT_EQ(count("jobid-alloc=8"), 1);
     EXPECT_EQ(count("status=sideways"), -1);
     EXPECT_EQ(count("(status=up"), -1);
     EXPECT_EQ(find_vertices(matcher, "colour=red").error().text().substr(0, 33),
