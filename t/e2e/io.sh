@@ -46,5 +46,15 @@ expect_match "other jobs go on beside one that writes on and on" "^beside" "$(
     flux run echo beside
     flux cancel "$id"
     flux job wait-event "$id" clean >/dev/null)"
+cat >"$FLUX_STORY_DIR/late" <<'END'
+job J {} sleep 100
+! flux job wait-event -p exec {J_F58} shell.start >/dev/null
+! kill -STOP $(ps -o ppid= $(flux job hostpids {J_F58} | cut -d: -f2))
+> {UID}-shell-{J_F58}.stdin [nodeid=0 tag=5] {"stream":"stdin","rank":"all","eof":true}
+! kill -KILL $(ps -o ppid= $(flux job hostpids {J_F58} | cut -d: -f2))
+< {UID}-shell-{J_F58}.stdin [tag=5 errnum=38] "~.*"
+END
+expect "input that nobody took when the job ended is answered as if its service were gone" "ok late" \
+    "$(python3 "$(dirname "$0")/transcript/run.py" "$FLUX_STORY_DIR/late" | head -1)"
 expect "a large line comes through" 300000 "$(flux run sh -c 'head -c 300000 /dev/zero | tr "\0" x' | wc -c)"
 finish

@@ -240,8 +240,8 @@ void JobExec::shell_exited(JobId id, int status)
 void JobExec::release_shell(JobId id, Local &local)
 {
     settle_input(local, local.input_taken);
-    for (auto &request : local.input)
-        request.fail(Error(EPIPE, "job {} has ended: nothing reads its standard input any more", id));
+    for (auto &request : local.input) // as the service's absence will answer from now on: clients pass over that
+        request.fail(Error(ENOSYS, "job {} has ended: nothing reads its standard input any more", id));
     local.input.clear();
     local.terminal.end();
     read_on(local);
