@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What goes into tasks and what comes out of them: terminal, files, templates, limits.
 . "$(dirname "$0")/story.sh"
+transcript=$(cd "$(dirname "$0")" && pwd)/transcript/run.py
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -55,6 +56,6 @@ job J {} sleep 100
 < {UID}-shell-{J_F58}.stdin [tag=5 errnum=38] "~.*"
 END
 expect "input that nobody took when the job ended is answered as if its service were gone" "ok late" \
-    "$(python3 "$(dirname "$0")/transcript/run.py" "$FLUX_STORY_DIR/late" | head -1)"
+    "$(python3 "$transcript" "$FLUX_STORY_DIR/late" | head -1)"
 expect "a large line comes through" 300000 "$(flux run sh -c 'head -c 300000 /dev/zero | tr "\0" x' | wc -c)"
 finish
