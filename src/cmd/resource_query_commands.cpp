@@ -244,12 +244,15 @@ void ResourceQuery::update(const Words &words)
     auto picks = words[2] == "rv1exec"
                      ? graph::rv1_picks(matcher_.graph(), *json)
                      : graph::jgf_picks(matcher_.graph(),
-                                        json->contains("scheduling") ? (*json)["scheduling"] : *json);
+                                        json->contains("scheduling") ? (*json)["scheduling"] : *json,
+                                        words[2] == "jgf_shorthand");
     bool reserved = words[1] == "reserve";
     Expected<void> restored = picks ? matcher_.restore(*id, *picks, *start, *start + *duration, reserved)
                                     : std::unexpected(picks.error());
-    if (!restored)
-        return complain("ERROR: update: {}", restored.error().text());
+    if (!restored) {
+        complain("ERROR: update: {}", restored.error().text());
+        return say("{0}INFO: No matching resources found\nINFO: JOBID={1}\n{0}", frame, *id);
+    }
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const char *state = reserved ? "RESERVED" : "ALLOCATED";
     print_matched(*matcher_.find(*id), state);
@@ -337,6 +340,8 @@ void ResourceQuery::partial_cancel(const Words &words)
         return complain("ERROR: partial-cancel: {}", picks.error().text());
     size_t before = matcher_.find(*id)->allocation.size();
     bool all = value_or_throw(graph::release_picks(matcher_, *id, *picks));
+    if (!all && matcher_.find(*id)->allocation.size() == before)
+        return complain("ERROR: error encountered while removing job {}: it has nothing of what {} names", *id, words[3]);
     if (all)
         jobs_[*id].state = "CANCELED";
     if (words.size() == 5)

@@ -322,8 +322,9 @@ try {
     return std::unexpected(error);
 }
 
-Expected<std::vector<Pick>> jgf_picks(const Graph &graph, const Json &jgf)
+Expected<std::vector<Pick>> jgf_picks(const Graph &graph, const Json &jgf, bool shorthand)
 try {
+    bool everything = shorthand || jgf["writer"].string_view() == "fluxion:jgf_shorthand";
     std::vector<Pick> out;
     for (const auto &node : read_document(jgf).nodes) {
         if (!node.exclusive)
@@ -331,7 +332,7 @@ try {
         auto v = graph.find_path(own_path(node));
         if (!v)
             return fail(ENOENT, "the graph has no vertex {}", own_path(node));
-        out.push_back({*v, std::min(node.size, graph[*v].size), true, false});
+        out.push_back({*v, std::min(node.size, graph[*v].size), true, false, everything});
     }
     return out;
 } catch (const Error &error) {
