@@ -102,12 +102,12 @@ INFO: Jobspec in $tmp/x" "$(echo x >"$tmp/x"; echo "cat $tmp/x" | query)"
 expect "multi-match passes over what is not there" "1 2" \
     "$(echo "multi-match allocate $spec/node.yaml nowhere $spec/node.yaml $spec/never.yaml $spec/node.yaml" | query 2>/dev/null |
         sed -n '/^INFO: JOBID/{s/.*=//;h};/ALLOCATED/{g;p}' | xargs)"
-printf '{"version": 1, "execution": {"R_lite": [{"rank": "1", "children": {"core": "0"}}]}}' >"$tmp/other.json"
+printf '{"version": 1, "execution": {"R_lite": [{"rank": "1", "children": {"core": "35"}}], "nodelist": ["node1"]}}' >"$tmp/other.json"
 expect "a part that the job does not have" "ERROR: error encountered while removing job 1: it has nothing of what $tmp/other.json names" \
     "$(printf 'match allocate %s\npartial-cancel 1 rv1exec %s\n' $spec/node.yaml "$tmp/other.json" | query -P low 2>&1 >/dev/null)"
-expect "an update that is in the way of a job" "1 7" \
+expect "an update that is in the way of a job" "No matching resources found JOBID=7" \
     "$(printf 'match allocate %s\nupdate allocate rv1exec %s 7 0 10\n' $spec/node.yaml "$tmp/other.json" | query -P high 2>/dev/null |
-        sed -n 's/INFO: JOBID=//p' | xargs)"
+        tail -3 | sed -n 's/INFO: \([NJ]\)/\1/p' | xargs)"
 expect "what it does not know" "ERROR: unknown subcmd best
 ERROR: unsupported reader best" \
     "$(printf 'match best %s\nupdate allocate best %s 1 0 1\n' $spec/node.yaml "$tmp/x" | query 2>&1)"
