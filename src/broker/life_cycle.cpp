@@ -40,6 +40,7 @@ std::vector<ModuleSpec> parse_module_list(std::string_view text, std::string_vie
 namespace {
 
 // The states in which a broker is not, or no longer, of use to the ones below it.
+constexpr Duration farewell = std::chrono::milliseconds(50);
 constexpr std::string_view over_states[] = {"shutdown", "finalize"};
 
 int exit_status(int wait_status)
@@ -98,8 +99,17 @@ Task<int> LifeCycle::run()
         complain(fmt::format("in state {}: {}", broker_.state(), failure->text()));
         status = status == 0 ? 1 : status;
     }
+    co_await end_log_streams();
     overlay_.leave();
     co_return status;
+}
+
+// flux shutdown and flux dmesg --follow are told that there is no more. Existing clients do not read what comes
+// together with the end of the connection: they get time to do so before.
+Task<> LifeCycle::end_log_streams()
+{
+    if (broker_.logger().ring().close() > 0)
+        co_await sleep_for(*broker_.platform().loop, farewell);
 }
 
 Task<> LifeCycle::live(int &status)

@@ -68,6 +68,7 @@ private:
     Task<> cleanup();
     Task<> shutdown();
     Task<> finalize();
+    Task<> end_log_streams();
 
     struct Outcome {
         bool over = false; // else it was cancelled

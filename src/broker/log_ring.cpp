@@ -17,6 +17,13 @@ void LogRing::append(std::string line)
         follower->lines_.push(lines_.back());
 }
 
+size_t LogRing::close()
+{
+    for (auto *follower : followers_)
+        follower->lines_.close();
+    return followers_.size();
+}
+
 std::string LogRing::format(LogLevel level, double wall_time, uint32_t rank, std::string_view application,
                             int pid, std::string_view text)
 {

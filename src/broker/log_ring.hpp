@@ -31,6 +31,9 @@ public:
         Channel<std::string> lines_;
     };
 
+    // Who follows hears what there is, and then the end. How many do.
+    size_t close();
+
     // <PRI>1 TIMESTAMP HOST(rank) APP PID - - TEXT
     static std::string format(LogLevel level, double wall_time, uint32_t rank, std::string_view application,
                               int pid, std::string_view text);

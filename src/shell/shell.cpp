@@ -16,6 +16,7 @@ namespace flux::shell {
 
 namespace {
 constexpr const char *pmi_channel = "PMI_FD";
+constexpr const char *other_directory = "/tmp"; // where the working directory is missing
 constexpr int exit_cannot_execute = 126; // as shells have it
 constexpr int exit_not_found = 127;
 } // namespace
@@ -91,6 +92,7 @@ void Shell::start_tasks()
         channel_.send(shell_channel::Event {"shell.init", context});
     }
     output_.open();
+    choose_directory();
     apply_rlimits(job_);
     for (const auto &warning : job_.options.warnings)
         if (job_.leader())
@@ -105,13 +107,26 @@ void Shell::start_tasks()
     start_warning_timer();
 }
 
+// A job does not fail because its working directory is missing on a node.
+void Shell::choose_directory()
+{
+    directory_ = job_.jobspec.cwd();
+    if (directory_.empty() || ::access((directory_ + "/.").c_str(), X_OK) == 0)
+        return;
+    channel_.send(shell_channel::Log {
+        3, fmt::format("{}: cannot go to the working directory {}: {}; the tasks run in {} instead", job_.host, directory_,
+                       errno_text(errno), other_directory),
+        job_.start.nodeid});
+    directory_ = other_directory;
+}
+
 void Shell::start_task(uint32_t task)
 {
     ProcessSpec spec;
     for (const auto &argument : job_.jobspec.command())
         spec.argv.push_back(render(argument, job_, task));
     spec.environment = task_environment(job_, task);
-    spec.cwd = job_.jobspec.cwd();
+    spec.cwd = directory_;
     spec.new_process_group = job_.options.own_process_groups;
     if (has_terminal(task)) {
         spec.terminal.emplace();

@@ -62,6 +62,7 @@ private:
     void fatal(const std::string &note, int wait_status);
     void note_status(int wait_status);
     void finish();
+    void choose_directory();
     void remove_tmpdir();
     Process *process_of(uint32_t task);
 
@@ -70,6 +71,7 @@ private:
     ShellChannel &channel_;
     Job job_;
     Output output_;
+    std::string directory_; // where tasks start
     PmiExchange pmi_;
     std::map<uint32_t, TaskProcess> tasks_;
     size_t running_ = 0;

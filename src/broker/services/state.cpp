@@ -32,7 +32,7 @@ Task<Json> wait_for_run(Broker &broker, Request request)
     co_return Json();
 }
 
-// Streams the log until the connection ends with the broker.
+// Streams the log to its end.
 Task<> start_shutdown(Broker &broker, Request request)
 {
     if (broker.rank() != 0)

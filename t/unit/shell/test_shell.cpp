@@ -259,6 +259,18 @@ TEST(Shell, input_is_taken_as_it_is_read)
     EXPECT_EQ(exec.output["stdout:0"], "25165824\n");
 }
 
+TEST(Shell, runs_in_tmp_where_the_working_directory_is_missing)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    auto spec = jobspec({"pwd"}, 1);
+    spec["attributes"]["system"].set("cwd", "/no/such/place");
+    exec.start(spec, resources("3", "0", "a"));
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    EXPECT_EQ(exec.output["stdout:0"], "/tmp\n");
+    EXPECT_TRUE(exec.logs.contains("/no/such/place: No such file or directory")) << exec.logs;
+}
+
 TEST(Shell, four_tasks_of_one_node_find_each_other_by_pmi)
 {
     EvLoop loop;
