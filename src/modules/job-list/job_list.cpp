@@ -14,6 +14,7 @@ namespace flux::job_list {
 namespace {
 
 constexpr size_t chunk = 100; // jobs of one response
+constexpr Duration stats_interval = std::chrono::milliseconds(200); // at least, between two answers of one stream
 constexpr const char *purge_event = "job-purge-inactive";
 
 struct Counts {
@@ -54,7 +55,7 @@ struct Counts {
 
 class JobList : public Module {
 public:
-    explicit JobList(Context &context) : Module(context), changed_(loop())
+    explicit JobList(Context &context) : Module(context), changed_(loop()), counted_(loop())
     {
         serve("list", role::any, &JobList::list);
         serve("list-id", role::any, &JobList::list_id);
@@ -167,6 +168,7 @@ private:
         if (record.state == JobState::new_)
             return;
         counts_.count(record, delta);
+        counted_.notify_all();
         if (!record.queue.empty())
             queues_[std::string(record.queue.text())].count(record, delta);
     }
@@ -316,10 +318,20 @@ private:
         attrs.append("all");
         return Json {{"attrs", attrs}};
     }
-    Json job_stats(Request &request)
+    // To a streaming request now and whenever they have changed (flux top).
+    Task<> job_stats(Request request)
     {
         if (private_mode_ && !request.credentials().is_owner())
             throw Error(EPERM, "this instance is in private mode: statistics are for its owner");
+        request.respond(all_counts());
+        while (request.is_streaming()) {
+            co_await counted_.wait();
+            co_await sleep_for(loop(), stats_interval);
+            request.respond(all_counts());
+        }
+    }
+    Json all_counts() const
+    {
         Json queues = Json::array();
         for (const auto &[name, counts] : queues_) {
             Json entry = counts.to_json();
@@ -339,6 +351,7 @@ private:
     std::unordered_map<JobId, std::shared_ptr<Condition>> waiting_; // for a state
     bool private_mode_ = false;
     Condition changed_; // journal_
+    Condition counted_; // counts_
     Journal journal_ = Journal::unknown;
     std::unordered_set<JobId> told_anew_; // while the past is told
 };
