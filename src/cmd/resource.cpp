@@ -88,7 +88,7 @@ ResourceRow row_of(const Args &args, const SchedulerView &view, uint32_t rank)
     for (const auto &[name, ranks] : set.properties())
         if (ranks.contains(rank)) {
             properties.push_back(name);
-            if (!view.has_queue(name))
+            if (!view.has_queue(name) && !(name.starts_with('+') && view.has_queue(name.substr(1))))
                 others.push_back(name);
         }
     return {.queue = fmt::format("{}", fmt::join(queues, ",")),

@@ -82,6 +82,8 @@ std::vector<std::string> SchedulerView::queues_of(uint32_t rank) const
         bool all = !queue.contains("parent");
         for (auto property : queue["requires"].elements())
             all &= all_.has_property(rank, property.string_view());
+        if (queue.contains("hosts"))
+            all &= all_.has_property(rank, fmt::format("+{}", name));
         if (all)
             out.emplace_back(name);
     }

@@ -70,6 +70,17 @@ Task<> fill_disk(World &world, const bool &over, FaultTimes times)
     }
 }
 
+Task<> remove_module(ClientPtr client, std::string name)
+{
+    co_await client->handle().rpc("module.remove", Json::make("name", name), {.nodeid = client->rank()});
+}
+
+Task<> load_module(ClientPtr client, std::string name)
+{
+    Json args {{"path", name}, {"args", Json::array()}};
+    co_await client->handle().rpc("module.load", args, {.nodeid = client->rank()});
+}
+
 void heal(World &world, Duration within)
 {
     world.stores().failure = 0;

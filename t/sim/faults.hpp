@@ -21,6 +21,10 @@ Task<> stall_links(World &world, const bool &over, FaultTimes times = {});
 // The store of rank 0 refuses to write for a while.
 Task<> fill_disk(World &world, const bool &over, FaultTimes times = {});
 
+// On the broker of the client.
+Task<> remove_module(ClientPtr client, std::string name);
+Task<> load_module(ClientPtr client, std::string name);
+
 // Starts what is down until every broker is online.
 void heal(World &world, Duration within = 600s);
 

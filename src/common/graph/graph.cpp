@@ -283,14 +283,19 @@ void Graph::set_property(VertexId v, std::string_view key, std::string_view valu
         kinds_[type].borne.emplace(key);
     Properties changed = properties(v);
     changed.insert_or_assign(std::string(key), std::string(value));
-    // Neighbours tend to have the same properties: the last few sets are looked at before a new one is made.
+    vertices_[v].properties = share(std::move(changed));
+}
+
+// Neighbours tend to have the same properties: the last few sets are looked at before a new one is made.
+uint32_t Graph::share(Properties properties)
+{
+    if (properties.empty())
+        return 0;
     for (size_t i = property_sets_.size(), tries = 8; i-- > 1 && tries-- > 0;)
-        if (*property_sets_[i] == changed) {
-            vertices_[v].properties = uint32_t(i);
-            return;
-        }
-    vertices_[v].properties = uint32_t(property_sets_.size());
-    property_sets_.push_back(std::make_shared<const Properties>(std::move(changed)));
+        if (*property_sets_[i] == properties)
+            return uint32_t(i);
+    property_sets_.push_back(std::make_shared<const Properties>(std::move(properties)));
+    return uint32_t(property_sets_.size() - 1);
 }
 
 bool Graph::remove_property(VertexId v, std::string_view key)
@@ -300,9 +305,7 @@ bool Graph::remove_property(VertexId v, std::string_view key)
     if (found == changed.end())
         return false;
     changed.erase(found);
-    vertices_[v].properties = changed.empty() ? 0 : uint32_t(property_sets_.size());
-    if (!changed.empty())
-        property_sets_.push_back(std::make_shared<const Properties>(std::move(changed)));
+    vertices_[v].properties = share(std::move(changed));
     return true;
 }
 
@@ -361,7 +364,7 @@ void Graph::finish(VertexId from)
         if (!vertex.down)
             add_up(up_);
     }
-    check_order(first_new);
+    check_order(std::exchange(reordered_, false) ? 0 : first_new);
     compare_shapes(first_new);
     inner_finished_ = inner_count_;
 }

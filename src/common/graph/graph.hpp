@@ -109,6 +109,9 @@ public:
     uint8_t subsystem(std::string_view name); // made when it is new
     void reserve(size_t vertices);
     void set_limit(size_t vertices) { limit_ = std::min(vertices, max_vertices); } // more is EOVERFLOW
+    // Puts children that came later where their ranks are, when all of them are nodes and the like; finish() then
+    // looks at the order of the whole tree.
+    void sort_by_rank(VertexId parent);
     // Computes totals after building or growing; the vertices before `from` keep theirs.
     void finish(VertexId from = 0);
 
@@ -233,6 +236,7 @@ private:
     bool comes_last(VertexId v, VertexId from) const;
     void compare_shapes(VertexId from);
     void make_unlike(VertexId v);
+    uint32_t share(Properties properties); // the number of the set
 
     std::vector<Vertex> vertices_;
     std::vector<VertexId> child_pool_;
@@ -258,6 +262,7 @@ private:
     std::vector<int64_t> up_;
     std::vector<Kind> kinds_;
     bool nested_nodes_ = false;
+    bool reordered_ = false; // since the last finish()
     TypeId node_type_;
     TypeId storage_node_type_;
 };

@@ -352,6 +352,19 @@ Expected<bool> Matcher::release(int64_t id, const std::function<bool(VertexId)> 
     return false;
 }
 
+Expected<void> Matcher::check_free(const JobUse &use) const
+{
+    Window window {use.start, use.end, !use.reserved};
+    for (const auto &one : use.allocation) {
+        bool free = one.part                        ? schedule_.free_part(one.vertex, window) >= one.amount
+                    : one.exclusive && !one.covered ? schedule_.untouched(one.vertex, window)
+                                                    : schedule_.open(one.vertex, window);
+        if (!free)
+            return fail(EBUSY, "job {}: {} is in use by another job", use.id, graph_.path(one.vertex));
+    }
+    return {};
+}
+
 Expected<void> Matcher::restore(int64_t id, const std::vector<Pick> &picks, Time start, Time end,
                                 bool reserved)
 {
@@ -362,15 +375,24 @@ Expected<void> Matcher::restore(int64_t id, const std::vector<Pick> &picks, Time
     if (end <= start)
         return fail(EINVAL, "job {}: its use would end at {}, not after its start at {}", id, end, start);
     JobUse use = make_use(id, picks, start, end - start, reserved);
-    Window window {start, end, !reserved};
-    for (const auto &one : use.allocation) {
-        bool free = one.part                        ? schedule_.free_part(one.vertex, window) >= one.amount
-                    : one.exclusive && !one.covered ? schedule_.untouched(one.vertex, window)
-                                                    : schedule_.open(one.vertex, window);
-        if (!free)
-            return fail(EBUSY, "job {}: {} is in use by another job", id, graph_.path(one.vertex));
-    }
+    if (auto free = check_free(use); !free)
+        return free;
     keep(std::move(use));
+    return {};
+}
+
+Expected<void> Matcher::extend(int64_t id, const std::vector<Pick> &more)
+{
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        return fail(ENOENT, "there is no job {}", id);
+    JobUse &use = found->second;
+    if (auto free = check_free(make_use(id, more, use.start, use.end - use.start, use.reserved)); !free)
+        return free;
+    auto picks = picks_of(use.allocation, {});
+    picks.insert(picks.end(), more.begin(), more.end());
+    withdraw(use);
+    replace(use, picks);
     return {};
 }
 

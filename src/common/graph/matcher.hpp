@@ -93,6 +93,8 @@ public:
     Expected<bool> release(int64_t id, const std::function<bool(VertexId)> &gone);
     // Takes vertices for a job that has them already. EBUSY names one that somebody else has.
     Expected<void> restore(int64_t id, const std::vector<Pick> &picks, Time start, Time end, bool reserved);
+    // The same for a job that has others already, in their time. ENOENT, EBUSY.
+    Expected<void> extend(int64_t id, const std::vector<Pick> &picks);
     // The job's use is planned to end at another time.
     Expected<void> set_end(int64_t id, Time end);
 
@@ -150,6 +152,7 @@ private:
     void apply_held(const JobUse &use, bool add);
     void note_changed_use(VertexId v);
     void replace(JobUse &use, const std::vector<Pick> &picks);
+    Expected<void> check_free(const JobUse &use) const; // EBUSY
     void record(bool succeeded, int64_t id, double seconds);
     // Numbers of vertices that are held without saying which (matcher_holds.cpp).
     bool countable_now(const Interchangeable &wanted) const;

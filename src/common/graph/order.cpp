@@ -1,4 +1,5 @@
 // In which order ids come in the tree, by type: what ascends need not be sorted. O(what is new).
+#include <algorithm>
 #include <utility>
 
 #include "common/graph/graph.hpp"
@@ -17,6 +18,19 @@ bool Graph::comes_last(VertexId v, VertexId from) const
             return false;
     }
     return true;
+}
+
+void Graph::sort_by_rank(VertexId parent)
+{
+    std::span<VertexId> list(child_pool_.data() + vertices_[parent].children, vertices_[parent].child_count);
+    auto rank = [&](VertexId v) {
+        return vertices_[v].rank;
+    };
+    if (!std::ranges::all_of(list, [&](VertexId v) { return is_host(vertices_[v].type); }) ||
+        std::ranges::is_sorted(list, {}, rank))
+        return;
+    std::ranges::stable_sort(list, {}, rank);
+    reordered_ = true;
 }
 
 // Looks at v, which lies in that node, and all below it, of which `look` is told first what it is about to

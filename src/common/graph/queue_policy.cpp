@@ -138,7 +138,8 @@ void JobQueue::machine_changed()
     wants_.clear();
     unsorted_.clear();
     for (auto &[key, entry] : jobs_) {
-        entry.possible = false;
+        entry.possible = entry.impossible = false;
+        entry.unsure = true;
         entry.wants.reset();
         unsorted_.push_back(entry.job.id);
     }
@@ -183,6 +184,16 @@ void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<Queu
         return;
     entry.told = estimate;
     out.push_back({QueueDecision::Kind::estimate, entry.job.id, {}, estimate});
+}
+
+// Of one that does not fit now. Only where a reservation was tried, the match has looked at the whole machine.
+bool JobQueue::became_impossible(Entry &entry, Matcher &matcher, Time now)
+{
+    if (!std::exchange(entry.unsure, false))
+        return false;
+    auto match = matcher.match(MatchOp::satisfiability, entry.job.id, *entry.job.request, now);
+    entry.possible = bool(match);
+    return !match && match.error().errnum() == ENODEV;
 }
 
 // What has changed since the last pass, or its last slice, decides where to go on.
@@ -303,6 +314,11 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         if (effort == 0)
             return false;
         Entry &entry = at->second;
+        if (entry.impossible) {
+            effort--;
+            planned_ = at++->first;
+            continue;
+        }
         planned_ = at->first;
         if (plan_) {
             auto outcome = place(matcher, now, at, out);
@@ -328,6 +344,14 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         int errnum = match ? 0 : match.error().errnum();
         if (match && match->use.start <= now) {
             start(at++, out);
+            continue;
+        }
+        if (errnum == EBUSY && became_impossible(entry, matcher, now))
+            errnum = ENODEV;
+        if (errnum == ENODEV && entry.job.was_possible) {
+            entry.impossible = true;
+            tell(entry, std::nullopt, out);
+            ++at;
             continue;
         }
         if (errnum != 0 && errnum != EBUSY) {

@@ -44,6 +44,7 @@ struct QueuedJob {
     int64_t priority = 0; // greater ones first
     double submitted = 0; // seconds
     std::shared_ptr<const JobRequest> request;
+    bool was_possible = false; // when it came: on a machine that is too small for it now, it waits for another change
 };
 
 struct QueueDecision {
@@ -78,7 +79,8 @@ public:
     void restart() { restart_ = true; }
     // A job gave back what it had, or a part, and was to have it until then.
     void freed(Time planned_end) { freed_until_ = std::max(planned_end, freed_until_.value_or(planned_end)); }
-    // The machine has less than before: jobs may have become impossible.
+    // The machine is another one: jobs may have become impossible, or possible again. Those that are impossible now, and
+    // were not when they came, hold up nobody.
     void machine_changed();
     // What the jobs want, by the type that is counted: jobs for which it matters which they get are under 0.
     const std::map<TypeId, size_t> &wants(const Matcher &matcher);
@@ -113,7 +115,9 @@ private:
     struct Entry {
         QueuedJob job;
         bool reserved = false;
-        bool possible = false; // on this machine, that has been looked at
+        bool possible = false;   // on this machine, that has been looked at
+        bool unsure = false;     // it is another machine than when the job came
+        bool impossible = false; // on this machine, and was not on that one
         std::optional<TypeId> wants;
         std::optional<Time> told; // the estimate that was told last
     };
@@ -126,6 +130,7 @@ private:
     void drop_reservation(Matcher &matcher, Entry &entry);
     void give_back(Matcher &matcher, Jobs::iterator from);
     bool may_count(const Matcher &matcher);
+    static bool became_impossible(Entry &entry, Matcher &matcher, Time now);
     void erase(Jobs::iterator entry);
     void start(Jobs::iterator at, std::vector<QueueDecision> &out);
     void tell(Entry &entry, std::optional<Time> estimate, std::vector<QueueDecision> &out);

@@ -20,22 +20,19 @@ std::pair<std::string, int64_t> split_number(const std::string &host)
 
 } // namespace
 
-Graph graph_of(const ResourceSet &resources)
+void add_nodes(Graph &graph, VertexId above, const ResourceSet &resources)
 {
-    Graph graph;
-    graph.reserve(1 + resources.nnodes() + resources.ncores() + resources.ngpus());
-    VertexId cluster = graph.add(no_vertex, {.type = "cluster"});
     auto add_runs = [&](VertexId node, std::string_view type, const Idset &ids, int rank) {
         for (const auto &run : ids.runs())
             graph.add_many(node, {.type = type, .id = run.first, .rank = rank}, run.last - run.first + 1, 1);
     };
     for (const auto &node : resources.nodes()) {
         auto [basename, number] = split_number(node.hostname());
-        VertexId v = graph.add(cluster, {.type = "node",
-                                         .basename = basename.empty() ? "node" : std::string_view(basename),
-                                         .name = node.hostname(),
-                                         .id = number,
-                                         .rank = int(node.rank)});
+        VertexId v = graph.add(above, {.type = "node",
+                                       .basename = basename.empty() ? "node" : std::string_view(basename),
+                                       .name = node.hostname(),
+                                       .id = number,
+                                       .rank = int(node.rank)});
         add_runs(v, "core", node.cores(), int(node.rank));
         add_runs(v, "gpu", node.gpus(), int(node.rank));
     }
@@ -43,6 +40,13 @@ Graph graph_of(const ResourceSet &resources)
         for (uint32_t rank : ranks)
             for (VertexId v : graph.of_rank(int(rank)))
                 graph.set_property(v, name, "");
+}
+
+Graph graph_of(const ResourceSet &resources)
+{
+    Graph graph;
+    graph.reserve(1 + resources.nnodes() + resources.ncores() + resources.ngpus());
+    add_nodes(graph, graph.add(no_vertex, {.type = "cluster"}), resources);
     for (auto type : {"core", "gpu"}) // a request for what the machine does not have is no mistake
         graph.type(type);
     graph.finish();

@@ -27,6 +27,8 @@ Expected<Graph> read_rv1(const Json &r, bool force = false);
 Expected<std::vector<Pick>> rv1_picks(const Graph &graph, const Json &r);
 // The same from resources that are parsed already.
 Graph graph_of(const ResourceSet &resources);
+// Adds its nodes, with what is on them, below a vertex.
+void add_nodes(Graph &graph, VertexId above, const ResourceSet &resources);
 Expected<std::vector<Pick>> picks_of(const Graph &graph, const ResourceSet &resources);
 
 } // namespace flux::graph

@@ -54,7 +54,9 @@ QueueDefinition read_queue(std::string_view name, const Json &table, const Queue
         throw Error(EINVAL, "queues.{}: expected a table, found {}", name, table.type_name());
     queue.parent = table.value<std::string>("parent", "");
     queue.properties = table.value<std::vector<std::string>>("requires", {});
-    if (table["hosts"]) {
+    if (Json hosts = table["hosts"]) {
+        if (!hosts.is_string())
+            throw Error(EINVAL, "queues.{}.hosts: expected hosts as a string, found {}", name, hosts.dump());
         if (table["requires"])
             throw Error(EINVAL, "queues.{}: hosts and requires exclude each other", name);
         queue.properties = {"+" + std::string(name)};

@@ -468,6 +468,22 @@ void ResourceSet::remove_property(std::string_view name)
         properties_.erase(found);
 }
 
+void ResourceSet::remove_property(std::string_view name, const Idset &ranks)
+{
+    auto found = properties_.find(name);
+    if (found == properties_.end())
+        return;
+    found->second -= ranks;
+    if (found->second.empty())
+        properties_.erase(found);
+}
+
+void ResourceSet::set_properties(Properties properties)
+{
+    properties_ = std::move(properties);
+    restrict_properties();
+}
+
 void ResourceSet::drop_instance_local_properties()
 {
     std::erase_if(properties_, [](const auto &item) { return item.first.starts_with('+'); });

@@ -105,10 +105,15 @@ public:
     void set_hosts(const Hostlist &hosts); // in rank order; throws Error(EINVAL) when the sizes differ
 
     // Properties (RFC 20): name -> ranks, only those of the set.
-    const std::map<std::string, Idset, std::less<>> &properties() const { return properties_; }
+    using Properties = std::map<std::string, Idset, std::less<>>;
+    const Properties &properties() const { return properties_; }
     bool has_property(uint32_t rank, std::string_view name) const noexcept;
     Expected<void> add_property(std::string_view name, const Idset &ranks); // EINVAL on illegal characters
     void remove_property(std::string_view name);
+    void remove_property(std::string_view name, const Idset &ranks);
+    void set_properties(Properties properties); // what they say of other ranks is left out
+    static Expected<Properties> parse_properties(const Json &json); // EINVAL with a sentence
+    static Json properties_json(const Properties &properties);
     void drop_instance_local_properties(); // those that begin with '+'
 
     double starttime() const { return starttime_; }   // seconds since the epoch; 0 is unset
@@ -135,7 +140,7 @@ private:
 
     std::vector<Run> runs_;
     std::shared_ptr<Hostlist> names_; // of nodes added one by one. It only grows, so that copies may share it.
-    std::map<std::string, Idset, std::less<>> properties_;
+    Properties properties_;
     double starttime_ = 0;
     double expiration_ = 0;
     uint64_t nslots_ = 0;

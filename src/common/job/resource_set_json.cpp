@@ -158,15 +158,30 @@ void ResourceSet::read_execution(const Json &execution)
         nslots_ = uint64_t(json_integer_value(nslots.raw()));
     }
     if (Json properties = execution["properties"]) {
-        if (!properties.is_object())
-            throw Error(EINVAL, "R: execution.properties: expected an object, found {}",
-                        properties.type_name());
-        for (auto [name, ranks] : properties.members()) {
-            auto ids = read_idset(ranks, fmt::format("execution.properties.{}", quoted(name, 60)));
-            if (auto done = add_property(name, ids); !done)
+        for (const auto &[name, ranks] : value_or_throw(parse_properties(properties)))
+            if (auto done = add_property(name, ranks); !done)
                 throw Error(EINVAL, "R: {}", done.error().text());
-        }
     }
+}
+
+Expected<ResourceSet::Properties> ResourceSet::parse_properties(const Json &json)
+try {
+    if (!json.is_object())
+        return fail(EINVAL, "R: execution.properties: expected an object, found {}", json.type_name());
+    Properties out;
+    for (auto [name, ranks] : json.members())
+        out[std::string(name)] = read_idset(ranks, fmt::format("execution.properties.{}", quoted(name, 60)));
+    return out;
+} catch (const Error &error) {
+    return std::unexpected(error);
+}
+
+Json ResourceSet::properties_json(const Properties &properties)
+{
+    Json out = Json::object();
+    for (const auto &[name, ranks] : properties)
+        out.set(name, Json(ranks.format()));
+    return out;
 }
 
 Expected<ResourceSet> ResourceSet::from_json(const Json &json)
@@ -213,12 +228,8 @@ Json ResourceSet::to_json() const
     execution.set("nodelist", Json::array().append(Json(nodelist().encode())));
     if (nslots_ > 0)
         execution.set("nslots", Json(nslots_));
-    if (!properties_.empty()) {
-        Json properties = Json::object();
-        for (const auto &[name, ranks] : properties_)
-            properties.set(name, Json(ranks.format()));
-        execution.set("properties", std::move(properties));
-    }
+    if (!properties_.empty())
+        execution.set("properties", properties_json(properties_));
     return Json {{"version", 1}, {"execution", execution}, {"scheduling", scheduling_}};
 }
 

@@ -69,12 +69,54 @@ void Resource::tell_scheduler(Json out)
         acquired_->respond(out);
 }
 
+// What of the inventory the scheduler does not know yet: ranks that are no longer excluded, properties.
+Json Resource::what_there_is_now()
+{
+    Json out = Json::object();
+    if (!acquire_answered_ || muted_)
+        return out;
+    auto schedulable = inventory_.R.without(excluded_);
+    Idset more = schedulable.ranks() - told_of_;
+    if (!more.empty() && !takes_more_)
+        log(LogLevel::warning,
+            "rank {} can be used now: this scheduler gives it out from its next load on (flux module reload)",
+            more.format());
+    if (!more.empty() && takes_more_) {
+        auto added = schedulable.subset(more);
+        added.set_scheduling({}); // of the whole instance
+        out.set("expand", added.to_json());
+        told_of_ |= more;
+        for (const auto &[name, ranks] : added.properties())
+            told_properties_[name] |= ranks;
+    }
+    ResourceSet::Properties now, add, remove;
+    for (const auto &[name, ranks] : inventory_.R.properties())
+        if (Idset known = ranks & told_of_; !known.empty())
+            now[name] = known;
+    auto difference = [](const ResourceSet::Properties &a, const ResourceSet::Properties &b) {
+        ResourceSet::Properties out;
+        for (const auto &[name, ranks] : a) {
+            auto found = b.find(name);
+            if (Idset rest = found == b.end() ? ranks : ranks - found->second; !rest.empty())
+                out[name] = rest;
+        }
+        return out;
+    };
+    if (add = difference(now, told_properties_); !add.empty())
+        out.set("property-add", ResourceSet::properties_json(add));
+    if (remove = difference(told_properties_, now); !remove.empty())
+        out.set("property-remove", ResourceSet::properties_json(remove));
+    told_properties_ = std::move(now);
+    return out;
+}
+
 void Resource::acquire(Request request)
 {
     try {
         request.require_streaming();
         if (acquired_)
             throw Error(EBUSY, "the resources are acquired by another scheduler");
+        takes_more_ = request.json() && request.find<bool>("expand").value_or(false);
         acquired_ = std::move(request);
         begin_acquire();
     } catch (const Error &error) {
@@ -91,6 +133,7 @@ void Resource::begin_acquire()
     told_ = usable();
     auto schedulable = inventory_.R.without(excluded_);
     told_of_ = schedulable.ranks();
+    told_properties_ = schedulable.properties();
     acquired_->respond(Json {{"resources", schedulable.to_json()}, {"up", told_.format()}});
 }
 

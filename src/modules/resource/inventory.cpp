@@ -1,6 +1,7 @@
 #include "modules/resource/inventory.hpp"
 
 #include <fstream>
+#include <unordered_map>
 
 #include "common/types/duration.hpp"
 #include "modules/resource/eventlog.hpp"
@@ -201,6 +202,57 @@ Idset parse_targets(std::string_view text, const ResourceSet &all)
         if (all.nodelist().find(host) == std::nullopt)
             throw Error(EINVAL, "{}: this instance has no host {}", text, host);
     return all.ranks_of(*hosts);
+}
+
+ResourceSet::Properties queue_memberships(const Json &config, const ResourceSet &all)
+{
+    ResourceSet::Properties out;
+    std::unordered_map<std::string_view, Idset> ranks; // of each host
+    for (auto [name, table] : config["queues"].members()) {
+        Json hosts = table["hosts"];
+        if (!hosts)
+            continue;
+        auto refuse = [&](const std::string &why) {
+            return Error(EINVAL, "queues.{}.hosts = {}: {}", name, hosts.dump(), why);
+        };
+        auto list = hosts.is_string() ? Hostlist::parse(hosts.string_view())
+                                      : fail(EINVAL, "a string of hosts, or \"all\", was expected");
+        if (!list)
+            throw refuse(list.error().text());
+        if (ranks.empty())
+            for (const auto &node : all.nodes())
+                ranks[node.hostname()].add(node.rank);
+        Idset members;
+        if (hosts.string_view() == "all")
+            members = all.ranks();
+        else
+            for (auto host : *list) {
+                auto found = ranks.find(host);
+                if (found == ranks.end())
+                    throw refuse(fmt::format("this instance has no host {}", host));
+                members |= found->second;
+            }
+        if (members.empty())
+            throw refuse("a queue needs at least one host");
+        auto property = fmt::format("+{}", name);
+        if (auto valid = ResourceSet().add_property(property, {}); !valid)
+            throw refuse(valid.error().text());
+        out[property] = members;
+    }
+    return out;
+}
+
+std::optional<ResourceSet::Properties> configured_properties(const InventorySources &sources,
+                                                             const Inventory &before)
+{
+    Json resource = sources.config["resource"];
+    if (before.method != "configuration" || !resource["config"] || sources.config["fake-resources"])
+        return std::nullopt;
+    auto now = reranked(from_entries(resource["config"]), sources.hosts);
+    now = now.subset(before.R.ranks()); // those beyond the instance's brokers were left out
+    if (!now.same_resources(before.R) || now.nodelist() != before.R.nodelist())
+        return std::nullopt;
+    return now.properties();
 }
 
 size_t journal_max(const Json &config)

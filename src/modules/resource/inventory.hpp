@@ -30,6 +30,11 @@ size_t journal_max(const Json &config);
 double history_age(const Json &config);
 // Ranks that resource.exclude names. EINVAL.
 Idset excluded_ranks(const Json &config, const ResourceSet &all);
+// The properties by which the hosts of queues are told (RFC 33: "+NAME" on those of queues.NAME.hosts). EINVAL.
+ResourceSet::Properties queue_memberships(const Json &config, const ResourceSet &all);
+// What [[resource.config]] says of properties now, when it is the same nodes as before that it says it of.
+std::optional<ResourceSet::Properties> configured_properties(const InventorySources &sources,
+                                                             const Inventory &before);
 // Ranks or hosts as people write them. EINVAL names what is not in the set.
 Idset parse_targets(std::string_view text, const ResourceSet &all);
 

@@ -194,28 +194,42 @@ Task<> Resource::take_stock()
 
 void Resource::set_inventory(Inventory inventory)
 {
+    bool found = inventory.method == "dynamic-discovery" || inventory.method == "kvs";
+    if (inventory.method == "kvs" && !inventory.fake) // as this module left it
+        inventory.R.drop_instance_local_properties();
+    auto read = [&](auto what) {
+        try {
+            what();
+        } catch (const Error &error) {
+            if (!found)
+                throw;
+            // Nobody is there to hear of it, and an instance without resources is worse.
+            log(LogLevel::err, "{}: this is left out; correct it and reload the configuration", error.text());
+        }
+    };
+    Idset excluded;
+    Properties properties {inventory.R.properties(), inventory.R.properties()};
+    read([&] { excluded = excluded_ranks(context().config(), inventory.R); });
+    read([&] { properties = with_memberships(inventory.R.properties(), inventory.R); });
     inventory_ = std::move(inventory);
+    own_properties_ = std::move(properties.own);
+    inventory_.R.set_properties(std::move(properties.all));
     shown_ = {};
-    bool found = inventory_.method == "dynamic-discovery" || inventory_.method == "kvs";
-    try {
-        excluded_ = excluded_ranks(context().config(), inventory_.R);
-    } catch (const Error &error) {
-        if (!found)
-            throw;
-        // Nobody is there to hear of it, and an instance without resources is worse.
-        excluded_ = {};
-        log(LogLevel::err, "{}: nothing is excluded; correct it and reload the resource module",
-            error.text());
-    }
+    excluded_ = excluded;
     have_inventory_ = true;
     undrain_excluded();
+    store_R();
+    post({wall_time(), "resource-define", Json {{"method", inventory_.method}}}, true);
+    changed_.notify_all();
+    tell_scheduler(what_there_is_now());
+    begin_acquire();
+}
+
+void Resource::store_R()
+{
     Json op {{"key", "resource.R"}, {"flags", 0}, {"dirent", treeobj::make_val(inventory_.R.encode())}};
     handle().notify("kvs.commit",
                     Json {{"namespace", "primary"}, {"flags", 0}, {"ops", Json::array().append(op)}});
-    post({wall_time(), "resource-define", Json {{"method", inventory_.method}}}, true);
-    changed_.notify_all();
-    tell_scheduler();
-    begin_acquire();
 }
 
 Json Resource::get(Request &)

@@ -36,8 +36,15 @@ private:
     Json get(Request &request);
 
     // configuration.cpp
-    void exclude(const Idset &ranks);
-    void note_what_waits();
+    struct Properties {
+        ResourceSet::Properties own; // of the nodes
+        ResourceSet::Properties all; // with those that say which queue they are in
+    };
+    Properties with_memberships(ResourceSet::Properties own, const ResourceSet &R) const;
+    bool exclude(const Idset &ranks);
+    bool set_properties(Properties properties);
+    void note_what_waits(bool config_taken);
+    void store_R();
 
     // availability.cpp: rank 0, up and down
     Task<> follow_online();
@@ -45,6 +52,7 @@ private:
     void set_online(const Idset &now);
     Idset usable() const;
     void tell_scheduler(Json out = Json::object());
+    Json what_there_is_now();
     void acquire(Request request);
     void begin_acquire();
     Json mute(Request &request);
@@ -74,6 +82,7 @@ private:
     bool passing_ = false;
 
     Inventory inventory_;
+    ResourceSet::Properties own_properties_; // what R has without the queues
     bool have_inventory_ = false;
     ResourceSet discovered_;
     Idset reported_;
@@ -88,6 +97,8 @@ private:
     bool muted_ = false;
     Idset told_; // what the scheduler believes to be up
     Idset told_of_; // the ranks that it knows
+    ResourceSet::Properties told_properties_; // of those
+    bool takes_more_ = false; // it takes ranks that it did not know at first
     // The parts of the last sched-status that depend on the inventory, and what they were made from.
     struct Shown {
         Idset excluded, usable;

@@ -34,7 +34,8 @@ Task<> Sched::follow(std::string service, std::function<Task<>()> converse, std:
 
 Task<> Sched::use_resources()
 {
-    auto changes = handle().stream("resource.acquire", {}, {}, "resource.acquire-cancel");
+    Json args {{"expand", true}};
+    auto changes = handle().stream("resource.acquire", args, {}, "resource.acquire-cancel");
     auto first = co_await changes.next();
     if (!first)
         throw Error(EPROTO, "resource.acquire ended before its first answer");
@@ -54,6 +55,7 @@ Task<> Sched::use_resources()
 void Sched::load_machine(const Json &first)
 {
     resource_service_.loading();
+    of_instance_ = config_.load_file.empty() || config_.load_format.starts_with("jgf");
     if (config_.loads_recipe()) {
         std::string text = config_.read_load_file();
         auto graph = config_.load_format == "grug" ? graph::read_grug(text)
@@ -69,6 +71,10 @@ void Sched::load_machine(const Json &first)
     machine_->matcher().set_clock(
         [this] { return std::chrono::duration<double>(loop().clock().now()).count(); });
     resource_service_.loaded();
+    if (!of_instance_) { // whose nodes are in which queue is no business of the file
+        auto resources = value_or_throw(ResourceSet::from_json(first.get<Json>("resources")));
+        machine_->add_properties(resources.properties());
+    }
     machine_->set_up(value_or_throw(Idset::parse(first.get<std::string>("up"))), true);
 }
 
@@ -109,6 +115,9 @@ void Sched::free_all_but(const std::vector<Json> &running)
     for (const auto &[id, use] : machine_->matcher().jobs())
         if (!use.reserved && !known.contains(id) && !resource_service_.has_job(id))
             unknown.push_back(id);
+    for (const auto &[id, left_out] : machine_->left_out())
+        if (!known.contains(id))
+            unknown.push_back(id);
     for (auto id : unknown) {
         shown_.use_changed();
         machine_->free(id);
@@ -119,7 +128,7 @@ void Sched::free_all_but(const std::vector<Json> &running)
 void Sched::take_over(const Json &job)
 {
     auto id = job.get<uint64_t>("id");
-    if (!job["R"] || machine_->matcher().find(int64_t(id)))
+    if (!job["R"] || machine_->matcher().find(int64_t(id)) || machine_->left_out().contains(int64_t(id)))
         return;
     shown_.use_changed();
     std::optional<Error> failed;
@@ -140,10 +149,14 @@ void Sched::take_over(const Json &job)
     } catch (const Error &error) {
         failed = error;
     }
-    if (!failed)
-        return;
-    // Others would be given what it has.
-    auto note = fmt::format("its resources cannot be taken over: {}", failed->text());
+    if (failed)
+        cannot_take_over(id, *failed);
+}
+
+// Others would be given what it has.
+void Sched::cannot_take_over(uint64_t id, const Error &error)
+{
+    auto note = fmt::format("its resources cannot be taken over: {}", error.text());
     log(LogLevel::err, "job {}: {}", id, note);
     handle().notify("job-manager.raise",
                     Json {{"id", id}, {"type", "scheduler-restart"}, {"severity", 0}, {"note", note}});
@@ -164,7 +177,8 @@ void Sched::acquired_again(const Json &first)
 {
     auto up = value_or_throw(Idset::parse(first.get<std::string>("up")));
     auto now = value_or_throw(ResourceSet::from_json(first.get<Json>("resources")));
-    if (config_.load_file.empty()) {
+    if (of_instance_) {
+        expand(now);
         auto missing = machine_->all();
         missing.subtract(now);
         if (!missing.empty())
@@ -185,6 +199,17 @@ void Sched::apply_change(const Json &json)
     auto ranks = [&](const char *key) {
         return value_or_throw(Idset::parse(json[key].string_view()));
     };
+    auto properties = [&](const char *key) {
+        return value_or_throw(ResourceSet::parse_properties(json[key]));
+    };
+    if (Json more = json["expand"])
+        expand(value_or_throw(ResourceSet::from_json(more)));
+    if (json["property-add"])
+        machine_->add_properties(properties("property-add"));
+    if (json["property-remove"])
+        machine_->remove_properties(properties("property-remove"));
+    if (json["property-add"] || json["property-remove"])
+        machine_changed();
     machine_->set_up(ranks("up"), true);
     machine_->set_up(ranks("down"), false);
     if (auto gone = ranks("shrink"); !gone.empty()) {
@@ -198,6 +223,19 @@ void Sched::apply_change(const Json &json)
     if (!ranks("down").empty())
         spawn(learn_reasons());
     availability_changed();
+}
+
+void Sched::expand(const ResourceSet &nodes)
+{
+    if (!of_instance_)
+        return; // the file says what there is
+    Idset fresh = machine_->expand(nodes);
+    if (!fresh.empty())
+        log(LogLevel::notice, "rank {} is new", fresh.format());
+    for (const auto &[id, error] : machine_->take_left_out(fresh))
+        cannot_take_over(uint64_t(id), error);
+    shown_.use_changed();
+    machine_changed();
 }
 
 void Sched::availability_changed()

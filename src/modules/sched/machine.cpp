@@ -61,7 +61,9 @@ bool has_scheduling_key(graph::MatchFormat format)
 Machine::Machine(ResourceSet all, const MachineOptions &options)
     : all_(std::move(all)), format_(options.format)
 {
+    known_ = all_.ranks();
     begin(graph_from(all_, options.ignore_scheduling), options);
+    add_properties(all_.properties()); // a graph may have been written before there were queues
 }
 
 Machine::Machine(Graph graph, const MachineOptions &options) : format_(options.format)
@@ -296,6 +298,9 @@ Expected<void> Machine::take(int64_t id, const ResourceSet &resources)
 Expected<void> Machine::take_rest(int64_t id, ResourceSet resources)
 {
     resources.set_scheduling(Json()); // of vertices that may be gone
+    ResourceSet missing = resources;
+    if (!missing.subtract(all_).empty())
+        left_out_.insert_or_assign(id, std::move(missing));
     resources.intersect(all_);
     if (resources.empty())
         return {};
@@ -305,6 +310,7 @@ Expected<void> Machine::take_rest(int64_t id, ResourceSet resources)
 void Machine::free(int64_t id)
 {
     (void)matcher_->cancel(id); // a job that is not known has nothing
+    left_out_.erase(id);
 }
 
 void Machine::free(int64_t id, const Idset &ranks)
@@ -313,6 +319,21 @@ void Machine::free(int64_t id, const Idset &ranks)
     (void)matcher_->release(id, [&](VertexId v) {
         return graph.is_host(graph[v].type) && graph[v].rank >= 0 && ranks.contains(uint32_t(graph[v].rank));
     });
+    if (auto found = left_out_.find(id); found != left_out_.end()) {
+        found->second = found->second.without(ranks);
+        if (found->second.empty())
+            left_out_.erase(found);
+    }
+}
+
+Expected<void> Machine::set_end(int64_t id, graph::Time end)
+{
+    auto found = left_out_.find(id);
+    if (found != left_out_.end())
+        found->second.set_expiration(double(end));
+    if (found != left_out_.end() && !matcher_->find(id))
+        return {};
+    return matcher_->set_end(id, end);
 }
 
 Expected<bool> Machine::release(int64_t id, const ResourceSet &part)

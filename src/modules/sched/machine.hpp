@@ -1,6 +1,7 @@
 // Machine: the resources that the scheduler gives out, as R on the outside and as a graph inside; no
 // messages, no clock.
 #pragma once
+#include <map>
 #include <memory>
 #include <set>
 #include <unordered_map>
@@ -42,6 +43,14 @@ public:
     void set_up(const Idset &ranks, bool up);
     void set_reason(const Idset &ranks, std::string_view reason); // why ranks are down
     void shrink(const Idset &ranks);
+    // Nodes that were not known before, down until they are set up. Of ranks that are known only the properties change.
+    // The ranks that are new.
+    Idset expand(const ResourceSet &nodes);
+    // Jobs that were taken over without what they have on these ranks get it; those that cannot, with the reason.
+    std::vector<std::pair<int64_t, Error>> take_left_out(const Idset &ranks);
+    void add_properties(const ResourceSet::Properties &properties);
+    void remove_properties(const ResourceSet::Properties &properties);
+    void adopt_properties(const ResourceSet &nodes); // these have what it says, and no others
     void set_expiration(double expiration); // seconds since the epoch; 0: none
 
     Expected<std::shared_ptr<const graph::JobRequest>> compile(const Jobspec &jobspec) const;
@@ -53,8 +62,11 @@ public:
     // A running job's resources are taken from the beginning. ENOENT or EBUSY says what is not there or
     // taken.
     Expected<void> take(int64_t id, const ResourceSet &resources);
-    // The same of a job some of whose resources are not there (any more): what is. Nothing when none is.
+    // The same of a job some of whose resources are not there: what is, and the rest when it comes (expand).
     Expected<void> take_rest(int64_t id, ResourceSet resources);
+    // What jobs have that is not there.
+    const std::map<int64_t, ResourceSet> &left_out() const { return left_out_; }
+    Expected<void> set_end(int64_t id, graph::Time end); // ENOENT, EINVAL
     // All that the job has, or what it has on these ranks.
     void free(int64_t id);
     void free(int64_t id, const Idset &ranks);
@@ -93,7 +105,9 @@ private:
     ResourceSet all_;
     ResourceSet allocated_; // as it was when it was asked for
     Idset up_;
+    Idset known_;                         // ranks that the resource module has told of
     Idset told_down_;                     // by the resource module
+    std::map<int64_t, ResourceSet> left_out_;
     std::set<graph::VertexId> held_down_; // by set_status
     uint64_t changes_ = 0;
     graph::MatchFormat format_;

@@ -95,6 +95,94 @@ void Machine::adopt_hosts(const std::vector<VertexId> &added)
     }
 }
 
+// Nodes that the graph does not have stand where they would if it had been made with them.
+Idset Machine::expand(const ResourceSet &nodes)
+{
+    adopt_properties(nodes); // of those that are known, too
+    Idset fresh = nodes.ranks() - known_;
+    known_ |= fresh;
+    const auto &graph = matcher_->graph();
+    if (fresh.empty() || graph.empty())
+        return {};
+    Idset missing;
+    for (uint32_t rank : fresh)
+        if (graph.of_rank(int(rank)).empty())
+            missing.add(rank);
+    auto build = [&](graph::Graph &growing) {
+        graph::add_nodes(growing, growing.root(), nodes.subset(missing));
+        growing.sort_by_rank(growing.root());
+    };
+    if (!missing.empty())
+        matcher_->grow({graph.root()}, build);
+    whole_.clear();
+    changes_++;
+    ResourceSet added = nodes.subset(fresh - all_.ranks());
+    added.set_scheduling({});
+    added.set_starttime(all_.starttime());
+    added.set_expiration(all_.expiration());
+    all_.unite(added);
+    add_properties(nodes.subset(fresh).properties());
+    set_up(fresh, false);
+    return fresh;
+}
+
+std::vector<std::pair<int64_t, Error>> Machine::take_left_out(const Idset &ranks)
+{
+    std::vector<std::pair<int64_t, Error>> refused;
+    for (auto at = left_out_.begin(); at != left_out_.end();) {
+        auto &[id, left_out] = *at++;
+        ResourceSet part = left_out.subset(ranks);
+        part.intersect(all_);
+        if (part.empty())
+            continue;
+        auto picks = graph::picks_of(matcher_->graph(), part);
+        auto taken = !picks                 ? std::unexpected(picks.error())
+                     : matcher_->find(id) ? matcher_->extend(id, *picks)
+                                          : take(id, part);
+        if (!taken)
+            refused.emplace_back(id, taken.error());
+        left_out.subtract(part);
+        if (left_out.empty())
+            left_out_.erase(id);
+    }
+    return refused;
+}
+
+void Machine::add_properties(const ResourceSet::Properties &properties)
+{
+    for (const auto &[name, ranks] : properties)
+        for (uint32_t rank : ranks)
+            for (VertexId host : matcher_->graph().of_rank(int(rank)))
+                if (!matcher_->graph().property(host, name))
+                    matcher_->set_property(host, name, "");
+    for (const auto &[name, ranks] : properties)
+        (void)all_.add_property(name, ranks & all_.ranks());
+    changes_++;
+}
+
+void Machine::remove_properties(const ResourceSet::Properties &properties)
+{
+    for (const auto &[name, ranks] : properties) {
+        for (uint32_t rank : ranks)
+            for (VertexId host : matcher_->graph().of_rank(int(rank)))
+                matcher_->remove_property(host, name);
+        all_.remove_property(name, ranks);
+    }
+    changes_++;
+}
+
+void Machine::adopt_properties(const ResourceSet &nodes)
+{
+    ResourceSet::Properties gone;
+    for (const auto &[name, ranks] : all_.properties()) {
+        auto found = nodes.properties().find(name);
+        Idset theirs = ranks & nodes.ranks();
+        gone[name] = found == nodes.properties().end() ? theirs : theirs - found->second;
+    }
+    remove_properties(gone);
+    add_properties(nodes.properties());
+}
+
 Expected<void> Machine::add_subgraph(const Json &jgf, uint32_t brokers)
 {
     auto added = graph::add_subgraph(*matcher_, jgf);

@@ -117,7 +117,7 @@ void Sched::alloc(Request request)
         if (auto ok = machine_->feasible(*wanted); !ok)
             throw ok.error();
         graph::QueuedJob job {int64_t(id.value()), request.get<int64_t>("priority"),
-                              request.find<double>("t_submit").value_or(0), wanted};
+                              request.find<double>("t_submit").value_or(0), wanted, true};
         size_t queue = config_.queue_of(jobspec.queue());
         pending_.insert_or_assign(id,
                                   Pending {std::move(request), queue, std::move(wanted), jobspec.duration()});
@@ -183,7 +183,7 @@ Json Sched::expiration(Request &request)
     auto id = int64_t(request.get<uint64_t>("id"));
     auto end = graph::Time(std::ceil(request.get<double>("expiration")));
     if (machine_ && end > 0)
-        if (auto changed = machine_->matcher().set_end(id, end); !changed)
+        if (auto changed = machine_->set_end(id, end); !changed)
             throw changed.error();
     replan();
     return {};

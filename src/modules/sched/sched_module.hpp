@@ -77,10 +77,12 @@ private:
     void job_manager_gone();
     void free_all_but(const std::vector<Json> &running);
     void take_over(const Json &job);
+    void cannot_take_over(uint64_t id, const Error &error);
     // Nothing is given out until a resource module tells what is up.
     void resources_lost();
     void acquired_again(const Json &first);
     void apply_change(const Json &json);
+    void expand(const ResourceSet &nodes);
     void availability_changed();
     // RFC 28 says that ranks are down, the resource module also why.
     Task<> learn_reasons();
@@ -117,6 +119,7 @@ private:
 
     SchedConfig config_;
     std::unique_ptr<Machine> machine_;
+    bool of_instance_ = true; // the machine is what the resource module tells, and no file
     ResourceService resource_service_;
     StatusView shown_;
     QueueStats stats_;

@@ -35,17 +35,6 @@ Task<> submitter(Reloads &state, uint32_t rank, size_t count)
     state.submitters--;
 }
 
-Task<> remove_module(ClientPtr client, std::string name)
-{
-    co_await client->handle().rpc("module.remove", Json::make("name", name), {.nodeid = client->rank()});
-}
-
-Task<> load_module(ClientPtr client, std::string name)
-{
-    Json args {{"path", name}, {"args", Json::array()}};
-    co_await client->handle().rpc("module.load", args, {.nodeid = client->rank()});
-}
-
 // Any module that stands on others may go and come back under them.
 Task<> reloader(Reloads &state, std::vector<std::string> modules)
 {

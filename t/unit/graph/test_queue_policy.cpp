@@ -361,6 +361,36 @@ TEST(QueuePolicy, DeniesWhatCanNeverRun)
     EXPECT_EQ(decisions[0].text, "never satisfiable: needs 5 cores: the machine has 4");
 }
 
+TEST(QueuePolicy, WhatHasBecomeImpossibleWaitsAndHoldsUpNobody)
+{
+    for (auto policy : {QueueOptions::Policy::fcfs, QueueOptions::Policy::easy, QueueOptions::Policy::conservative}) {
+        Matcher matcher(machine({.nodes = 4}), {.policy = value_or_throw(Policy::parse("low"))});
+        const Graph &graph = matcher.graph();
+        JobQueue queue({.policy = policy});
+        auto wide = queued(graph, {1, 0, 10, 10, 4}, 1, ask_nodes);
+        wide.was_possible = true;
+        queue.insert(wide);
+        queue.insert(queued(graph, {2, 1, 10, 10, 1}, 2, ask_nodes));
+        matcher.shrink(graph.hosts()[3]);
+        queue.machine_changed();
+        std::vector<QueueDecision> decisions;
+        EXPECT_TRUE(queue.plan(matcher, 0, 100, decisions));
+        ASSERT_EQ(decisions.size(), 1u);
+        EXPECT_EQ(decisions[0].id, 2);
+        EXPECT_EQ(decisions[0].kind, QueueDecision::Kind::start);
+        EXPECT_TRUE(matcher.cancel(2));
+        matcher.grow({graph.root()}, [](Graph &growing) {
+            VertexId node = growing.add(growing.root(), {.type = "node", .id = 3, .rank = 3});
+            growing.add_many(node, {.type = "core"}, 8, 1);
+        });
+        queue.machine_changed();
+        decisions.clear();
+        EXPECT_TRUE(queue.plan(matcher, 0, 100, decisions));
+        ASSERT_EQ(decisions.size(), 1u);
+        EXPECT_EQ(decisions[0].id, 1);
+    }
+}
+
 TEST(GraphReplay, StartsEveryJobAndLeavesNothing)
 {
     std::mt19937 random(12);

@@ -31,6 +31,7 @@ public:
 
     std::vector<std::string> logged;
     Credentials credentials {1000, role::owner};
+    void set_config(Json config) { config_ = std::move(config); }
 
 private:
     Rank &owner_;

@@ -287,6 +287,80 @@ TEST_F(MachineTest, of_a_job_on_nodes_that_are_gone_the_rest_is_taken_over)
     EXPECT_EQ(machine.allocated().ncores(), 6u);
 }
 
+TEST_F(MachineTest, nodes_that_are_new_stand_where_their_ranks_are)
+{
+    Machine grown(four_nodes().without(Idset {1, 2}), SchedConfig::parse(Json::object(), {}).machine);
+    grown.set_up(Idset {0, 3}, true);
+    auto all = slots(16);
+    EXPECT_FALSE(grown.feasible(*all));
+    EXPECT_EQ(grown.expand(four_nodes().subset(Idset {0, 1, 2})).format(), "1-2") << "rank 0 is known";
+    auto known = four_nodes();
+    ASSERT_TRUE(known.add_property("big", Idset {1}));
+    EXPECT_TRUE(grown.expand(known).empty());
+    EXPECT_TRUE(grown.all().has_property(1, "big"));
+    EXPECT_TRUE(grown.feasible(*all));
+    EXPECT_TRUE(grown.all().same_resources(four_nodes()));
+    const auto &graph = grown.matcher().graph();
+    EXPECT_TRUE(graph.ascending(graph.node_type())) << "a search still ends when it has enough";
+    EXPECT_TRUE(graph.ascending_in_nodes(*graph.find_type("core")));
+    EXPECT_EQ(grown.matcher().match(graph::MatchOp::allocate, 1, *slots(9), 1000).error().errnum(), EBUSY)
+        << "they are down until they are set up";
+    grown.set_up(Idset {1, 2}, true);
+    auto match = grown.matcher().match(graph::MatchOp::allocate, 1, *slots(9), 1000);
+    ASSERT_TRUE(match);
+    EXPECT_EQ(grown.resources_of(match->use).ranks().format(), "0-2");
+}
+
+TEST_F(MachineTest, what_a_job_has_on_a_node_that_is_not_known_is_taken_when_it_comes)
+{
+    Machine grown(four_nodes().without(Idset {2, 3}), SchedConfig::parse(Json::object(), {}).machine);
+    grown.set_up(Idset {0, 1}, true);
+    ResourceSet on_both;
+    on_both.add_node(1, "n1", Idset {0, 1});
+    on_both.add_node(2, "n2", Idset {0, 1, 2});
+    on_both.set_starttime(900);
+    on_both.set_expiration(2000);
+    ResourceSet elsewhere;
+    elsewhere.add_node(2, "n2", Idset {3});
+    elsewhere.add_node(3, "n3", Idset {0});
+    ASSERT_FALSE(grown.take(1, on_both));
+    ASSERT_TRUE(grown.take_rest(1, on_both));
+    ASSERT_TRUE(grown.take_rest(2, elsewhere));
+    EXPECT_EQ(grown.allocated().summary(), "rank1/core[0-1]");
+    EXPECT_EQ(grown.left_out().size(), 2u);
+    EXPECT_TRUE(grown.set_end(2, 3000));
+    EXPECT_TRUE(grown.take_left_out(grown.expand(four_nodes().subset(Idset {2}))).empty());
+    EXPECT_EQ(grown.allocated().summary(), "rank1/core[0-1] rank2/core[0-3]");
+    EXPECT_EQ(grown.matcher().find(1)->end, 2000);
+    EXPECT_EQ(grown.matcher().find(2)->end, 3000);
+    grown.free(2, Idset {3});
+    EXPECT_TRUE(grown.left_out().empty());
+    EXPECT_TRUE(grown.take_left_out(grown.expand(four_nodes())).empty());
+    EXPECT_EQ(grown.allocated().ncores(), 6u);
+    grown.free(1);
+    grown.free(2);
+    EXPECT_TRUE(grown.allocated().empty());
+}
+
+TEST_F(MachineTest, properties_come_and_go)
+{
+    auto debug = slots(4, 1, R"({"constraints":{"properties":["+debug"]}})");
+    EXPECT_FALSE(machine.feasible(*debug));
+    machine.add_properties({{"+debug", Idset {1, 9}}});
+    ASSERT_TRUE(machine.feasible(*debug));
+    EXPECT_EQ(machine.all().properties().at("+debug").format(), "1");
+    machine.remove_properties({{"+debug", Idset {1}}});
+    EXPECT_FALSE(machine.feasible(*debug));
+    machine.add_properties({{"+debug", Idset {1, 2}}, {"big", Idset {3}}});
+    auto now = four_nodes().without(Idset {0});
+    ASSERT_TRUE(now.add_property("+debug", Idset {3}));
+    machine.adopt_properties(now);
+    auto R = allocate(1, *debug);
+    ASSERT_TRUE(R);
+    EXPECT_EQ(R->ranks().format(), "3");
+    EXPECT_EQ(machine.all().properties().size(), 1u);
+}
+
 TEST(SchedConfig, reads_its_tables_and_says_what_is_wrong)
 {
     Json config = Json::parse_or_throw(R"({"queues":{"batch":{},"debug":{},"night":{"parent":"batch"}},

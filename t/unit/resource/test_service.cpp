@@ -20,7 +20,7 @@ struct WithResource {
     std::unique_ptr<Party> party;
     std::unique_ptr<Resource> module;
 
-    explicit WithResource(uint32_t size, const char *R)
+    explicit WithResource(uint32_t size, const char *R, Json config = Json::object())
     {
         run.boot("state", size);
         auto &rank = *run.ranks[0];
@@ -28,6 +28,7 @@ struct WithResource {
             rank.attributes["resource.R"] = R;
         rank.attributes["hostlist"] = "a[0-1]";
         party = std::make_unique<Party>(rank, "resource", PeerKind::module);
+        party->set_config(config);
         rank.router.add_service("resource", party->id());
         module = std::make_unique<Resource>(*party);
         run.run(module->start());
@@ -114,7 +115,60 @@ Task<> acquire_twice(Instance &run)
     EXPECT_EQ(errnum, EBUSY);
 }
 
+// What it hears when the configuration is each of these in turn.
+Task<> acquire_under(WithResource &world, Json request, std::vector<Json> configurations, std::vector<std::string> *heard)
+{
+    auto acquired = world.run.client().stream("resource.acquire", request, {}, "resource.acquire-cancel");
+    auto first = co_await acquired.next();
+    heard->push_back(first->json().at("resources", "execution", "R_lite")[size_t(0)].get<std::string>("rank"));
+    for (const auto &config : configurations) {
+        world.party->set_config(config);
+        world.module->config_changed();
+        auto next = co_await acquired.next();
+        Json change = next->json();
+        if (Json more = change["expand"])
+            change = change.shallow_copy().set("expand", more["execution"]);
+        heard->push_back(change.dump());
+    }
+}
+
+// Two nodes that are always up.
+Json fake_nodes(const char *more = "{}")
+{
+    Json out = Json::parse_or_throw(more);
+    return out.set("fake-resources", Json {{"R", Json::parse_or_throw(two_nodes)}});
+}
+
+constexpr const char *one_excluded = R"({"resource":{"exclude":"1"}})";
+
 } // namespace
+
+TEST(ResourceService, ranks_that_are_no_longer_excluded_are_told_to_who_takes_them)
+{
+    WithResource world(2, nullptr, fake_nodes(one_excluded));
+    Json queue = fake_nodes(R"({"queues":{"q":{"hosts":"a1"}}})");
+    Json wider = fake_nodes(R"({"queues":{"q":{"hosts":"all"}}})");
+    std::vector<std::string> heard;
+    std::vector<Json> configurations {queue, fake_nodes(one_excluded), wider};
+    world.run.run(acquire_under(world, Json {{"expand", true}}, configurations, &heard));
+    ASSERT_EQ(heard.size(), 4u);
+    EXPECT_EQ(heard[0], "0");
+    EXPECT_EQ(heard[1], R"({"expand":{"R_lite":[{"rank":"1","children":{"core":"0-3"}}],"starttime":0.0,"expiration":0.0,)"
+                        R"("nodelist":["a1"],"properties":{"+q":"1"}},"up":"1"})");
+    EXPECT_EQ(heard[2], R"({"property-remove":{"+q":"1"},"down":"1"})") << "it is known now";
+    EXPECT_EQ(heard[3], R"({"property-add":{"+q":"0-1"},"up":"1"})");
+}
+
+TEST(ResourceService, others_hear_what_they_always_did)
+{
+    WithResource world(2, nullptr, fake_nodes(one_excluded));
+    std::vector<std::string> heard;
+    std::vector<Json> configurations {fake_nodes(R"({"resource":{"exclude":"0-1"}})"), fake_nodes()};
+    world.run.run(acquire_under(world, {}, configurations, &heard));
+    EXPECT_EQ(heard, (std::vector<std::string> {"0", R"({"down":"0"})", R"({"up":"0"})"}));
+    ASSERT_FALSE(world.party->logged.empty());
+    EXPECT_NE(world.party->logged.back().find("rank 1 can be used now"), std::string::npos);
+}
 
 TEST(ResourceService, a_drain_that_is_not_stored_is_an_error_and_stored_later)
 {
