@@ -8,6 +8,7 @@ Broker::Broker(BrokerSetup setup)
     : setup_(std::move(setup)), router_(setup_.topology), logger_(setup_.attributes),
       state_since_(setup_.platform.loop->now()), state_changed_(*setup_.platform.loop),
       id_(setup_.attributes.get_or_set("broker.uuid", setup_.platform.random->uuid())), groups_(*this),
+      module_tracer_("module", *setup_.platform.loop), overlay_tracer_("overlay", *setup_.platform.loop),
       handle_(*setup_.platform.loop,
               [this](Message message) {
                   if (message.credentials.rolemask == role::none)
@@ -45,6 +46,8 @@ Broker::Broker(BrokerSetup setup)
     serve_log(*this);
     serve_state(*this);
     groups_.serve();
+    module_tracer_.serve(handle_);
+    overlay_tracer_.serve(handle_);
 }
 
 Broker::~Broker() = default;

@@ -10,6 +10,7 @@
 #include "broker/module_host.hpp"
 #include "broker/placement.hpp"
 #include "broker/router.hpp"
+#include "broker/tracer.hpp"
 #include "common/module/module.hpp"
 
 namespace flux {
@@ -57,6 +58,8 @@ public:
         return setup_.new_thread_world();
     }
     Logger &logger() { return logger_; }
+    Tracer &module_tracer() { return module_tracer_; }
+    Tracer &overlay_tracer() { return overlay_tracer_; } // peers are ranks
     // The broker's own handle: its built-in services answer on it.
     Handle &handle() { return handle_; }
 
@@ -83,7 +86,8 @@ private:
     Duration state_since_;
     Condition state_changed_;
     RouteId id_;
-    Groups groups_; // outlives the handle's tasks: those refer to it
+    Groups groups_; // outlives the handle's tasks: those refer to it, and to the tracers
+    Tracer module_tracer_, overlay_tracer_;
     Handle handle_;
     ModuleHost modules_;
 };

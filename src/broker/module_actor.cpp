@@ -53,6 +53,8 @@ Task<> ModuleActor::start()
     module_ = setup_.info->make(*this);
     handle_.serve(name() + ".stats-get", role::any,
                   Handle::PlainHandler([this](Request &) { return module_->stats(); }));
+    handle_.serve(name() + ".debug", role::none,
+                  Handle::PlainHandler([this](Request &request) { return change_debug_flags(request); }));
     handle_.serve(name() + ".rusage", role::user, Handle::PlainHandler(resource_usage));
     handle_.serve(name() + ".ping", role::user,
                   Handle::PlainHandler([this](Request &request) { return setup_.answer_ping(request); }));
@@ -72,6 +74,22 @@ Json ModuleActor::reload_config(const Request &request)
         throw;
     }
     return {};
+}
+
+// {"op": "setbit"|"clrbit"|"set"|"clr", "flags"} -> {"flags"}; without op they stay as they are.
+Json ModuleActor::change_debug_flags(const Request &request)
+{
+    auto op = request.find<std::string>("op").value_or("");
+    uint32_t flags = op.empty() || op == "clr" ? 0 : request.get<uint32_t>("flags");
+    if (op == "setbit")
+        debug_flags_ |= flags;
+    else if (op == "clrbit")
+        debug_flags_ &= ~flags;
+    else if (op == "set" || op == "clr")
+        debug_flags_ = flags;
+    else if (!op.empty())
+        throw Error(EINVAL, "op: \"{}\" is none of setbit, clrbit, set, clr", op.substr(0, 60));
+    return Json {{"flags", debug_flags_}};
 }
 
 Task<> ModuleActor::stop()

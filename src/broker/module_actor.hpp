@@ -48,12 +48,15 @@ public:
     }
     const Json &config() const override { return setup_.config; }
     void log(LogLevel level, std::string text) override { setup_.log(level, std::move(text)); }
+    uint32_t debug_flags() const override { return debug_flags_; }
 
 private:
     Json reload_config(const Request &request);
+    Json change_debug_flags(const Request &request);
 
     Setup setup_;
     bool running_ = false;
+    uint32_t debug_flags_ = 0;
     std::deque<Message> waiting_;
     std::unique_ptr<Module> module_; // outlives the handle's tasks: those refer to it
     Handle handle_;

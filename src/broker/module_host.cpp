@@ -135,7 +135,9 @@ Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::str
     }};
     loaded.placement = own_thread || wants_thread(name) ? place_on_thread(broker_, id, std::move(setup))
                                                         : place_on_broker_loop(broker_, id, std::move(setup));
-    broker_.router().add_peer({id, PeerKind::module, [&loaded](Message message) {
+    broker_.router().add_peer({id, PeerKind::module, [this, &loaded, name](Message message) {
+                                   if (broker_.module_tracer().active()) [[unlikely]]
+                                       broker_.module_tracer().note(name, Tracer::Way::received, message);
                                    loaded.placement->deliver(std::move(message));
                                }});
     broker_.router().add_service(name, id);

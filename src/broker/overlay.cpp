@@ -88,8 +88,15 @@ Task<> Overlay::join()
     broker_.groups().parent_joined();
 }
 
+void Overlay::trace(uint32_t peer, Tracer::Way way, const Message &message)
+{
+    if (broker_.overlay_tracer().active()) [[unlikely]]
+        broker_.overlay_tracer().note(std::to_string(peer), way, message);
+}
+
 void Overlay::from_parent(Message message)
 {
+    trace(*broker_.router().topology().parent(), Tracer::Way::received, message);
     if (!parent_id_) {
         if (message.is_response() && message.topic == hello_topic) {
             hello_answer_ = message.errnum ? Expected<Message>(std::unexpected(message.to_error()))
@@ -122,8 +129,16 @@ void Overlay::parent_lost(const std::string &why)
 void Overlay::send_to_parent(const Message &message)
 {
     last_sent_ = broker_.platform().loop->now();
+    trace(*broker_.router().topology().parent(), Tracer::Way::sent, message);
     if (links_)
         links_->send_to_parent(message);
+}
+
+void Overlay::send_to_child(const RouteId &id, uint32_t rank, const Message &message)
+{
+    trace(rank, Tracer::Way::sent, message);
+    if (links_)
+        links_->send_to_child(id, message);
 }
 
 void Overlay::leave()
@@ -159,6 +174,7 @@ void Overlay::from_child(const RouteId &id, Message message)
     if (found == connected_.end())
         return hello(id, std::move(message));
     auto &child = *found->second;
+    trace(child.rank, Tracer::Way::received, message);
     child.last_heard = broker_.platform().loop->now();
     if (child.torpid)
         set_torpid(child, false);
@@ -210,14 +226,9 @@ void Overlay::admit(const RouteId &id, const Message &hello)
         Json answer {{"uuid", *broker_.attributes().get("broker.uuid")}, {"attributes", attributes}};
         if (broker_.config_changed())
             answer.set("config", broker_.config());
-        links_->send_to_child(id, Message::response_to(hello, answer));
+        send_to_child(id, rank, Message::response_to(hello, answer));
         broker_.router().add_peer(
-            {id, PeerKind::child,
-             [this, id](Message message) {
-                 if (links_)
-                     links_->send_to_child(id, message);
-             },
-             rank});
+            {id, PeerKind::child, [this, id, rank](Message message) { send_to_child(id, rank, message); }, rank});
         set_status(*child, SubtreeStatus::partial); // until it says more
     } catch (const Error &error) {
         refuse(error);
@@ -252,7 +263,7 @@ void Overlay::child_lost(const RouteId &id, const std::string &why)
     auto &child = *found->second;
     broker_.log(LogLevel::err, "overlay", fmt::format("lost rank {}: {}", child.rank, why));
     // It may be there still, and have said what is no message: then it hears that it is on its own.
-    links_->send_to_child(id, Message::control(uint32_t(overlay_control::disconnect), 0));
+    send_to_child(id, child.rank, Message::control(uint32_t(overlay_control::disconnect), 0));
     remove_child(child, SubtreeStatus::lost, "lost connection");
 }
 

@@ -82,6 +82,8 @@ private:
     void set_torpid(Child &child, bool torpid);
     void tell_parent_status();
     void send_to_parent(const Message &message);
+    void send_to_child(const RouteId &id, uint32_t rank, const Message &message);
+    void trace(uint32_t peer, Tracer::Way way, const Message &message);
     void keep_alive();
     Task<Json> health_request(Request request);
     void serve();

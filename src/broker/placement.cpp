@@ -12,10 +12,12 @@ namespace {
 
 constexpr size_t longest_thread_name = 15; // bytes, as Linux has it
 
-void send_to_router(Broker &broker, const RouteId &id, Message message)
+void send_to_router(Broker &broker, const RouteId &id, const std::string &name, Message message)
 {
     if (message.credentials.rolemask == role::none)
         message.credentials = {broker.owner(), role::owner | role::local};
+    if (broker.module_tracer().active()) [[unlikely]]
+        broker.module_tracer().note(name, Tracer::Way::sent, message);
     broker.router().receive(id, std::move(message));
 }
 
@@ -39,7 +41,9 @@ private:
     static ModuleActor::Setup complete(Broker &broker, RouteId id, ModuleActor::Setup setup)
     {
         setup.platform = broker.platform();
-        setup.send = [&broker, id](Message message) { send_to_router(broker, id, std::move(message)); };
+        setup.send = [&broker, id, name = setup.name](Message message) {
+            send_to_router(broker, id, name, std::move(message));
+        };
         setup.log = [&broker, name = setup.name](LogLevel level, std::string text) {
             broker.log(level, name, std::move(text));
         };
@@ -55,7 +59,9 @@ public:
     ThreadPlacement(Broker &broker, RouteId id, ModuleActor::Setup setup)
         : broker_(broker), world_(broker.new_thread_world()),
           outbox_(*broker.platform().loop,
-                  [&broker, id](Message message) { send_to_router(broker, id, std::move(message)); }),
+                  [&broker, id, name = setup.name](Message message) {
+                      send_to_router(broker, id, name, std::move(message));
+                  }),
           inbox_(loop(), [this](Message message) {
               actor_->receive(std::move(message));
               running_ = actor_->is_running();

@@ -3,6 +3,7 @@
 
 #include "cmd/commands.hpp"
 #include "cmd/print.hpp"
+#include "cmd/trace.hpp"
 
 namespace flux::cmd {
 
@@ -154,6 +155,65 @@ int run_module_stats(const Args &args, Session &flux)
     return show_statistics(args, flux.rpc(name + ".stats-get"));
 }
 
+// "0x1f", "017", "31"
+uint32_t flag_mask(const Args &args, const char *option)
+{
+    std::string text = args.value(option);
+    char *end = nullptr;
+    errno = 0;
+    unsigned long long mask = std::strtoull(text.c_str(), &end, 0);
+    if (text.empty() || !std::isdigit(static_cast<unsigned char>(text[0])) || *end || errno || mask > UINT32_MAX)
+        throw UsageError(fmt::format("--{}={}: a mask of 32 bits was expected: decimal, 0x for hexadecimal, 0 for octal",
+                                     option, text));
+    return uint32_t(mask);
+}
+
+int run_module_debug(const Args &args, Session &flux)
+{
+    static constexpr std::pair<const char *, const char *> ops[] = {
+        {"set", "set"}, {"setbit", "setbit"}, {"clearbit", "clrbit"}};
+    auto change = [&](const Json &request) {
+        return flux.rpc(args[0] + ".debug", request).get<uint32_t>("flags");
+    };
+    uint32_t flags = change(args.has("clear") ? Json {{"op", "clr"}} : Json::object());
+    for (auto [option, op] : ops)
+        if (args.has(option))
+            flags = change(Json {{"op", op}, {"flags", flag_mask(args, option)}});
+    if (args.in_order().empty())
+        print("0x{:x}\n", flags);
+    return 0;
+}
+
+int run_module_trace(const Args &args, Session &flux)
+{
+    return show_trace(args, flux, "module", args.positional(), args.value("topic"));
+}
+
+const Command module_debug {
+    .name = "debug",
+    .args = "MODULE",
+    .summary = "Show or change a module's debug flags",
+    .options = {{"-C,--clear", "all flags to 0"},
+                {"-S,--set=MASK", "the flags to MASK: decimal, 0x for hexadecimal, 0 for octal"},
+                {"-s,--setbit=MASK", "those of MASK to 1"},
+                {"-c,--clearbit=MASK", "those of MASK to 0"}},
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_module_debug,
+};
+
+const Command module_trace {
+    .name = "trace",
+    .args = "[MODULE...]",
+    .summary = "Show messages that modules receive and send",
+    .options = [] {
+        auto options = trace_options();
+        options.insert(options.begin() + 1, {"-T,--topic=GLOB", "only with topics that match"});
+        return options;
+    }(),
+    .run = run_module_trace,
+};
+
 const Command module_load {
     .name = "load",
     .args = "MODULE [ARG...]",
@@ -222,7 +282,7 @@ const Command module {
     .name = "module",
     .summary = "Load, unload and inspect the broker's modules",
     .subcommands = {&module_list, &module_load, &module_reload, &module_remove, &module_unload,
-                    &module_stats},
+                    &module_stats, &module_debug, &module_trace},
 };
 
 } // namespace flux::cmd

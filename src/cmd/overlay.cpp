@@ -5,6 +5,7 @@
 #include "cmd/commands.hpp"
 #include "cmd/print.hpp"
 #include "cmd/terminal.hpp"
+#include "cmd/trace.hpp"
 #include "common/types/duration.hpp"
 #include "common/types/hostlist.hpp"
 
@@ -289,6 +290,14 @@ int run_overlay_disconnect(const Args &args, Session &flux)
     return 0;
 }
 
+int run_overlay_trace(const Args &args, Session &flux)
+{
+    std::vector<std::string> peers;
+    if (args.has("rank"))
+        peers.push_back(std::to_string(args.integer("rank", 0)));
+    return show_trace(args, flux, "overlay", peers, args.size() > 0 ? args[0] : "");
+}
+
 const Command overlay_status {
     .name = "status",
     .summary = "Show the tree of brokers and which are well",
@@ -339,13 +348,26 @@ const Command overlay_disconnect {
     .run = run_overlay_disconnect,
 };
 
+const Command overlay_trace {
+    .name = "trace",
+    .args = "[GLOB]",
+    .summary = "Show messages that this broker receives from and sends to its neighbours",
+    .options = [] {
+        auto options = trace_options();
+        options.insert(options.begin() + 1, {"-r,--rank=RANK", "only from and to this neighbour"});
+        return options;
+    }(),
+    .max_args = 1,
+    .run = run_overlay_trace,
+};
+
 } // namespace
 
 const Command overlay {
     .name = "overlay",
     .summary = "Look at the tree of brokers",
     .subcommands = {&overlay_status, &overlay_errors, &overlay_lookup, &overlay_parentof,
-                    &overlay_disconnect},
+                    &overlay_disconnect, &overlay_trace},
 };
 
 } // namespace flux::cmd

@@ -43,6 +43,8 @@ public:
     // A broker attribute (flux-broker-attributes(7)), nullopt when it is not set.
     virtual std::optional<std::string> attribute(std::string_view name) const = 0;
     virtual const Json &config() const = 0; // the instance's configuration as one object
+    // What flux module debug has set: what the bits mean is the module's own.
+    virtual uint32_t debug_flags() const { return 0; }
     virtual void log(LogLevel level, std::string text) = 0;
 };
 

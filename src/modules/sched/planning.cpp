@@ -46,6 +46,12 @@ void Sched::carry_out(QueueDecision &decision)
     auto found = pending_.find(JobId(uint64_t(decision.id)));
     FLUX_ASSERT(found != pending_.end());
     Pending &job = found->second;
+    if (context().debug_flags() & debug_decisions)
+        log(LogLevel::debug, "job {} of queue {}: {}", found->first, config_.queues[job.queue].name,
+            decision.kind == QueueDecision::Kind::start    ? "starts"
+            : decision.kind == QueueDecision::Kind::deny   ? decision.text
+            : decision.estimate ? fmt::format("waits, until {} as far as is known", *decision.estimate)
+                                : "waits, nobody knows for how long");
     switch (decision.kind) {
     case QueueDecision::Kind::estimate:
         job.estimate = decision.estimate;
