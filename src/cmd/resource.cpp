@@ -1,5 +1,6 @@
 // flux resource: what the instance has, what of it is used, and what is drained.
 #include <algorithm>
+#include <filesystem>
 
 #include "cmd/commands.hpp"
 #include "cmd/job_select.hpp"
@@ -356,6 +357,20 @@ int run_resource_undrain(const Args &args, Session &flux)
     return 0;
 }
 
+int run_resource_reload(const Args &args, Session &flux)
+{
+    auto path = std::filesystem::absolute(args[0]).lexically_normal().string();
+    Json request {{"path", path}, {"xml", args.has("xml")}, {"force", args.has("force")}};
+    flux.rpc("resource.reload", request, {.nodeid = 0});
+    return 0;
+}
+
+int run_resource_acquire_mute(const Args &, Session &flux)
+{
+    flux.rpc("resource.acquire-mute", {}, {.nodeid = 0});
+    return 0;
+}
+
 const Option queue_option {"-q,--queue=QUEUE,...", "only what is in these queues"};
 const Option include_option {"-i,--include=TARGETS", "only these ranks or hosts"};
 const Option header_option {"-n,--no-header", "no header"};
@@ -421,13 +436,26 @@ const Command resource_undrain {.name = "undrain",
                                 .min_args = 1,
                                 .run = run_resource_undrain};
 
+const Command resource_reload {.name = "reload",
+                               .args = "PATH",
+                               .summary = "Replace what the instance has by an R (RFC 20), which rank 0 reads",
+                               .options = {{"-x,--xml", "PATH is a directory with a topology of hwloc RANK.xml of each rank"},
+                                           {"-f,--force", "leave out ranks that are no brokers"}},
+                               .min_args = 1,
+                               .max_args = 1,
+                               .run = run_resource_reload};
+const Command resource_acquire_mute {.name = "acquire-mute",
+                                     .summary = "Tell the scheduler no more which nodes come and go",
+                                     .max_args = 0,
+                                     .run = run_resource_acquire_mute};
+
 } // namespace
 
 const Command resource {
     .name = "resource",
     .summary = "Show and drain resources",
-    .subcommands = {&resource_drain, &resource_eventlog, &resource_graph, &resource_info, &resource_list,
-                    &resource_R, &resource_status, &resource_undrain},
+    .subcommands = {&resource_acquire_mute, &resource_drain, &resource_eventlog, &resource_graph, &resource_info,
+                    &resource_list, &resource_R, &resource_reload, &resource_status, &resource_undrain},
 };
 
 } // namespace flux::cmd

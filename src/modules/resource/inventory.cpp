@@ -1,5 +1,7 @@
 #include "modules/resource/inventory.hpp"
 
+#include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <unordered_map>
 
@@ -162,6 +164,30 @@ ResourceSet read_R(const std::string &path, const Hostlist &hosts)
     if (!R)
         throw Error(EINVAL, "{} is no R (RFC 20): {}", path, R.error().text());
     return reranked(std::move(*R), hosts);
+}
+
+ResourceSet read_topologies(const std::string &directory, const Hostlist &hosts)
+{
+    std::error_code failed;
+    std::map<uint32_t, std::string> files;
+    for (const auto &entry : std::filesystem::directory_iterator(directory, failed)) {
+        auto name = entry.path().stem().string();
+        uint32_t rank = 0;
+        auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), rank);
+        if (entry.path().extension() == ".xml" && error == std::errc() && end == name.data() + name.size())
+            files[rank] = entry.path().string();
+    }
+    if (failed)
+        throw Error(failed.value(), "cannot read the directory {}: {}", directory, failed.message());
+    if (files.empty())
+        throw Error(ENOENT, "{} holds no topology RANK.xml, such as 0.xml", directory);
+    ResourceSet out;
+    for (const auto &[rank, path] : files) {
+        auto found = read_topology_xml(path);
+        auto host = rank < hosts.size() ? hosts.nth(rank) : fmt::format("node{}", rank);
+        out.add_node(rank, host, Idset::iota(found.cores), Idset::iota(found.gpus));
+    }
+    return out;
 }
 
 std::optional<Inventory> given_inventory(const InventorySources &sources)

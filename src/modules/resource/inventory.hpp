@@ -25,6 +25,8 @@ struct InventorySources {
 std::optional<Inventory> given_inventory(const InventorySources &sources);
 // R of a file, its ranks those of the brokers where its hosts are theirs.
 ResourceSet read_R(const std::string &path, const Hostlist &hosts);
+// The same of a directory with a topology RANK.xml of each rank.
+ResourceSet read_topologies(const std::string &directory, const Hostlist &hosts);
 // resource.journal-max and resource.history (seconds). EINVAL.
 size_t journal_max(const Json &config);
 double history_age(const Json &config);

@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "common/kvs/lookup.hpp"
 
 namespace flux {
@@ -239,26 +237,32 @@ Json Resource::get(Request &)
     return inventory_.R.to_json();
 }
 
-// For tests: another R for the next scheduler that acquires.
+// {"path", "xml"?, "force"?}: another R, in place of what there was. A scheduler hears of ranks that are new or gone at
+// once, and of what else has changed when it acquires again.
 Task<Json> Resource::reload(Request request)
 {
     auto path = request.get<std::string>("path");
     bool xml = request.find<bool>("xml").value_or(false), force = request.find<bool>("force").value_or(false);
-    Inventory next {{}, "reload", inventory_.fake};
-    if (xml) {
-        for (uint32_t node = 0; std::filesystem::exists(fmt::format("{}/{}.xml", path, node)); node++) {
-            auto found = read_topology_xml(fmt::format("{}/{}.xml", path, node));
-            next.R.add_node(node, host_of(node), Idset::iota(found.cores), Idset::iota(found.gpus));
-        }
-        if (next.R.empty())
-            throw Error(ENOENT, "{} holds no 0.xml", path);
-    } else {
-        next.R = read_R(path, hosts());
+    Inventory next {xml ? read_topologies(path, hosts()) : read_R(path, hosts()), "reload", inventory_.fake};
+    if (!next.fake) {
+        Idset brokers = Idset::iota(size());
+        if (Idset unknown = next.R.ranks() - brokers; !unknown.empty() && !force)
+            throw Error(EOVERFLOW, "{} has rank {}, this instance has {} brokers: force leaves them out", path,
+                        unknown.format(), size());
+        next.R = next.R.subset(brokers);
     }
-    if (Idset unknown = next.R.ranks() - Idset::iota(size()); !unknown.empty() && !force)
-        throw Error(EOVERFLOW, "{} has rank {}, this instance has {} brokers: force leaves them out", path,
-                    unknown.format(), size());
-    next.R = next.R.subset(Idset::iota(size()));
+    if (next.R.empty())
+        throw Error(EINVAL, "{} has nothing for this instance of {} brokers", path, size());
+    Idset other;
+    for (const auto &node : next.R.nodes())
+        if (auto known = inventory_.R.find(node.rank); known && told_of_.contains(node.rank))
+            if (*known->shape() != *node.shape())
+                other.add(node.rank);
+    if (acquire_answered_ && !other.empty())
+        log(LogLevel::warning,
+            "rank {} has other resources now: the scheduler gives them out from its next load on (flux module "
+            "reload sched)",
+            other.format());
     set_inventory(std::move(next));
     co_await saved();
     co_return Json();
