@@ -9,7 +9,7 @@ extern const Command getattr, setattr, lsattr;
 extern const Command ping, pmi, event, module, kvs;
 extern const Command submit, bulksubmit, run, jobs, job, cancel, pgrep, pkill, dmesg, logger;
 extern const Command config, proxy, alloc, batch, watch, update;
-extern const Command content, startlog, hostlist, jobtap;
+extern const Command archive, content, startlog, hostlist, jobtap;
 extern const Command housekeeping, start, exec, sproc, queue, resource, uptime, overlay, shutdown;
 
 } // namespace flux::cmd

@@ -12,7 +12,7 @@ const std::vector<CommandGroup> &command_groups()
         {"Watch and change jobs", {&jobs, &watch, &cancel, &job, &pgrep, &pkill, &update}},
         {"Queues and resources", {&queue, &resource, &housekeeping, &overlay, &hostlist}},
         {"Run programs beside jobs", {&exec, &sproc}},
-        {"Store and tell", {&kvs, &content, &event, &logger, &dmesg}},
+        {"Store and tell", {&kvs, &archive, &content, &event, &logger, &dmesg}},
         {"Look inside", {&getattr, &setattr, &lsattr, &config, &module, &jobtap, &ping, &pmi}},
         {"About the commands", {&help, &version, &env, &completion}},
     };
