@@ -122,6 +122,10 @@ private:
                   {"channels", Json::array()}};
         if (args_.has("label"))
             out.set("label", args_.value("label"));
+        if (args_.has("jobid")) {
+            auto id = option_value("jobid", JobId::parse(args_.value("jobid")));
+            out.set("opts", Json {{"jobid", id.f58(F58Prefix::ascii)}});
+        }
         return out;
     }
 

@@ -23,9 +23,13 @@ size_t page_width()
     return std::min(terminal_width(STDOUT_FILENO), widest);
 }
 
-std::string page_path(const std::string &command)
+// Of a command, or about something else (section 7).
+std::string page_path(const std::string &name)
 {
-    return fmt::format("{}/flux-{}.1.md", Installation::find().man, command);
+    auto path = [&](int section) {
+        return fmt::format("{}/flux-{}.{}.md", Installation::find().man, name, section);
+    };
+    return std::filesystem::exists(path(7)) ? path(7) : path(1);
 }
 
 // Through $PAGER (or less) when somebody looks at a terminal.

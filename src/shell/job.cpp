@@ -101,7 +101,12 @@ bool names_node_or_task(std::string_view text)
            text.find("{{node.broker_rank") != text.npos || text.find("{{task") != text.npos;
 }
 
-std::vector<std::string> task_environment(const Job &job, uint32_t task)
+std::string path_in_job(const std::string &path, const Job &job)
+{
+    return path.starts_with('/') || job.jobspec.cwd().empty() ? path : job.jobspec.cwd() + "/" + path;
+}
+
+std::vector<std::string> task_environment(const Job &job, std::optional<uint32_t> task)
 {
     std::map<std::string, std::string, std::less<>> environment;
     const Json &given = job.start.environment;
@@ -119,13 +124,19 @@ std::vector<std::string> task_environment(const Job &job, uint32_t task)
         set("FLUX_ENCLOSING_ID", job.start.enclosing_id);
     set("FLUX_JOB_SIZE", fmt::format("{}", job.taskmap.ntasks()));
     set("FLUX_JOB_NNODES", fmt::format("{}", job.start.nnodes));
-    set("FLUX_TASK_RANK", fmt::format("{}", task));
-    set("FLUX_TASK_LOCAL_ID", fmt::format("{}", job.tasks.index_of(task)));
+    if (task) {
+        set("FLUX_TASK_RANK", fmt::format("{}", *task));
+        set("FLUX_TASK_LOCAL_ID", fmt::format("{}", job.tasks.index_of(*task)));
+    }
+    if (!job.topology_file.empty()) {
+        set("HWLOC_XMLFILE", job.topology_file);
+        environment.erase("HWLOC_COMPONENTS"); // could have it look at something else
+    }
     set("FLUX_KVS_NAMESPACE", "job-" + id.dec());
     set("FLUX_JOB_TMPDIR", job.tmpdir);
     if (!job.start.uri.empty())
         set("FLUX_URI", job.start.uri);
-    if (auto gpus = gpus_of_task(job, task))
+    if (auto gpus = task ? gpus_of_task(job, *task) : std::nullopt)
         set("CUDA_VISIBLE_DEVICES", gpus->format());
     else if (job.options.gpu_affinity != "off" && job.node().gpus().empty())
         set("CUDA_VISIBLE_DEVICES", "-1"); // the gpus of others
@@ -133,9 +144,9 @@ std::vector<std::string> task_environment(const Job &job, uint32_t task)
         set("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
     for (auto *theirs : {"PMI_FD", "PMI_RANK", "PMI_SIZE"}) // of the shell's own process manager
         environment.erase(theirs);
-    if (job.options.pmi) {
+    if (task && job.options.pmi) {
         set("PMI_SPAWNED", "0");
-        set("PMI_RANK", fmt::format("{}", task));
+        set("PMI_RANK", fmt::format("{}", *task));
         set("PMI_SIZE", fmt::format("{}", job.taskmap.ntasks()));
     }
     std::vector<std::string> out;

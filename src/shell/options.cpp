@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "common/base/text.hpp"
 #include "common/types/duration.hpp"
 #include "common/types/idset.hpp"
 
@@ -137,14 +138,72 @@ void parse_taskmap(const Json &value, Options &options)
     }
 }
 
+void parse_stage_in(const Json &json, Options &options)
+{
+    StageIn stage;
+    if (Json names = json["names"]) {
+        std::string list = names.as<std::string>();
+        stage.names.clear();
+        for (std::string_view name : split_words(list, ","))
+            stage.names.emplace_back(name);
+        if (stage.names.empty())
+            throw Error(EINVAL, "shell option stage-in.names is empty: name archives, such as main,data");
+    }
+    stage.pattern = json.value<std::string>("pattern", {});
+    auto destination = json.value<std::string>("destination", {});
+    if (destination.starts_with("global:") || destination.starts_with("local:")) {
+        stage.global = destination.starts_with("global:");
+        destination.erase(0, destination.find(':') + 1);
+    }
+    if (stage.global && destination.empty())
+        throw Error(EINVAL, "shell option stage-in.destination: global: is followed by a path");
+    stage.destination = destination;
+    options.stage_in = std::move(stage);
+}
+
+void parse_coprocesses(const Json &json, Options &options)
+{
+    if (!json.is_object())
+        throw Error(EINVAL, "shell option coprocess: expected an object of co-processes by name, found {}",
+                    json.type_name());
+    if (json.size() > Options::max_coprocesses)
+        throw Error(EINVAL, "shell option coprocess: {} co-processes, at most {} are possible", json.size(),
+                    Options::max_coprocesses);
+    for (auto [name, entry] : json.members()) {
+        auto where = fmt::format("shell option coprocess.{}", name);
+        Coprocess one;
+        one.name = name;
+        if (!entry["command"].is_array() || entry["command"].empty())
+            throw Error(EINVAL, "{}.command: expected an array of strings, the program first", where);
+        for (auto word : entry["command"].elements())
+            one.command.push_back(word.as<std::string>());
+        one.output = entry.value<std::string>("output", fmt::format("coproc-{}-{{{{id}}}}.log", name));
+        if (Json ranks = entry["ranks"])
+            one.ranks = ranks.is_integer() ? fmt::format("{}", ranks.as<uint32_t>()) : ranks.as<std::string>();
+        if (one.ranks != "all")
+            if (auto parsed = Idset::parse(one.ranks); !parsed)
+                throw Error(EINVAL, "{}.ranks: {}", where, parsed.error().text());
+        options.coprocesses.push_back(std::move(one));
+    }
+}
+
+void parse_monitor(const Json &json, Options &options)
+{
+    options.monitor_period = Options::default_monitor_period;
+    if (Json period = json["period"])
+        options.monitor_period = seconds_of(period, "sysmon.period");
+    if (*options.monitor_period < Options::least_monitor_period)
+        throw Error(EINVAL, "shell option sysmon.period: {} s is less than {} s", *options.monitor_period,
+                    Options::least_monitor_period);
+}
+
 // What flux-shell-options(7) has, here or not.
-constexpr std::string_view supported[] {"verbose",      "nosetpgrp",    "oom",    "rlimit",  "exit-timeout",
-                                        "exit-on-error", "signal",       "cpu-affinity", "gpu-affinity",
-                                        "output",       "input",        "taskmap", "pmi",     "pmi-simple",
-                                        "per-resource", "mpi",          "pty"};
-constexpr std::string_view not_here[] {"initrc",     "userrc",  "stop-tasks-in-exec",
-                                       "stage-in",   "hwloc",   "sysmon",             "coprocess",
-                                       "coprocess-kill-timeout", "rexec-shutdown-timeout", "rexec"};
+constexpr std::string_view supported[] {
+    "verbose",      "nosetpgrp", "oom",     "rlimit",     "exit-timeout", "exit-on-error", "signal", "cpu-affinity",
+    "gpu-affinity", "output",    "input",   "taskmap",    "pmi",          "pmi-simple",    "mpi",    "per-resource",
+    "pty",          "stage-in",  "hwloc",   "sysmon",     "coprocess",    "coprocess-kill-timeout",
+    "rexec-shutdown-timeout"};
+constexpr std::string_view not_here[] {"initrc", "userrc", "stop-tasks-in-exec", "rexec"};
 
 void warn_of_unknown(const Json &json, Options &options)
 {
@@ -206,6 +265,18 @@ void parse_all(const Json &json, Options &options)
         if (Json left = value["timeleft"])
             options.warn_seconds = seconds_of(left, "signal.timeleft");
     }
+    options.topology_file = is_set(json["hwloc"]["xmlfile"]);
+    options.topology_of_job = is_set(json["hwloc"]["restrict"]);
+    if (Json value = json["stage-in"]; is_set(value))
+        parse_stage_in(value, options);
+    if (Json value = json["coprocess"]; is_set(value))
+        parse_coprocesses(value, options);
+    if (Json value = json["coprocess-kill-timeout"])
+        options.coprocess_kill_timeout = seconds_of(value, "coprocess-kill-timeout");
+    if (Json value = json["rexec-shutdown-timeout"])
+        seconds_of(value, "rexec-shutdown-timeout"); // job-exec sees to it
+    if (Json value = json["sysmon"]; is_set(value))
+        parse_monitor(value, options);
     if (Json value = json["pty"]; is_set(value))
         parse_terminal(value, options);
     parse_output(json["output"], options);
@@ -216,6 +287,11 @@ void parse_all(const Json &json, Options &options)
 bool TerminalOptions::contains(uint32_t task) const
 {
     return ranks == "all" || value_or_throw(Idset::parse(ranks)).contains(task);
+}
+
+bool Coprocess::runs_on(uint32_t nodeid) const
+{
+    return ranks == "all" || value_or_throw(Idset::parse(ranks)).contains(nodeid);
 }
 
 Expected<Options> Options::parse(const Jobspec &jobspec)

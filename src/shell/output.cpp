@@ -39,9 +39,7 @@ bool Output::goes_to_channel(uint32_t task, std::string_view stream) const
 int Output::open_file(const StreamOptions &options, const std::string &stream, uint32_t task,
                       std::string &path)
 {
-    path = render(options.path, job_, task);
-    if (!path.starts_with('/') && !job_.jobspec.cwd().empty())
-        path = job_.jobspec.cwd() + "/" + path;
+    path = path_in_job(render(options.path, job_, task), job_);
     if (auto found = files_.find(path); found != files_.end())
         return found->second;
     // One file of several nodes is emptied by the leader only; everybody appends.

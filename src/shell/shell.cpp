@@ -37,7 +37,8 @@ Shell::Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job)
               channel_.send(shell_channel::Log {3, error.text()});
               if (auto *process = process_of(task))
                   process->close(pmi_channel);
-          })
+          }),
+      coprocesses_(loop_, spawner_, channel_, job_, [this] { finish(); })
 {
 }
 
@@ -58,7 +59,7 @@ void Shell::start()
 {
     channel_.watch([this](shell_channel::ToShell message) { handle(std::move(message)); },
                    [this] { // the broker is gone: nobody can watch these tasks any more
-                       signal_tasks(SIGKILL);
+                       kill_all();
                        if (!running_)
                            loop_.stop();
                    });
@@ -66,17 +67,15 @@ void Shell::start()
         backlog_ = backlog;
         read_output(!backlog);
     });
+    preparing_ = true;
     try {
-        start_tasks();
+        prepare();
     } catch (const Error &error) {
-        int code = error.errnum() == ENOENT ? exit_not_found : exit_cannot_execute;
-        fatal(error.text(), wait_status_of_exit(code));
+        fatal(error.text(), wait_status_of_exit(exit_cannot_execute));
     }
-    if (!running_)
-        finish();
 }
 
-void Shell::start_tasks()
+void Shell::prepare()
 {
     if (::mkdir(job_.tmpdir.c_str(), 0700) < 0 && errno != EEXIST)
         throw Error(errno, "cannot make the job's temporary directory {}: {}", job_.tmpdir,
@@ -91,20 +90,107 @@ void Shell::start_tasks()
             context.set("pty", "pty"); // SERVICE.pty
         channel_.send(shell_channel::Event {"shell.init", context});
     }
+    if (!job_.options.topology_file)
+        return stage_in();
+    auto cores = job_.options.topology_of_job ? job_.node().cores().format() : std::string();
+    channel_.send(shell_channel::TopologyRequest {cores});
+}
+
+void Shell::have_topology(const shell_channel::Topology &topology)
+{
+    if (!preparing_ || !job_.topology_file.empty() || !job_.options.topology_file)
+        return;
+    if (!topology.error.empty())
+        return fatal(fmt::format("hwloc.xmlfile on {}: {}", job_.host, topology.error),
+                     wait_status_of_exit(exit_cannot_execute));
+    job_.topology_file = job_.tmpdir + "/hwloc.xml";
+    std::ofstream file(job_.topology_file, std::ios::binary);
+    if (!(file << topology.xml).flush())
+        return fatal(fmt::format("hwloc.xmlfile on {}: cannot write {}", job_.host, job_.topology_file),
+                     wait_status_of_exit(exit_cannot_execute));
+    stage_in();
+}
+
+void Shell::stage_in()
+{
+    const auto &wanted = job_.options.stage_in;
+    if (!wanted)
+        return start_tasks();
+    if (wanted->global && !job_.leader())
+        return channel_.send(shell_channel::PmiExchange {staged_in, Json::object()});
+    auto done = [this](std::optional<Error> failed) {
+        if (!preparing_)
+            finish(); // somebody did not wait for it
+        else if (failed)
+            fatal(failed->text(), wait_status_of_exit(1));
+        else
+            have_staged_in();
+    };
+    try {
+        stage_in_ = std::make_unique<StageInRun>(spawner_, job_, done);
+        stage_in_->start();
+    } catch (const Error &error) {
+        fatal(error.text(), wait_status_of_exit(1));
+    }
+}
+
+void Shell::have_staged_in()
+{
+    if (job_.options.stage_in->global && job_.start.nnodes > 1)
+        channel_.send(shell_channel::PmiExchange {staged_in, Json::object()});
+    else
+        start_tasks();
+}
+
+// The tasks never start.
+void Shell::stop_preparing(int signum)
+{
+    preparing_ = false;
+    if (!excepted_)
+        note_status(wait_status_of_signal(signum));
+    if (stage_in_)
+        stage_in_->kill();
+    loop_.post([this] { finish(); });
+}
+
+void Shell::start_tasks()
+try {
+    preparing_ = false;
     output_.open();
     choose_directory();
     apply_rlimits(job_);
     for (const auto &warning : job_.options.warnings)
         if (job_.leader())
             channel_.send(shell_channel::Log {4, warning, job_.start.nodeid});
+    coprocesses_.start();
     for (auto task : job_.tasks)
         start_task(task);
     announce_tasks();
+    start_monitor();
     if (job_.leader())
         channel_.send(
             shell_channel::Event {"shell.start", Json {{"taskmap", job_.taskmap.to_wrapped_json()}}});
     give_stdin_file();
     start_warning_timer();
+    for (auto &message : std::exchange(held_, {}))
+        handle(std::move(message));
+    if (!running_)
+        tasks_done();
+} catch (const Error &error) {
+    int code = error.errnum() == ENOENT ? exit_not_found : exit_cannot_execute;
+    fatal(error.text(), wait_status_of_exit(code));
+    if (!running_)
+        tasks_done();
+}
+
+void Shell::start_monitor()
+{
+    if (!job_.options.monitor_period)
+        return;
+    auto say = [this](std::string text) {
+        channel_.send(shell_channel::Log {7, fmt::format("sysmon: {}: {}", job_.host, text), job_.start.nodeid});
+    };
+    monitor_ = std::make_unique<Monitor>(loop_, *job_.options.monitor_period, job_.options.verbose >= 2, say);
 }
 
 // A job does not fail because its working directory is missing on a node.
@@ -171,7 +257,8 @@ void Shell::start_task(uint32_t task)
 
 void Shell::announce_tasks()
 {
-    shell_channel::Tasks tasks {.pids = {}, .groups = job_.options.own_process_groups};
+    shell_channel::Tasks tasks {
+        .pids = {}, .groups = job_.options.own_process_groups, .helpers = coprocesses_.pids()};
     for (const auto &[task, entry] : tasks_)
         tasks.pids.push_back(entry.process->pid());
     channel_.send(tasks);
@@ -187,9 +274,7 @@ void Shell::give_stdin_file()
     if (job_.options.stdin_path.empty())
         return;
     for (auto task : job_.tasks) {
-        auto path = render(job_.options.stdin_path, job_, task);
-        if (!path.starts_with('/') && !job_.jobspec.cwd().empty())
-            path = job_.jobspec.cwd() + "/" + path;
+        auto path = path_in_job(render(job_.options.stdin_path, job_, task), job_);
         std::error_code error;
         auto size = std::filesystem::file_size(path, error);
         std::ifstream file(path, std::ios::binary);
@@ -222,6 +307,17 @@ Process *Shell::process_of(uint32_t task)
 
 void Shell::handle(shell_channel::ToShell message)
 {
+    if (auto *topology = std::get_if<shell_channel::Topology>(&message))
+        return have_topology(*topology);
+    if (auto *result = std::get_if<shell_channel::PmiExchangeResult>(&message); result && result->seq == staged_in) {
+        if (preparing_)
+            start_tasks();
+        return;
+    }
+    bool at_once = std::holds_alternative<shell_channel::Signal>(message) ||
+                   std::holds_alternative<shell_channel::Shutdown>(message);
+    if (preparing_ && !at_once)
+        return held_.push_back(std::move(message));
     if (auto *signal = std::get_if<shell_channel::Signal>(&message)) {
         if (signal->signum > 0 && signal->signum < NSIG)
             return signal_tasks(signal->signum);
@@ -234,7 +330,7 @@ void Shell::handle(shell_channel::ToShell message)
     } else if (auto *typed = std::get_if<shell_channel::TerminalInput>(&message)) {
         type_in(*typed);
     } else if (std::holds_alternative<shell_channel::Shutdown>(message)) {
-        signal_tasks(SIGKILL);
+        kill_all();
     } else if (auto *changed = std::get_if<shell_channel::Expiration>(&message)) {
         job_.resources.set_expiration(changed->expiration);
         warning_timer_.cancel();
@@ -291,6 +387,10 @@ void Shell::read_output(bool reading)
 
 void Shell::task_wrote(uint32_t task, std::string_view stream, std::string_view bytes)
 {
+    if (bytes.empty() && monitor_) { // who reads the output stops when it ends, and what was measured comes before
+        held_ends_.emplace_back(task, stream);
+        return;
+    }
     if (stream != "terminal")
         return output_.add(task, stream, bytes);
     if (job_.options.terminal->capture || bytes.empty())
@@ -340,7 +440,7 @@ void Shell::task_exited(uint32_t task, int wait_status)
     if (!std::exchange(any_exited_, true))
         first_exit(task, wait_status);
     if (!running_)
-        finish();
+        tasks_done();
     else
         tell_stdin_taken(); // it was the one that did not read
 }
@@ -388,6 +488,11 @@ void Shell::first_exit(uint32_t task, int wait_status)
 void Shell::signal_tasks(int signum)
 {
     signalled_ = true;
+    constexpr int ends[] = {SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGQUIT};
+    if (preparing_ && std::ranges::find(ends, signum) != std::end(ends))
+        return stop_preparing(signum);
+    if (!running_ && signum == SIGKILL) // what is left of the job need not be polite
+        coprocesses_.kill();
     for (auto &[task, entry] : tasks_) {
         if (entry.exited || !entry.process)
             continue;
@@ -410,6 +515,28 @@ void Shell::note_status(int wait_status)
 {
     if (exit_code_of(wait_status) > exit_code_of(status_))
         status_ = wait_status;
+}
+
+void Shell::kill_all()
+{
+    signal_tasks(SIGKILL);
+    coprocesses_.kill();
+}
+
+void Shell::tasks_done()
+{
+    if (monitor_)
+        channel_.send(shell_channel::Log {6, fmt::format("sysmon: {}: {}", job_.host, monitor_->summary()),
+                                          job_.start.nodeid});
+    monitor_.reset();
+    for (const auto &[task, stream] : std::exchange(held_ends_, {}))
+        task_wrote(task, stream, {});
+    exit_timer_.cancel();
+    warning_timer_.cancel();
+    if (coprocesses_.running())
+        coprocesses_.end();
+    else
+        finish();
 }
 
 void Shell::finish()

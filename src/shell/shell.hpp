@@ -7,9 +7,12 @@
 #include "common/runtime/loop.hpp"
 #include "common/runtime/spawner.hpp"
 #include "shell/channel.hpp"
+#include "shell/coprocesses.hpp"
 #include "shell/job.hpp"
+#include "shell/monitor.hpp"
 #include "shell/output.hpp"
 #include "shell/pmi_exchange.hpp"
+#include "shell/stage_in.hpp"
 
 namespace flux::shell {
 
@@ -22,6 +25,8 @@ public:
 
     // Bytes of the interactive terminal's output that who is attached has not taken; then no more is read.
     static constexpr uint64_t max_untaken_output = 256u << 10;
+    // Number of the exchange in which the nodes wait for what the first of them stages in; those of PMI count from 0.
+    static constexpr uint64_t staged_in = uint64_t(1) << 62;
 
     Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job);
     ~Shell();
@@ -41,7 +46,14 @@ private:
         size_t unread = 0; // bytes of standard input
         std::string input = "stdin"; // the stream that takes it
     };
+    // What may take its time before the tasks start: the topology, then archives.
+    void prepare();
+    void have_topology(const shell_channel::Topology &topology);
+    void stage_in();
+    void have_staged_in();
+    void stop_preparing(int signum);
     void start_tasks();
+    void start_monitor();
     void start_task(uint32_t task);
     void announce_tasks();
     void give_stdin_file();
@@ -61,8 +73,10 @@ private:
     void signal_tasks(int signum);
     void fatal(const std::string &note, int wait_status);
     void note_status(int wait_status);
+    void tasks_done();
     void finish();
     void choose_directory();
+    void kill_all();
     void remove_tmpdir();
     Process *process_of(uint32_t task);
 
@@ -73,6 +87,10 @@ private:
     Output output_;
     std::string directory_; // where tasks start
     PmiExchange pmi_;
+    std::unique_ptr<StageInRun> stage_in_;
+    Coprocesses coprocesses_;
+    std::unique_ptr<Monitor> monitor_;
+    std::vector<std::pair<uint32_t, std::string>> held_ends_; // of tasks' streams, while there is a monitor
     std::map<uint32_t, TaskProcess> tasks_;
     size_t running_ = 0;
     uint64_t stdin_heard_ = 0; // messages
@@ -83,6 +101,8 @@ private:
     bool any_exited_ = false;
     bool signalled_ = false; // tasks that end by a signal may owe it to us
     bool excepted_ = false;
+    bool preparing_ = false;
+    std::vector<shell_channel::ToShell> held_; // until the tasks are there; job-exec bounds what it sends
     bool finished_ = false;
     Timer exit_timer_;
     Timer warning_timer_;

@@ -103,9 +103,20 @@ Json to_json(const Expiration &message)
 {
     return Json {{"type", "expiration"}, {"expiration", message.expiration}};
 }
+Json to_json(const Topology &message)
+{
+    return Json {{"type", "topology"}, {"xml", message.xml}, {"error", valid_utf8(message.error)}};
+}
+Json to_json(const TopologyRequest &message)
+{
+    return Json {{"type", "topology"}, {"cores", message.cores}};
+}
 Json to_json(const Tasks &message)
 {
-    return Json {{"type", "tasks"}, {"pids", Json::array_of(message.pids)}, {"groups", message.groups}};
+    Json json {{"type", "tasks"}, {"pids", Json::array_of(message.pids)}, {"groups", message.groups}};
+    if (!message.helpers.empty())
+        json.set("helpers", Json::array_of(message.helpers));
+    return json;
 }
 Json to_json(const Event &message)
 {
@@ -191,6 +202,8 @@ ToShell to_shell(const Json &json)
     if (type == "terminal")
         return TerminalInput {get_data(json), json.value<uint16_t>("rows", 0),
                               json.value<uint16_t>("columns", 0), json.value<uint64_t>("taken", 0)};
+    if (type == "topology")
+        return Topology {json.value<std::string>("xml", {}), json.value<std::string>("error", {})};
     if (type == "expiration")
         return Expiration {json.get<double>("expiration")};
     throw Error(EPROTO, "unknown message type \"{}\"", type);
@@ -215,7 +228,10 @@ FromShell from_shell(const Json &json)
         return Exception {json.get<int>("severity"), json.get<std::string>("exception"),
                           json.value<std::string>("note", {}), json.value<bool>("lost_task", false)};
     if (type == "tasks")
-        return Tasks {json.get<std::vector<int>>("pids"), json.value<bool>("groups", true)};
+        return Tasks {json.get<std::vector<int>>("pids"), json.value<bool>("groups", true),
+                      json.value<std::vector<int>>("helpers", {})};
+    if (type == "topology")
+        return TopologyRequest {json.value<std::string>("cores", {})};
     if (type == "stdin-taken")
         return StdinTaken {json.get<uint64_t>("count")};
     if (type == "terminal")

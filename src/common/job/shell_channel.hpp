@@ -62,8 +62,12 @@ struct TerminalInput { // of the interactive terminal
     uint16_t columns = 0;
     uint64_t taken = 0; // bytes of its output so far that nobody need wait for any more; 0: nothing new
 };
+struct Topology { // the node's, as hwloc's XML, or why there is none
+    std::string xml;
+    std::string error;
+};
 using ToShell =
-    std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown, Expiration, TerminalInput>;
+    std::variant<Start, Signal, Stdin, PmiExchangeResult, Shutdown, Expiration, TerminalInput, Topology>;
 
 // From the shell.
 struct Event { // for guest.exec.eventlog
@@ -102,6 +106,10 @@ struct Exception {
 struct Tasks { // in order of their ranks
     std::vector<int> pids;
     bool groups = true; // each leads a process group: for whoever has to clean up after a shell that was killed
+    std::vector<int> helpers; // processes beside the tasks, each in a group of its own
+};
+struct TopologyRequest { // answered by a Topology
+    std::string cores;   // only what has these (idset); empty: all of it
 };
 struct StdinTaken { // so many Stdin messages so far: the tasks have read them, but for a bounded rest
     uint64_t count = 0;
@@ -110,7 +118,7 @@ struct Finish {     // the job's last message
     int status = 0; // the worst wait status of this shell's tasks
     bool ready = false; // the shell stays, and may be sent another job; otherwise it exits
 };
-using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, TerminalOutput, Finish>;
+using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, TerminalOutput, TopologyRequest, Finish>;
 
 // One line with its newline.
 std::string encode(const ToShell &message);

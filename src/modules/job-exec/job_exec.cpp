@@ -122,6 +122,7 @@ JobExec::JobExec(Context &context)
     serve("link", role::owner, &JobExec::link);
     serve("orders", role::owner, &JobExec::orders);
     serve("task-pids", role::user, &JobExec::task_pids);
+    serve("tasks-end", role::owner, &JobExec::tasks_end);
     handle().serve_rest(role::any,
                         Handle::KeepingHandler([this](Request request) { shell_service(std::move(request)); }));
     auto parent_gone = [this](const RouteId &sender) {

@@ -50,6 +50,8 @@ private:
     static constexpr double idle_time = 10;   // seconds that a shell without a job waits for another
     static constexpr size_t max_idle = 256;   // shells that do
     static constexpr size_t max_pid_requests = 64; // of one job, for tasks that are not started yet
+    static constexpr size_t max_end_requests = 64; // of one job
+    static constexpr double default_rexec_timeout = 60; // seconds, option rexec-shutdown-timeout
     static constexpr uint64_t max_input = 1'000'000'000; // bytes of standard input of a job, as of output.limit
     // Bytes of what a job's shells have said that are not known to be stored, divided among its ranks; then job-exec
     // reads no more of them.
@@ -112,7 +114,10 @@ private:
         LineBuffer lines = shell_channel::line_buffer(); // from its channel
         std::optional<std::vector<int>> task_pids; // once they were started
         bool task_groups = false; // they lead process groups, which would be left if the shell were killed
+        std::vector<int> helper_pids; // of processes beside the tasks, which lead groups
         std::vector<Request> pid_requests; // answered once the tasks were started
+        std::vector<Request> end_requests; // answered when they have ended
+        double rexec_timeout = default_rexec_timeout;
         bool heard = false;        // it has said something
         bool finished = false;     // it said so: it exits by itself, or is
         bool ready = false;        // for another job
@@ -196,12 +201,15 @@ private:
     void read_channel(JobId id, std::string_view bytes);
     void from_shell(JobId id, Local &local, const Json &message, size_t bytes);
     void shell_exited(JobId id, int status);
+    Task<> give_topology(JobId id, std::string cores);
     void release_shell(JobId id, Local &local);
     void keep_idle(std::unique_ptr<Shell> shell);
     std::unique_ptr<Shell> take_idle(std::function<bool(const Shell &)> wanted);
     static uint64_t share_of(size_t ranks);
     static void read_on(Local &local, uint64_t share = UINT64_MAX);
     void task_pids(Request request);
+    void tasks_end(Request request);
+    static void tell_end(Local &local);
     void shell_service(Request request);
     void give_input(JobId id, Request request);
     void type_in(Local &local, Request request);

@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "common/job/job_exit.hpp"
+#include "common/types/duration.hpp"
 #include "modules/job-exec/job_exec.hpp"
 
 namespace flux::job_exec {
@@ -59,6 +60,9 @@ void JobExec::give_shell(JobId id, Local &local, const Json &job)
     auto R = value_or_throw(ResourceSet::from_json(job.get<Json>("R")));
     auto ranks = R.ranks();
     auto userid = job.get<uint32_t>("userid");
+    if (auto given = job.at("jobspec", "attributes", "system", "shell", "options", "rexec-shutdown-timeout"))
+        if (auto timeout = parse_duration(given.is_string() ? given.string_view() : given.dump()))
+            local.rexec_timeout = *timeout; // the shell says what is wrong with it
     std::string uri = context().attribute("local-uri").value_or("");
     Json message = job.shallow_copy();
     message.set("type", "job")
@@ -187,11 +191,13 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t byt
         auto status = message.get<int>("status");
         local.finished = true;
         local.ready = message.value<bool>("ready", false);
+        tell_end(local);
         news.ended.add(rank());
         news.status = std::max(status, wait_status_of_exit(exit_code_of(status)));
     } else if (type == "tasks") {
         local.task_pids = message.get<std::vector<int>>("pids");
         local.task_groups = message.value<bool>("groups", true);
+        local.helper_pids = message.value<std::vector<int>>("helpers", {});
         for (auto &request : std::exchange(local.pid_requests, {}))
             request.respond(Json::make("pids", Json::array_of(*local.task_pids)));
     } else if (type == "pmi-exchange") {
@@ -203,6 +209,8 @@ void JobExec::from_shell(JobId id, Local &local, const Json &message, size_t byt
         tell_terminal(local, Json::object());
         if (news.started.empty())
             return;
+    } else if (type == "topology") {
+        spawn(give_topology(id, message.value<std::string>("cores", "")));
     } else if (type == "stdin-taken") {
         news.input_taken = local.input_taken = message.get<uint64_t>("count");
     } else {
@@ -223,6 +231,7 @@ void JobExec::shell_exited(JobId id, int status)
     }
     auto &local = found->second;
     local.exited = true;
+    tell_end(local);
     News news;
     news.ended.add(rank());
     news.status = status;
@@ -232,13 +241,36 @@ void JobExec::shell_exited(JobId id, int status)
                                                            describe_wait_status(status))});
         if (auto pids = std::exchange(local.task_pids, {}); pids && local.task_groups)
             context().platform().spawner->kill_groups(*pids);
+        context().platform().spawner->kill_groups(std::exchange(local.helper_pids, {}));
     }
     tell(id, std::move(news));
+}
+
+// The node's topology, which the resource module here has.
+Task<> JobExec::give_topology(JobId id, std::string cores)
+{
+    Json answer {{"type", "topology"}};
+    Json args = Json::object();
+    if (!cores.empty())
+        args.set("cores", cores);
+    try {
+        auto topology = co_await handle().rpc("resource.topo-get", args, {.nodeid = rank()});
+        answer.set("xml", topology.payload.string());
+    } catch (const Error &error) {
+        answer.set("error", error.text());
+    }
+    auto found = jobs_.find(id);
+    if (found == jobs_.end())
+        co_return; // it has ended meanwhile
+    auto &local = found->second;
+    if (local.shell && !local.finished && !local.exited)
+        local.shell->process->write(channel, answer.dump() + "\n");
 }
 
 // Nobody asks about this shell any more. It is told to end its tasks and itself.
 void JobExec::release_shell(JobId id, Local &local)
 {
+    tell_end(local);
     settle_input(local, local.input_taken);
     for (auto &request : local.input) // as the service's absence will answer from now on: clients pass over that
         request.fail(Error(ENOSYS, "job {} has ended: nothing reads its standard input any more", id));
@@ -281,6 +313,25 @@ void JobExec::task_pids(Request request)
     if (!local.task_pids)
         return local.pid_requests.push_back(std::move(request));
     request.respond(Json::make("pids", Json::array_of(*local.task_pids)));
+}
+
+// {"id"} -> {"timeout"}: when the job's tasks on this rank have ended, with how long what was started beside them
+// (flux exec --jobid) may take to do so, too. ENOENT where none are.
+void JobExec::tasks_end(Request request)
+{
+    JobId id(request.get<uint64_t>("id"));
+    auto found = jobs_.find(id);
+    if (found == jobs_.end() || !found->second.shell || found->second.finished || found->second.exited)
+        throw Error(ENOENT, "job {} has no tasks on rank {}", id, rank());
+    if (found->second.end_requests.size() >= max_end_requests)
+        throw Error(EAGAIN, "{} wait already for the end of {}", max_end_requests, id);
+    found->second.end_requests.push_back(std::move(request));
+}
+
+void JobExec::tell_end(Local &local)
+{
+    for (auto &request : std::exchange(local.end_requests, {}))
+        request.respond(Json::make("timeout", local.rexec_timeout));
 }
 
 // The service of a job, on the broker of its first shell.

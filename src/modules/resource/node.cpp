@@ -27,6 +27,21 @@ public:
         if (restrict && !xml_file)
             restrict_to_affinity();
     }
+    // Of XML, with what of it has these cores.
+    Topology(const std::string &xml, const Idset &cores)
+    {
+        if (hwloc_topology_init(&topology_) < 0)
+            throw Error(EIO, "hwloc cannot be initialised");
+        hwloc_topology_set_io_types_filter(topology_, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
+        bool loaded = hwloc_topology_set_xmlbuffer(topology_, xml.c_str(), int(xml.size() + 1)) == 0 &&
+                      hwloc_topology_load(topology_) == 0;
+        bool kept = loaded && restrict_to(cores);
+        if (kept)
+            return;
+        hwloc_topology_destroy(topology_);
+        throw Error(EINVAL, "this node's topology {}",
+                    loaded ? fmt::format("has no core {}", cores.format()) : "cannot be read again by hwloc");
+    }
     Topology(const Topology &) = delete;
     ~Topology() { hwloc_topology_destroy(topology_); }
 
@@ -64,6 +79,18 @@ private:
         if (hwloc_get_cpubind(topology_, cpus, HWLOC_CPUBIND_PROCESS) == 0)
             hwloc_topology_restrict(topology_, cpus, 0);
         hwloc_bitmap_free(cpus);
+    }
+    bool restrict_to(const Idset &cores)
+    {
+        auto type = hwloc_get_nbobjs_by_type(topology_, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+        hwloc_bitmap_t cpus = hwloc_bitmap_alloc();
+        for (uint32_t core : cores)
+            if (hwloc_obj_t object = hwloc_get_obj_by_type(topology_, type, core))
+                hwloc_bitmap_or(cpus, cpus, object->cpuset);
+        bool done = !hwloc_bitmap_iszero(cpus) &&
+                    hwloc_topology_restrict(topology_, cpus, HWLOC_RESTRICT_FLAG_REMOVE_CPULESS) == 0;
+        hwloc_bitmap_free(cpus);
+        return done;
     }
     hwloc_topology_t topology_ = nullptr;
 };
@@ -117,6 +144,11 @@ NodeInventory discover_node(bool restrict)
 std::string topology_xml(bool restrict)
 {
     return Topology(restrict, substitute()).xml();
+}
+
+std::string restricted_topology(const std::string &xml, const Idset &cores)
+{
+    return Topology(xml, cores).xml();
 }
 
 NodeInventory read_topology_xml(const std::string &path)

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/base/error.hpp"
+#include "common/types/idset.hpp"
 
 namespace flux {
 
@@ -18,6 +19,8 @@ struct NodeInventory {
 // node's.
 NodeInventory discover_node(bool restrict); // throws Error(EIO)
 std::string topology_xml(bool restrict);    // the same
+// What of it has these cores, by their logical numbers, as XML again. EINVAL when it has none of them.
+std::string restricted_topology(const std::string &xml, const Idset &cores);
 // Of a topology in a file. ENOENT, EINVAL with the path.
 NodeInventory read_topology_xml(const std::string &path);
 

@@ -85,12 +85,17 @@ Hostlist Resource::hosts() const
 
 // ---- what is found on the nodes
 
+// {"cores"?}: only what of it has these.
 void Resource::topo_get(Request request)
 {
     try {
+        auto cores = request.find<std::string>("cores");
+        auto wanted = value_or_throw(Idset::parse(cores.value_or("")));
+        if (cores && !request.credentials().is_owner())
+            throw Error(EPERM, "a part of the topology is made anew each time, for the instance owner only");
         if (xml_.empty())
             xml_ = topology_xml(restrict_);
-        request.respond(Payload::text(xml_));
+        request.respond(Payload::text(cores ? restricted_topology(xml_, wanted) : xml_));
     } catch (const Error &error) {
         request.fail(error);
     }

@@ -1,8 +1,11 @@
 // rexec: the subprocess server of a broker (RFC 42). The instance owner runs programs on any rank with it,
 // outside of any job; `flux exec` and `flux sproc` are its clients.
+#include <csignal>
 #include <list>
+#include <set>
 
 #include "common/module/module.hpp"
+#include "common/runtime/sync.hpp"
 #include "modules/rexec/subprocess.hpp"
 
 namespace flux {
@@ -10,6 +13,7 @@ namespace flux {
 class Rexec : public Module {
 public:
     static constexpr size_t max_processes = 65536; // running and not yet waited for
+    static constexpr double default_timeout = 60;  // seconds, from SIGTERM to SIGKILL when a job has ended
 
     explicit Rexec(Context &context) : Module(context)
     {
@@ -68,6 +72,8 @@ private:
             processes_.back().start(*context().platform().spawner,
                                     context().attribute("local-uri").value_or(""));
             started_++;
+            if (const auto &job = processes_.back().job(); job && followed_.insert(*job).second)
+                spawn(end_with_job(*job));
         } catch (const Error &error) {
             // The request went with the process: answer through the copy that the dispatcher keeps.
             processes_.pop_back();
@@ -127,6 +133,30 @@ private:
         forget_later();
     }
 
+    // What runs beside a job's tasks is told to end when they have.
+    Task<> end_with_job(JobId id)
+    {
+        double timeout = default_timeout; // where the job is no more, or its execution service is gone
+        Json args {{"id", id.value()}};
+        try {
+            auto answer = co_await rpc("job-exec.tasks-end", args, {.nodeid = rank()});
+            timeout = answer.json().get<double>("timeout");
+        } catch (const Error &error) {
+            log(LogLevel::debug, "{}: {}", id, error.text());
+        }
+        followed_.erase(id);
+        signal_those_of(id, SIGTERM);
+        co_await sleep_for(loop(), seconds(timeout));
+        signal_those_of(id, SIGKILL);
+    }
+
+    void signal_those_of(JobId id, int signum)
+    {
+        for (auto &process : processes_)
+            if (process.job() == id && !process.ended())
+                process.signal(signum);
+    }
+
     void ended(Subprocess &process)
     {
         if (process.in_background())
@@ -163,6 +193,7 @@ private:
     }
 
     std::list<Subprocess> processes_;
+    std::set<JobId> followed_; // jobs whose end is waited for
     uint64_t started_ = 0;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -49,6 +49,12 @@ Subprocess::Subprocess(Request request, uint32_t rank, Hooks hooks)
         throw Error(EINVAL, "write-credit needs a streaming request: a background process has no input");
     if (background_ && (local_flags_ & rexec_local_flag::stdio_fallthrough))
         throw Error(EINVAL, "stdio-fallthrough needs a streaming request");
+    if (auto id = command_["opts"].find<std::string>("jobid")) {
+        auto parsed = JobId::parse(*id);
+        if (!parsed)
+            throw Error(EINVAL, "cmd.opts.jobid: {}", parsed.error().text());
+        job_ = *parsed;
+    }
     channels_ = command_.value<std::vector<std::string>>("channels", {});
     if (!command_.value<Json>("msgchans", Json::array()).empty())
         throw Error(ENOTSUP, "this server has no message channels (cmd.msgchans)");

@@ -10,6 +10,7 @@
 
 #include "common/client/request.hpp"
 #include "common/runtime/spawner.hpp"
+#include "common/types/job_id.hpp"
 
 namespace flux {
 
@@ -46,6 +47,9 @@ public:
     const std::string &label() const { return label_; }
     std::string command_line() const;
     Json listed() const; // for rexec.list
+
+    // opts: {"jobid"}: the job beside whose tasks it runs, and no longer than they do.
+    const std::optional<JobId> &job() const { return job_; }
 
     bool ended() const { return ended_; }
     bool in_background() const { return background_; }
@@ -85,6 +89,7 @@ private:
     Hooks hooks_;
     Json command_;
     std::string label_;
+    std::optional<JobId> job_;
     std::vector<std::string> channels_;
     int flags_;
     int local_flags_;

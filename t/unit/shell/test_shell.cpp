@@ -56,6 +56,8 @@ struct Exec {
     bool ready = false; // for another job
     std::string terminal;
     uint64_t stdin_taken = 0;
+    std::optional<ch::TopologyRequest> asked; // for the topology
+    std::vector<int> helpers;
 
     void start(Json jobspec, Json R, uint32_t nodeid = 0, uint32_t nnodes = 1)
     {
@@ -121,6 +123,10 @@ struct Exec {
             stdin_taken = taken->count;
         else if (auto *shown = std::get_if<ch::TerminalOutput>(&message))
             terminal += shown->data;
+        else if (auto *topology = std::get_if<ch::TopologyRequest>(&message))
+            asked = *topology;
+        else if (auto *tasks = std::get_if<ch::Tasks>(&message))
+            helpers = tasks->helpers;
         else if (auto *end = std::get_if<ch::Finish>(&message))
             finish = end->status, ready = end->ready;
     }
@@ -426,6 +432,122 @@ TEST(Shell, when_the_channel_closes_the_tasks_die)
     EXPECT_EQ(kill(task, 0), -1);
 }
 
+TEST(Shell, tasks_start_when_the_topology_is_there_and_what_came_before_reaches_them)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    Json options = Json::parse_or_throw(R"({"hwloc":{"xmlfile":1,"restrict":1}})");
+    exec.start(jobspec({"sh", "-c", "cat; cat $HWLOC_XMLFILE; echo $HWLOC_COMPONENTS"}, 1, options),
+               resources("3", "0,2", "a"));
+    exec.send(ch::Stdin {.data = "early ", .eof = true});
+    exec.until([&] { return exec.asked.has_value(); });
+    EXPECT_EQ(exec.asked->cores, "0,2");
+    EXPECT_FALSE(exec.events.contains("shell.start"));
+    exec.send(ch::Signal {SIGCONT}); // nothing to a job that has no tasks yet
+    exec.send(ch::Topology {.xml = "<topology/>"});
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    EXPECT_EQ(exec.output["stdout:0"], "early <topology/>\n");
+}
+
+TEST(Shell, a_job_ends_while_it_waits_for_the_topology_or_cannot_have_it)
+{
+    Json options = Json::parse_or_throw(R"({"hwloc":{"xmlfile":1}})");
+    for (bool killed : {true, false}) {
+        EvLoop loop;
+        Exec exec(loop);
+        exec.start(jobspec({"true"}, 1, options), resources("3", "0", "a"));
+        exec.until([&] { return exec.asked.has_value(); });
+        EXPECT_EQ(exec.asked->cores, "");
+        if (killed)
+            exec.send(ch::Signal {SIGTERM});
+        else
+            exec.send(ch::Topology {.error = "no resource module"});
+        int status = exec.wait();
+        EXPECT_EQ(WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status), killed ? SIGTERM : -126);
+        EXPECT_EQ(exec.exceptions.size(), killed ? 0u : 1u);
+        EXPECT_FALSE(exec.events.contains("shell.start"));
+    }
+}
+
+TEST(Shell, coprocesses_run_beside_the_tasks_and_are_told_to_end_after_them)
+{
+    char directory[] = "/tmp/flux-coprocess-XXXXXX";
+    ASSERT_TRUE(mkdtemp(directory));
+    EvLoop loop;
+    Exec exec(loop);
+    auto options = Json::parse_or_throw(fmt::format(R"({{"coprocess-kill-timeout":0.2,"coprocess":{{
+        "polite":{{"command":["sh","-c","echo {{{{id.dec}}}} $FLUX_TASK_RANK $PMI_FD; trap 'echo bye; exit' TERM; while :; do sleep 0.01; done"],
+                   "output":"{0}/polite"}},
+        "deaf":{{"command":["sh","-c","trap '' TERM; echo deaf >&2; while :; do sleep 0.01; done"],"output":"{0}/{{{{node.id}}}}","ranks":"0-5"}},
+        "elsewhere":{{"command":["false"],"ranks":7}},
+        "none":{{"command":["/nonexistent"],"output":"{0}/none"}}}}}})", directory));
+    exec.start(jobspec({"sh", "-c", "until grep -q deaf $0/0 && grep -q 12 $0/polite; do sleep 0.01; done", directory},
+                       1, options),
+               resources("3", "0", "a"));
+    exec.until([&] { return exec.finish.has_value(); });
+    EXPECT_EQ(exec.finish, 0) << exec.logs;
+    EXPECT_EQ(exec.helpers.size(), 2u);
+    EXPECT_TRUE(exec.ready) << "they leave no trace";
+    EXPECT_NE(exec.logs.find("coprocess none on a: "), std::string::npos) << exec.logs;
+    auto text = [&](const char *name) {
+        std::ifstream file(fmt::format("{}/{}", directory, name));
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    EXPECT_TRUE(text("polite").starts_with("1234567\nbye\n")) << text("polite"); // then, maybe, of what it ran
+    EXPECT_EQ(text("0"), "deaf\n");
+    for (int pid : exec.helpers)
+        EXPECT_NE(::kill(pid, 0), 0);
+    std::filesystem::remove_all(directory);
+}
+
+TEST(Shell, what_is_measured_is_said_before_the_output_ends)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    Json options = Json::parse_or_throw(R"({"sysmon":{"period":0.05},"verbose":2})");
+    exec.start(jobspec({"sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 0.1"}, 1, options),
+               resources("3", "0", "a"));
+    EXPECT_EQ(exec.wait(), 0) << exec.logs;
+    EXPECT_NE(exec.logs.find("sysmon: a: memory.current="), std::string::npos) << exec.logs;
+    auto at = exec.logs.find("sysmon: a: memory.peak=");
+    ASSERT_NE(at, std::string::npos) << exec.logs;
+    EXPECT_EQ(exec.logs.find("memory.peak=0B"), std::string::npos) << exec.logs;
+    auto load = exec.logs.substr(exec.logs.find("loadavg=", at) + 8);
+    EXPECT_GT(std::stod(load), 0.0) << exec.logs;
+}
+
+TEST(Shell, an_archive_that_cannot_be_staged_in_is_an_exception)
+{
+    EvLoop loop;
+    Exec exec(loop);
+    Json options = Json::parse_or_throw(R"({"stage-in":{"names":"none"}})");
+    exec.start(jobspec({"true"}, 1, options), resources("3", "0", "a"));
+    EXPECT_EQ(WEXITSTATUS(exec.wait()), 1);
+    ASSERT_EQ(exec.exceptions.size(), 1u);
+    EXPECT_TRUE(exec.exceptions[0].note.starts_with("stage-in: archive none on a: ")) << exec.exceptions[0].note;
+    EXPECT_FALSE(exec.events.contains("shell.start"));
+}
+
+TEST(Shell, options_that_make_no_sense_are_named)
+{
+    std::pair<const char *, const char *> mistakes[] = {
+        {R"({"coprocess":"x"})", "coprocess: expected an object"},
+        {R"({"coprocess":{"x":{}}})", "coprocess.x.command: expected an array"},
+        {R"({"coprocess":{"x":{"command":["x"],"ranks":"y"}}})", "coprocess.x.ranks: "},
+        {R"({"coprocess-kill-timeout":"x"})", "coprocess-kill-timeout: "},
+        {R"({"sysmon":{"period":0}})", "sysmon.period: 0 s is less than"},
+        {R"({"stage-in":{"names":","}})", "stage-in.names is empty"},
+        {R"({"stage-in":{"destination":"global:"}})", "stage-in.destination: global:"}};
+    for (auto [options, text] : mistakes) {
+        EvLoop loop;
+        Exec exec(loop);
+        exec.start(jobspec({"true"}, 1, Json::parse_or_throw(options)), resources("3", "0", "a"));
+        exec.wait();
+        ASSERT_EQ(exec.exceptions.size(), 1u) << options;
+        EXPECT_NE(exec.exceptions[0].note.find(text), std::string::npos) << exec.exceptions[0].note;
+    }
+}
+
 TEST(Shell, a_cyclic_taskmap_deals_the_tasks_out)
 {
     EvLoop loop;
@@ -455,6 +577,9 @@ TEST(ShellChannel, damaged_messages_parse_or_are_refused)
         ch::encode(ch::ToShell(ch::Stdin {.ranks = "0-3", .data = "abc", .eof = true})),
         ch::encode(ch::ToShell(ch::TerminalInput {"keys", 24, 80, 99})),
         ch::encode(ch::FromShell(ch::TerminalOutput {"\033[1m"})),
+        ch::encode(ch::ToShell(ch::Topology {"<topology/>", "none"})),
+        ch::encode(ch::FromShell(ch::TopologyRequest {"0-3"})),
+        ch::encode(ch::FromShell(ch::Tasks {{1, 2}, true, {3}})),
         ch::encode(ch::ToShell(ch::PmiExchangeResult {7, Json {{"a", "b"}}})),
         ch::encode(ch::FromShell(ch::Output {"stdout", 3, std::string("\xff\x00", 2), true})),
         ch::encode(ch::FromShell(ch::Exception {0, "exec", "note"})),
