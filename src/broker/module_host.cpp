@@ -127,6 +127,7 @@ Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::str
     setup.answer_ping = [this](const Request &request) {
         return broker_.answer_ping(request);
     };
+    Json given = setup.config;
     auto &loaded = *modules_.emplace(name, std::make_unique<Loaded>(broker_, file, id)).first->second;
     order_.push_back(name);
     Undo undo {[this, name, alive = std::weak_ptr(alive_)] {
@@ -144,6 +145,23 @@ Task<> ModuleHost::load(std::string path, std::string name, std::vector<std::str
     co_await loaded.placement->start();
     undo.fn = nullptr;
     broker_.log(LogLevel::debug, "broker", "insmod " + name);
+    if (given != broker_.config()) // it has changed meanwhile, which only those that run were told
+        co_await tell_config(name);
+}
+
+Task<> ModuleHost::tell_config(std::string name)
+{
+    std::optional<Error> refused;
+    try {
+        co_await broker_.handle().rpc(name + ".config-reload", broker_.config(), {.nodeid = broker_.rank()});
+    } catch (const Error &error) {
+        if (error.errnum() != ENOSYS) // unloaded again
+            refused = error;
+    }
+    if (refused)
+        broker_.log(LogLevel::err, name,
+                    fmt::format("does not take the configuration, which changed while it was loaded: {}",
+                                refused->text()));
 }
 
 Task<> ModuleHost::remove(std::string name)

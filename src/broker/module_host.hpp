@@ -39,6 +39,7 @@ private:
     struct Loaded;
     bool wants_thread(std::string_view name) const;
     void erase(const std::string &name);
+    Task<> tell_config(std::string name);
     const ModuleInfo &resolve(const std::string &path, std::string &file);
 
     Broker &broker_;

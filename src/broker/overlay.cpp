@@ -227,8 +227,9 @@ void Overlay::admit(const RouteId &id, const Message &hello)
         if (broker_.config_changed())
             answer.set("config", broker_.config());
         send_to_child(id, rank, Message::response_to(hello, answer));
-        broker_.router().add_peer(
-            {id, PeerKind::child, [this, id, rank](Message message) { send_to_child(id, rank, message); }, rank});
+        broker_.router().add_peer({id, PeerKind::child,
+                                   [this, id, rank](Message message) { send_to_child(id, rank, message); },
+                                   rank});
         set_status(*child, SubtreeStatus::partial); // until it says more
     } catch (const Error &error) {
         refuse(error);

@@ -174,9 +174,8 @@ void Tracer::more(const Request &request)
 
 void Tracer::serve(Handle &handle)
 {
-    handle.serve(service_ + ".trace", role::none, Handle::StreamHandler([this](Request request) {
-                     return trace(std::move(request));
-                 }));
+    handle.serve(service_ + ".trace", role::none,
+                 Handle::StreamHandler([this](Request request) { return trace(std::move(request)); }));
     handle.serve(service_ + ".trace-more", role::none, Handle::PlainHandler([this](Request &request) -> Json {
                      more(request);
                      return {};

@@ -1,4 +1,5 @@
-// flux archive: files under one key of the KVS (RFC 37), which every node can extract from the caches of its broker.
+// flux archive: files under one key of the KVS (RFC 37), which every node can extract from the caches of its
+// broker.
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <sys/stat.h>
@@ -43,7 +44,8 @@ std::string namespace_of_archive(const Args &args)
 // A descriptor with its path for messages.
 class File {
 public:
-    File(std::string path, int flags, mode_t mode = 0) : path_(std::move(path)), fd_(::open(path_.c_str(), flags | O_CLOEXEC, mode))
+    File(std::string path, int flags, mode_t mode = 0)
+        : path_(std::move(path)), fd_(::open(path_.c_str(), flags | O_CLOEXEC, mode))
     {
         if (fd_ < 0)
             fail("open");
@@ -96,7 +98,8 @@ public:
     Creator(const Args &args, Session &flux)
         : flux_(flux), hash_(value_or_throw(parse_hash_type(flux.attribute("content.hash")))),
           chunk_(args.bytes("chunksize", default_chunk, most_bytes)),
-          small_(args.bytes("small-file-threshold", default_small, most_bytes)), verbose_(args.level("verbose") > 0)
+          small_(args.bytes("small-file-threshold", default_small, most_bytes)),
+          verbose_(args.level("verbose") > 0)
     {
         if (chunk_ == 0)
             chunk_ = most_bytes;
@@ -111,7 +114,8 @@ public:
             name = name.parent_path();
         for (const auto &part : name)
             if (part == "..")
-                throw Error(EINVAL, "cannot archive {}: it leads out of the directory (-C names another)", path.string());
+                throw Error(EINVAL, "cannot archive {}: it leads out of the directory (-C names another)",
+                            path.string());
         if (name != "." && !name.empty()) {
             if (verbose_)
                 warn("{}", name.string());
@@ -144,7 +148,8 @@ private:
         else if (S_ISREG(info.st_mode))
             add_content(out, File(path.string(), O_RDONLY), uint64_t(info.st_size));
         else if (!S_ISDIR(info.st_mode))
-            throw Error(EINVAL, "cannot archive {}: it is neither a file, a directory nor a symbolic link", path.string());
+            throw Error(EINVAL, "cannot archive {}: it is neither a file, a directory nor a symbolic link",
+                        path.string());
         return out;
     }
     void add_content(Json &out, const File &file, uint64_t size)
@@ -172,7 +177,8 @@ private:
             end = std::min(end, off_t(size));
             for (at = begin; at < end;) {
                 size_t length = std::min(chunk_, size_t(end - at));
-                regions.append(Json::array().append(int64_t(at)).append(length).append(store(file.read(at, length))));
+                regions.append(
+                    Json::array().append(int64_t(at)).append(length).append(store(file.read(at, length))));
                 at += off_t(length);
             }
         }
@@ -236,7 +242,9 @@ int run_archive_create(const Args &args, Session &flux)
     std::string key = key_of(args), space = namespace_of_archive(args);
     auto before = find_value(flux, key, space);
     if (before && !args.has("overwrite") && !args.has("append"))
-        throw Error(EEXIST, "{} exists: --overwrite replaces it, --append adds to it, --name gives another name", key);
+        throw Error(EEXIST,
+                    "{} exists: --overwrite replaces it, --append adds to it, --name gives another name",
+                    key);
     change_directory(args);
     Creator creator(args, flux);
     for (const auto &path : args.positional())
@@ -272,7 +280,8 @@ Json read_archive(const Args &args, Session &flux, bool may_wait)
         return parse_archive(kvs_client::value_of(kvs_client::lookup(flux, key, space, 0), key), key);
     double timeout = args.value("waitcreate") == "true" ? 0 : args.duration("waitcreate", 0);
     RpcOptions options {.timeout = seconds(timeout)};
-    Json answer = flux.rpc("kvs.lookup", kvs_client::lookup_request(key, space, kvs_client::flag::waitcreate), options);
+    Json answer =
+        flux.rpc("kvs.lookup", kvs_client::lookup_request(key, space, kvs_client::flag::waitcreate), options);
     return parse_archive(kvs_client::value_of(answer["val"], key), key);
 }
 
@@ -293,7 +302,8 @@ std::vector<Entry> entries_of(const Json &files, const std::string &pattern)
         for (const auto &part : path)
             inside &= part != "..";
         if (!inside)
-            throw Error(EINVAL, "the archive has the path \"{}\", which leads out of a directory", entry.path);
+            throw Error(EINVAL, "the archive has the path \"{}\", which leads out of a directory",
+                        entry.path);
         if (pattern.empty() || fnmatch(pattern.c_str(), entry.path.c_str(), 0) == 0)
             out.push_back(std::move(entry));
     }
@@ -307,11 +317,13 @@ char type_letter(mode_t mode)
 
 int run_archive_list(const Args &args, Session &flux)
 {
-    for (const auto &[path, mode, object] : entries_of(read_archive(args, flux, false), args.size() > 0 ? args[0] : "")) {
+    for (const auto &[path, mode, object] :
+         entries_of(read_archive(args, flux, false), args.size() > 0 ? args[0] : "")) {
         if (args.has("raw"))
             print("{}\n", object.dump());
         else if (args.has("long"))
-            print("{}{:04o} {:>10} {}{}\n", type_letter(mode), mode & permissions, object.value<uint64_t>("size", 0), path,
+            print("{}{:04o} {:>10} {}{}\n", type_letter(mode), mode & permissions,
+                  object.value<uint64_t>("size", 0), path,
                   S_ISLNK(mode) ? " -> " + object.value<std::string>("data", "") : "");
         else
             print("{}\n", path);
@@ -321,7 +333,9 @@ int run_archive_list(const Args &args, Session &flux)
 
 class Extractor {
 public:
-    Extractor(Session &flux, bool overwrite) : flux_(flux), overwrite_(overwrite), root_(fs::canonical(".")) {}
+    Extractor(Session &flux, bool overwrite) : flux_(flux), overwrite_(overwrite), root_(fs::canonical("."))
+    {
+    }
 
     void extract(const Entry &entry)
     {
@@ -373,7 +387,8 @@ private:
         } else if (encoding.empty() && data) { // JSON as it stands
             file.write(0, data.dump() + "\n");
         } else if (!encoding.empty()) {
-            throw Error(EINVAL, "{} has the encoding {}: utf-8, base64 and blobvec are known here", entry.path, encoding);
+            throw Error(EINVAL, "{} has the encoding {}: utf-8, base64 and blobvec are known here",
+                        entry.path, encoding);
         }
         if (auto size = object.find<int64_t>("size"); size && ::ftruncate(file.fd(), *size) < 0)
             file.fail("set the size of");
@@ -396,7 +411,8 @@ private:
             throw Error(error.errnum(), "{}: {}: {}", path, ref, error.text());
         }
         if (at < 0 || blob.payload.bytes().size() != size)
-            throw Error(EINVAL, "{}: {} has {} bytes, the archive says {}", path, ref, blob.payload.bytes().size(), size);
+            throw Error(EINVAL, "{}: {} has {} bytes, the archive says {}", path, ref,
+                        blob.payload.bytes().size(), size);
         file.write(at, blob.payload.bytes());
     }
 
@@ -456,7 +472,10 @@ const Command archive_list {
     .name = "list",
     .args = "[GLOB]",
     .summary = "Show what is in an archive",
-    .options = {name_option, {"-l,--long", "with type, mode and size"}, {"--raw", "as JSON (RFC 37)"}, primary_option},
+    .options = {name_option,
+                {"-l,--long", "with type, mode and size"},
+                {"--raw", "as JSON (RFC 37)"},
+                primary_option},
     .max_args = 1,
     .run = run_archive_list,
 };

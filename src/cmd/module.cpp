@@ -162,9 +162,11 @@ uint32_t flag_mask(const Args &args, const char *option)
     char *end = nullptr;
     errno = 0;
     unsigned long long mask = std::strtoull(text.c_str(), &end, 0);
-    if (text.empty() || !std::isdigit(static_cast<unsigned char>(text[0])) || *end || errno || mask > UINT32_MAX)
-        throw UsageError(fmt::format("--{}={}: a mask of 32 bits was expected: decimal, 0x for hexadecimal, 0 for octal",
-                                     option, text));
+    if (text.empty() || !std::isdigit(static_cast<unsigned char>(text[0])) || *end || errno ||
+        mask > UINT32_MAX)
+        throw UsageError(
+            fmt::format("--{}={}: a mask of 32 bits was expected: decimal, 0x for hexadecimal, 0 for octal",
+                        option, text));
     return uint32_t(mask);
 }
 
@@ -206,11 +208,12 @@ const Command module_trace {
     .name = "trace",
     .args = "[MODULE...]",
     .summary = "Show messages that modules receive and send",
-    .options = [] {
-        auto options = trace_options();
-        options.insert(options.begin() + 1, {"-T,--topic=GLOB", "only with topics that match"});
-        return options;
-    }(),
+    .options =
+        [] {
+            auto options = trace_options();
+            options.insert(options.begin() + 1, {"-T,--topic=GLOB", "only with topics that match"});
+            return options;
+        }(),
     .run = run_module_trace,
 };
 
@@ -281,8 +284,8 @@ const Command module_stats {
 const Command module {
     .name = "module",
     .summary = "Load, unload and inspect the broker's modules",
-    .subcommands = {&module_list, &module_load, &module_reload, &module_remove, &module_unload,
-                    &module_stats, &module_debug, &module_trace},
+    .subcommands = {&module_list, &module_load, &module_reload, &module_remove, &module_unload, &module_stats,
+                    &module_debug, &module_trace},
 };
 
 } // namespace flux::cmd

@@ -352,11 +352,12 @@ const Command overlay_trace {
     .name = "trace",
     .args = "[GLOB]",
     .summary = "Show messages that this broker receives from and sends to its neighbours",
-    .options = [] {
-        auto options = trace_options();
-        options.insert(options.begin() + 1, {"-r,--rank=RANK", "only from and to this neighbour"});
-        return options;
-    }(),
+    .options =
+        [] {
+            auto options = trace_options();
+            options.insert(options.begin() + 1, {"-r,--rank=RANK", "only from and to this neighbour"});
+            return options;
+        }(),
     .max_args = 1,
     .run = run_overlay_trace,
 };
@@ -366,8 +367,8 @@ const Command overlay_trace {
 const Command overlay {
     .name = "overlay",
     .summary = "Look at the tree of brokers",
-    .subcommands = {&overlay_status, &overlay_errors, &overlay_lookup, &overlay_parentof,
-                    &overlay_disconnect, &overlay_trace},
+    .subcommands = {&overlay_status, &overlay_errors, &overlay_lookup, &overlay_parentof, &overlay_disconnect,
+                    &overlay_trace},
 };
 
 } // namespace flux::cmd

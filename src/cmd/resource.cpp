@@ -436,14 +436,15 @@ const Command resource_undrain {.name = "undrain",
                                 .min_args = 1,
                                 .run = run_resource_undrain};
 
-const Command resource_reload {.name = "reload",
-                               .args = "PATH",
-                               .summary = "Replace what the instance has by an R (RFC 20), which rank 0 reads",
-                               .options = {{"-x,--xml", "PATH is a directory with a topology of hwloc RANK.xml of each rank"},
-                                           {"-f,--force", "leave out ranks that are no brokers"}},
-                               .min_args = 1,
-                               .max_args = 1,
-                               .run = run_resource_reload};
+const Command resource_reload {
+    .name = "reload",
+    .args = "PATH",
+    .summary = "Replace what the instance has by an R (RFC 20), which rank 0 reads",
+    .options = {{"-x,--xml", "PATH is a directory with a topology of hwloc RANK.xml of each rank"},
+                {"-f,--force", "leave out ranks that are no brokers"}},
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_resource_reload};
 const Command resource_acquire_mute {.name = "acquire-mute",
                                      .summary = "Tell the scheduler no more which nodes come and go",
                                      .max_args = 0,
@@ -454,8 +455,9 @@ const Command resource_acquire_mute {.name = "acquire-mute",
 const Command resource {
     .name = "resource",
     .summary = "Show and drain resources",
-    .subcommands = {&resource_acquire_mute, &resource_drain, &resource_eventlog, &resource_graph, &resource_info,
-                    &resource_list, &resource_R, &resource_reload, &resource_status, &resource_undrain},
+    .subcommands = {&resource_acquire_mute, &resource_drain, &resource_eventlog, &resource_graph,
+                    &resource_info, &resource_list, &resource_R, &resource_reload, &resource_status,
+                    &resource_undrain},
 };
 
 } // namespace flux::cmd

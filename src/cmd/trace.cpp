@@ -44,8 +44,9 @@ public:
         if (Json payload = message["payload"])
             more += " " + payload.dump();
         return fmt::format("{} {} {} {} {} [{}]{}\n", paint(color::dim, time(message.get<double>("time"))),
-                           paint(color::blue, message.get<std::string>("peer")), message.get<std::string>("way"),
-                           paint(color_of(type), type), topic, message.get<uint64_t>("size"), more);
+                           paint(color::blue, message.get<std::string>("peer")),
+                           message.get<std::string>("way"), paint(color_of(type), type), topic,
+                           message.get<uint64_t>("size"), more);
     }
 
 private:
@@ -100,8 +101,8 @@ std::vector<Option> trace_options()
             {"-L,--color[=WHEN]", "always, never or auto"}};
 }
 
-int show_trace(const Args &args, Session &flux, const std::string &service, const std::vector<std::string> &peers,
-               const std::string &topic)
+int show_trace(const Args &args, Session &flux, const std::string &service,
+               const std::vector<std::string> &peers, const std::string &topic)
 {
     TraceView view(args);
     Json request {{"types", wanted_types(args)}, {"full", args.has("full")}};

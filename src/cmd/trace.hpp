@@ -5,9 +5,9 @@
 namespace flux::cmd {
 
 std::vector<Option> trace_options();
-// service: "module" or "overlay"; peers: only those (module names, ranks), all when there are none; topic: a glob, or empty.
-// Until it is interrupted.
-int show_trace(const Args &args, Session &flux, const std::string &service, const std::vector<std::string> &peers,
-               const std::string &topic);
+// service: "module" or "overlay"; peers: only those (module names, ranks), all when there are none; topic: a
+// glob, or empty. Until it is interrupted.
+int show_trace(const Args &args, Session &flux, const std::string &service,
+               const std::vector<std::string> &peers, const std::string &topic);
 
 } // namespace flux::cmd

@@ -40,7 +40,8 @@ void Coprocesses::start(const Coprocess &what)
     auto path = path_in_job(render(what.output, job_, std::nullopt), job_);
     bool first = what.ranks == "all" ? job_.leader()
                                      : value_or_throw(Idset::parse(what.ranks)).first() == job_.start.nodeid;
-    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (first || names_node_or_task(what.output) ? O_TRUNC : 0);
+    int flags =
+        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (first || names_node_or_task(what.output) ? O_TRUNC : 0);
     int fd = ::open(path.c_str(), flags, 0666);
     if (fd < 0)
         throw Error(errno, "cannot open {} for its output: {}", path, errno_text(errno));
@@ -81,8 +82,9 @@ void Coprocesses::exited(One &one, int wait_status)
     one.exited = true;
     running_--;
     if (!ending_)
-        log(wait_status == 0 ? 6 : 4, fmt::format("coprocess {} on {} {} before the tasks have ended", one.what->name,
-                                                  job_.host, describe_wait_status(wait_status)));
+        log(wait_status == 0 ? 6 : 4,
+            fmt::format("coprocess {} on {} {} before the tasks have ended", one.what->name, job_.host,
+                        describe_wait_status(wait_status)));
     if (ending_ && running_ == 0) {
         kill_timer_.cancel();
         all_ended_();

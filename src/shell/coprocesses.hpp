@@ -1,5 +1,6 @@
-// Coprocesses: what the option coprocess has run beside a node's tasks, from before they start until they have ended.
-// What one writes goes into a file. That one cannot be started, or ends early, is said in the job's log and no more.
+// Coprocesses: what the option coprocess has run beside a node's tasks, from before they start until they
+// have ended. What one writes goes into a file. That one cannot be started, or ends early, is said in the
+// job's log and no more.
 #pragma once
 #include <functional>
 #include <list>
@@ -14,7 +15,8 @@ namespace flux::shell {
 
 class Coprocesses {
 public:
-    Coprocesses(Loop &loop, Spawner &spawner, ShellChannel &channel, const Job &job, std::function<void()> all_ended)
+    Coprocesses(Loop &loop, Spawner &spawner, ShellChannel &channel, const Job &job,
+                std::function<void()> all_ended)
         : loop_(loop), spawner_(spawner), channel_(channel), job_(job), all_ended_(std::move(all_ended))
     {
     }

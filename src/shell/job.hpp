@@ -34,8 +34,8 @@ std::string render(std::string_view text, const Job &job, std::optional<uint32_t
 // Whether the template gives each node or task a text of its own.
 bool names_node_or_task(std::string_view text);
 
-// The environment of one task: the jobspec's, then what a job's tasks are promised. Without a task, of what runs
-// beside them.
+// The environment of one task: the jobspec's, then what a job's tasks are promised. Without a task, of what
+// runs beside them.
 std::vector<std::string> task_environment(const Job &job, std::optional<uint32_t> task);
 // A path of the user's: relative ones are in the job's working directory.
 std::string path_in_job(const std::string &path, const Job &job);

@@ -112,8 +112,8 @@ std::string format_memory(uint64_t bytes)
 }
 
 Monitor::Monitor(Loop &loop, double period, bool trace, std::function<void(std::string)> say)
-    : loop_(loop), period_(period), trace_(trace), say_(std::move(say)), cgroup_(own_cgroup()), begin_(loop.now()),
-      at_begin_(use())
+    : loop_(loop), period_(period), trace_(trace), say_(std::move(say)), cgroup_(own_cgroup()),
+      begin_(loop.now()), at_begin_(use())
 {
     sample_later(std::min(first_sample, period));
 }

@@ -1,5 +1,6 @@
-// Monitor: how much memory a job uses on a node, at most, and how much processor time (option sysmon). Where the job has
-// a cgroup of its own (version 2) that is asked, else /proc is: all descendants of the shell are added up.
+// Monitor: how much memory a job uses on a node, at most, and how much processor time (option sysmon). Where
+// the job has a cgroup of its own (version 2) that is asked, else /proc is: all descendants of the shell are
+// added up.
 #pragma once
 #include <functional>
 #include <optional>
@@ -11,7 +12,8 @@ namespace flux::shell {
 
 class Monitor {
 public:
-    static constexpr double first_sample = 0.05; // seconds; then ever later, up to the period: short jobs are seen too
+    static constexpr double first_sample =
+        0.05; // seconds; then ever later, up to the period: short jobs are seen too
 
     // trace: each sample is said, too.
     Monitor(Loop &loop, double period, bool trace, std::function<void(std::string)> say);

@@ -179,7 +179,8 @@ void parse_coprocesses(const Json &json, Options &options)
             one.command.push_back(word.as<std::string>());
         one.output = entry.value<std::string>("output", fmt::format("coproc-{}-{{{{id}}}}.log", name));
         if (Json ranks = entry["ranks"])
-            one.ranks = ranks.is_integer() ? fmt::format("{}", ranks.as<uint32_t>()) : ranks.as<std::string>();
+            one.ranks =
+                ranks.is_integer() ? fmt::format("{}", ranks.as<uint32_t>()) : ranks.as<std::string>();
         if (one.ranks != "all")
             if (auto parsed = Idset::parse(one.ranks); !parsed)
                 throw Error(EINVAL, "{}.ranks: {}", where, parsed.error().text());
@@ -198,11 +199,29 @@ void parse_monitor(const Json &json, Options &options)
 }
 
 // What flux-shell-options(7) has, here or not.
-constexpr std::string_view supported[] {
-    "verbose",      "nosetpgrp", "oom",     "rlimit",     "exit-timeout", "exit-on-error", "signal", "cpu-affinity",
-    "gpu-affinity", "output",    "input",   "taskmap",    "pmi",          "pmi-simple",    "mpi",    "per-resource",
-    "pty",          "stage-in",  "hwloc",   "sysmon",     "coprocess",    "coprocess-kill-timeout",
-    "rexec-shutdown-timeout"};
+constexpr std::string_view supported[] {"verbose",
+                                        "nosetpgrp",
+                                        "oom",
+                                        "rlimit",
+                                        "exit-timeout",
+                                        "exit-on-error",
+                                        "signal",
+                                        "cpu-affinity",
+                                        "gpu-affinity",
+                                        "output",
+                                        "input",
+                                        "taskmap",
+                                        "pmi",
+                                        "pmi-simple",
+                                        "mpi",
+                                        "per-resource",
+                                        "pty",
+                                        "stage-in",
+                                        "hwloc",
+                                        "sysmon",
+                                        "coprocess",
+                                        "coprocess-kill-timeout",
+                                        "rexec-shutdown-timeout"};
 constexpr std::string_view not_here[] {"initrc", "userrc", "stop-tasks-in-exec", "rexec"};
 
 void warn_of_unknown(const Json &json, Options &options)

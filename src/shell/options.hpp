@@ -73,7 +73,7 @@ struct Options {
     bool topology_of_job = false;       // hwloc.restrict
     std::optional<StageIn> stage_in;
     std::vector<Coprocess> coprocesses;
-    double coprocess_kill_timeout = 10; // seconds from SIGTERM to SIGKILL
+    double coprocess_kill_timeout = 10;   // seconds from SIGTERM to SIGKILL
     std::optional<double> monitor_period; // sysmon: seconds between samples
     std::vector<std::string> warnings;  // about options that nobody here knows
 

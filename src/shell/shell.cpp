@@ -188,7 +188,8 @@ void Shell::start_monitor()
     if (!job_.options.monitor_period)
         return;
     auto say = [this](std::string text) {
-        channel_.send(shell_channel::Log {7, fmt::format("sysmon: {}: {}", job_.host, text), job_.start.nodeid});
+        channel_.send(
+            shell_channel::Log {7, fmt::format("sysmon: {}: {}", job_.host, text), job_.start.nodeid});
     };
     monitor_ = std::make_unique<Monitor>(loop_, *job_.options.monitor_period, job_.options.verbose >= 2, say);
 }
@@ -309,7 +310,8 @@ void Shell::handle(shell_channel::ToShell message)
 {
     if (auto *topology = std::get_if<shell_channel::Topology>(&message))
         return have_topology(*topology);
-    if (auto *result = std::get_if<shell_channel::PmiExchangeResult>(&message); result && result->seq == staged_in) {
+    if (auto *result = std::get_if<shell_channel::PmiExchangeResult>(&message);
+        result && result->seq == staged_in) {
         if (preparing_)
             start_tasks();
         return;
@@ -387,7 +389,8 @@ void Shell::read_output(bool reading)
 
 void Shell::task_wrote(uint32_t task, std::string_view stream, std::string_view bytes)
 {
-    if (bytes.empty() && monitor_) { // who reads the output stops when it ends, and what was measured comes before
+    if (bytes.empty() &&
+        monitor_) { // who reads the output stops when it ends, and what was measured comes before
         held_ends_.emplace_back(task, stream);
         return;
     }

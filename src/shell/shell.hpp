@@ -25,7 +25,8 @@ public:
 
     // Bytes of the interactive terminal's output that who is attached has not taken; then no more is read.
     static constexpr uint64_t max_untaken_output = 256u << 10;
-    // Number of the exchange in which the nodes wait for what the first of them stages in; those of PMI count from 0.
+    // Number of the exchange in which the nodes wait for what the first of them stages in; those of PMI count
+    // from 0.
     static constexpr uint64_t staged_in = uint64_t(1) << 62;
 
     Shell(Loop &loop, Spawner &spawner, ShellChannel &channel, Job job);

@@ -38,7 +38,11 @@ void StageInRun::next()
     if (started_ == wanted.names.size())
         return done_(std::nullopt);
     ProcessSpec spec;
-    spec.argv = {flux_program(), "archive", "extract", "--overwrite", "--name=" + wanted.names[started_],
+    spec.argv = {flux_program(),
+                 "archive",
+                 "extract",
+                 "--overwrite",
+                 "--name=" + wanted.names[started_],
                  "--directory=" + destination_};
     if (!wanted.pattern.empty())
         spec.argv.insert(spec.argv.end(), {"--", wanted.pattern});
@@ -61,8 +65,9 @@ void StageInRun::exited(int wait_status)
         return next();
     while (complaint_.ends_with('\n'))
         complaint_.pop_back();
-    done_(Error(EIO, "stage-in: archive {} on {}: {}", job_.options.stage_in->names[started_ - 1], job_.host,
-                complaint_.empty() ? "flux archive extract " + describe_wait_status(wait_status) : complaint_));
+    done_(
+        Error(EIO, "stage-in: archive {} on {}: {}", job_.options.stage_in->names[started_ - 1], job_.host,
+              complaint_.empty() ? "flux archive extract " + describe_wait_status(wait_status) : complaint_));
 }
 
 void StageInRun::kill()

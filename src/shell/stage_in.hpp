@@ -1,5 +1,6 @@
-// StageInRun: extracts the archives of the option stage-in, one after the other, before a node's tasks start. The shell
-// is no client of the broker: it runs flux archive extract with the job's environment, as the job's user.
+// StageInRun: extracts the archives of the option stage-in, one after the other, before a node's tasks start.
+// The shell is no client of the broker: it runs flux archive extract with the job's environment, as the job's
+// user.
 #pragma once
 #include <functional>
 #include <memory>

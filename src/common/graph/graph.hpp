@@ -109,8 +109,8 @@ public:
     uint8_t subsystem(std::string_view name); // made when it is new
     void reserve(size_t vertices);
     void set_limit(size_t vertices) { limit_ = std::min(vertices, max_vertices); } // more is EOVERFLOW
-    // Puts children that came later where their ranks are, when all of them are nodes and the like; finish() then
-    // looks at the order of the whole tree.
+    // Puts children that came later where their ranks are, when all of them are nodes and the like; finish()
+    // then looks at the order of the whole tree.
     void sort_by_rank(VertexId parent);
     // Computes totals after building or growing; the vertices before `from` keep theirs.
     void finish(VertexId from = 0);

@@ -186,7 +186,8 @@ void JobQueue::tell(Entry &entry, std::optional<Time> estimate, std::vector<Queu
     out.push_back({QueueDecision::Kind::estimate, entry.job.id, {}, estimate});
 }
 
-// Of one that does not fit now. Only where a reservation was tried, the match has looked at the whole machine.
+// Of one that does not fit now. Only where a reservation was tried, the match has looked at the whole
+// machine.
 bool JobQueue::became_impossible(Entry &entry, Matcher &matcher, Time now)
 {
     if (!std::exchange(entry.unsure, false))

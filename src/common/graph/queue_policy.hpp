@@ -44,7 +44,8 @@ struct QueuedJob {
     int64_t priority = 0; // greater ones first
     double submitted = 0; // seconds
     std::shared_ptr<const JobRequest> request;
-    bool was_possible = false; // when it came: on a machine that is too small for it now, it waits for another change
+    bool was_possible =
+        false; // when it came: on a machine that is too small for it now, it waits for another change
 };
 
 struct QueueDecision {
@@ -79,8 +80,8 @@ public:
     void restart() { restart_ = true; }
     // A job gave back what it had, or a part, and was to have it until then.
     void freed(Time planned_end) { freed_until_ = std::max(planned_end, freed_until_.value_or(planned_end)); }
-    // The machine is another one: jobs may have become impossible, or possible again. Those that are impossible now, and
-    // were not when they came, hold up nobody.
+    // The machine is another one: jobs may have become impossible, or possible again. Those that are
+    // impossible now, and were not when they came, hold up nobody.
     void machine_changed();
     // What the jobs want, by the type that is counted: jobs for which it matters which they get are under 0.
     const std::map<TypeId, size_t> &wants(const Matcher &matcher);

@@ -118,7 +118,8 @@ struct Finish {     // the job's last message
     int status = 0; // the worst wait status of this shell's tasks
     bool ready = false; // the shell stays, and may be sent another job; otherwise it exits
 };
-using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken, TerminalOutput, TopologyRequest, Finish>;
+using FromShell = std::variant<Event, Output, Redirect, PmiExchange, Log, Exception, Tasks, StdinTaken,
+                               TerminalOutput, TopologyRequest, Finish>;
 
 // One line with its newline.
 std::string encode(const ToShell &message);

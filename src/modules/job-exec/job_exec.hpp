@@ -51,7 +51,7 @@ private:
     static constexpr size_t max_idle = 256;   // shells that do
     static constexpr size_t max_pid_requests = 64; // of one job, for tasks that are not started yet
     static constexpr size_t max_end_requests = 64; // of one job
-    static constexpr double default_rexec_timeout = 60; // seconds, option rexec-shutdown-timeout
+    static constexpr double default_rexec_timeout = 60;  // seconds, option rexec-shutdown-timeout
     static constexpr uint64_t max_input = 1'000'000'000; // bytes of standard input of a job, as of output.limit
     // Bytes of what a job's shells have said that are not known to be stored, divided among its ranks; then job-exec
     // reads no more of them.
@@ -114,7 +114,7 @@ private:
         LineBuffer lines = shell_channel::line_buffer(); // from its channel
         std::optional<std::vector<int>> task_pids; // once they were started
         bool task_groups = false; // they lead process groups, which would be left if the shell were killed
-        std::vector<int> helper_pids; // of processes beside the tasks, which lead groups
+        std::vector<int> helper_pids;      // of processes beside the tasks, which lead groups
         std::vector<Request> pid_requests; // answered once the tasks were started
         std::vector<Request> end_requests; // answered when they have ended
         double rexec_timeout = default_rexec_timeout;

@@ -315,8 +315,8 @@ void JobExec::task_pids(Request request)
     request.respond(Json::make("pids", Json::array_of(*local.task_pids)));
 }
 
-// {"id"} -> {"timeout"}: when the job's tasks on this rank have ended, with how long what was started beside them
-// (flux exec --jobid) may take to do so, too. ENOENT where none are.
+// {"id"} -> {"timeout"}: when the job's tasks on this rank have ended, with how long what was started beside
+// them (flux exec --jobid) may take to do so, too. ENOENT where none are.
 void JobExec::tasks_end(Request request)
 {
     JobId id(request.get<uint64_t>("id"));

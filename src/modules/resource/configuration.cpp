@@ -1,4 +1,5 @@
-// What can change while the module is loaded: resource.exclude, verify, noverify, journal-max, the properties of
+// What can change while the module is loaded: resource.exclude, verify, noverify, journal-max, the properties
+// of
 // [[resource.config]], and the hosts of queues. Of the rest it is said when it will hold.
 #include "modules/resource/resource.hpp"
 

@@ -32,7 +32,8 @@ size_t journal_max(const Json &config);
 double history_age(const Json &config);
 // Ranks that resource.exclude names. EINVAL.
 Idset excluded_ranks(const Json &config, const ResourceSet &all);
-// The properties by which the hosts of queues are told (RFC 33: "+NAME" on those of queues.NAME.hosts). EINVAL.
+// The properties by which the hosts of queues are told (RFC 33: "+NAME" on those of queues.NAME.hosts).
+// EINVAL.
 ResourceSet::Properties queue_memberships(const Json &config, const ResourceSet &all);
 // What [[resource.config]] says of properties now, when it is the same nodes as before that it says it of.
 std::optional<ResourceSet::Properties> configured_properties(const InventorySources &sources,

@@ -242,8 +242,8 @@ Json Resource::get(Request &)
     return inventory_.R.to_json();
 }
 
-// {"path", "xml"?, "force"?}: another R, in place of what there was. A scheduler hears of ranks that are new or gone at
-// once, and of what else has changed when it acquires again.
+// {"path", "xml"?, "force"?}: another R, in place of what there was. A scheduler hears of ranks that are new
+// or gone at once, and of what else has changed when it acquires again.
 Task<Json> Resource::reload(Request request)
 {
     auto path = request.get<std::string>("path");
@@ -252,8 +252,8 @@ Task<Json> Resource::reload(Request request)
     if (!next.fake) {
         Idset brokers = Idset::iota(size());
         if (Idset unknown = next.R.ranks() - brokers; !unknown.empty() && !force)
-            throw Error(EOVERFLOW, "{} has rank {}, this instance has {} brokers: force leaves them out", path,
-                        unknown.format(), size());
+            throw Error(EOVERFLOW, "{} has rank {}, this instance has {} brokers: force leaves them out",
+                        path, unknown.format(), size());
         next.R = next.R.subset(brokers);
     }
     if (next.R.empty())
@@ -265,7 +265,8 @@ Task<Json> Resource::reload(Request request)
                 other.add(node.rank);
     if (acquire_answered_ && !other.empty())
         log(LogLevel::warning,
-            "rank {} has other resources now: the scheduler gives them out from its next load on (flux module "
+            "rank {} has other resources now: the scheduler gives them out from its next load on (flux "
+            "module "
             "reload sched)",
             other.format());
     set_inventory(std::move(next));

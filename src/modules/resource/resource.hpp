@@ -98,7 +98,7 @@ private:
     Idset told_; // what the scheduler believes to be up
     Idset told_of_; // the ranks that it knows
     ResourceSet::Properties told_properties_; // of those
-    bool takes_more_ = false; // it takes ranks that it did not know at first
+    bool takes_more_ = false;                 // it takes ranks that it did not know at first
     // The parts of the last sched-status that depend on the inventory, and what they were made from.
     struct Shown {
         Idset excluded, usable;

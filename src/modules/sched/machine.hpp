@@ -43,10 +43,11 @@ public:
     void set_up(const Idset &ranks, bool up);
     void set_reason(const Idset &ranks, std::string_view reason); // why ranks are down
     void shrink(const Idset &ranks);
-    // Nodes that were not known before, down until they are set up. Of ranks that are known only the properties change.
-    // The ranks that are new.
+    // Nodes that were not known before, down until they are set up. Of ranks that are known only the
+    // properties change. The ranks that are new.
     Idset expand(const ResourceSet &nodes);
-    // Jobs that were taken over without what they have on these ranks get it; those that cannot, with the reason.
+    // Jobs that were taken over without what they have on these ranks get it; those that cannot, with the
+    // reason.
     std::vector<std::pair<int64_t, Error>> take_left_out(const Idset &ranks);
     void add_properties(const ResourceSet::Properties &properties);
     void remove_properties(const ResourceSet::Properties &properties);

@@ -136,7 +136,7 @@ std::vector<std::pair<int64_t, Error>> Machine::take_left_out(const Idset &ranks
         if (part.empty())
             continue;
         auto picks = graph::picks_of(matcher_->graph(), part);
-        auto taken = !picks                 ? std::unexpected(picks.error())
+        auto taken = !picks               ? std::unexpected(picks.error())
                      : matcher_->find(id) ? matcher_->extend(id, *picks)
                                           : take(id, part);
         if (!taken)

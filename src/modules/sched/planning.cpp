@@ -48,8 +48,8 @@ void Sched::carry_out(QueueDecision &decision)
     Pending &job = found->second;
     if (context().debug_flags() & debug_decisions)
         log(LogLevel::debug, "job {} of queue {}: {}", found->first, config_.queues[job.queue].name,
-            decision.kind == QueueDecision::Kind::start    ? "starts"
-            : decision.kind == QueueDecision::Kind::deny   ? decision.text
+            decision.kind == QueueDecision::Kind::start  ? "starts"
+            : decision.kind == QueueDecision::Kind::deny ? decision.text
             : decision.estimate ? fmt::format("waits, until {} as far as is known", *decision.estimate)
                                 : "waits, nobody knows for how long");
     switch (decision.kind) {

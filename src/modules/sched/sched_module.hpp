@@ -34,7 +34,8 @@ private:
     static constexpr size_t told_in_order = 20; // jobs of a queue whose reasons are kept up to date
     static constexpr size_t told_at_once = 200; // reasons in one turn of the loop
     static constexpr const char *behind_others = "waits for the jobs before it in the queue";
-    static constexpr uint32_t debug_decisions = 1; // flux module debug: the log says what is decided about each job
+    static constexpr uint32_t debug_decisions =
+        1; // flux module debug: the log says what is decided about each job
     static constexpr double tell_after = 1.0; // seconds for which a job waits before it is told why
 
     struct Pending {

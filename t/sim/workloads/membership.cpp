@@ -1,5 +1,6 @@
-// Which nodes there are, and which queue they are in, changes under the jobs that run and wait: nodes are excluded and
-// are not any more, queues get other hosts, while the scheduler and the resource module come and go.
+// Which nodes there are, and which queue they are in, changes under the jobs that run and wait: nodes are
+// excluded and are not any more, queues get other hosts, while the scheduler and the resource module come and
+// go.
 #include "common/job/resource_set.hpp"
 #include "common/kvs/lookup.hpp"
 #include "sim/faults.hpp"
@@ -15,6 +16,7 @@ constexpr const char *queue_names[] = {"batch", "debug"};
 struct Membership {
     World &world;
     std::set<JobId> acknowledged;
+    Json configuration; // the last one that all have taken
     size_t submitters = 0;
     bool over = false;
 };
@@ -71,15 +73,50 @@ Task<> start_queues(ClientPtr client)
     co_await client->handle().rpc("job-manager.queue-start", Json::make("start", true, "all", true));
 }
 
+Task<> change(Membership &state, double delay)
+{
+    auto &world = state.world;
+    auto client = world.connect(0);
+    co_await world.sleep(seconds(delay));
+    Json next = random_configuration(world.random(), world.size());
+    try {
+        co_await client->handle().rpc("config.load", next);
+        state.configuration = next;
+    } catch (const Error &error) {
+        if (error.errnum() != EBUSY) // somebody else does it
+            throw;
+    }
+}
+
 // Now and then several changes in a row.
 Task<> administrator(Membership &state)
 {
     auto &world = state.world;
     auto &random = world.random();
+    while (!state.over)
+        co_await change(state, random.chance(0.3) ? 0 : random.unit() * 4);
+}
+
+// Whoever was loaded again meanwhile knows the last configuration, and the scheduler what it means.
+Task<> check_last_configuration(Membership &state)
+{
+    auto &world = state.world;
     auto client = world.connect(0);
-    while (!state.over) {
-        co_await world.sleep(seconds(random.chance(0.3) ? 0 : random.unit() * 4));
-        co_await client->handle().rpc("config.load", random_configuration(random, world.size()));
+    co_await world.sleep(10s);
+    auto status = co_await client->handle().rpc("sched.resource-status");
+    auto all = value_or_throw(ResourceSet::from_json(status.json().get<Json>("all")));
+    auto down = value_or_throw(ResourceSet::from_json(status.json().get<Json>("down")));
+    auto excluded = value_or_throw(Idset::parse(state.configuration["resource"].get<std::string>("exclude")));
+    Idset usable = Idset::iota(world.size()) - excluded, up = all.ranks() - down.ranks();
+    world.expect(up == usable, "ranks {} are not excluded, but for the scheduler {} are up", usable.format(),
+                 up.format());
+    for (auto [name, queue] : state.configuration["queues"].members()) {
+        auto hosts = value_or_throw(Hostlist::parse(queue["hosts"].string_view()));
+        Idset members = all.ranks_of(hosts) & usable;
+        auto found = all.properties().find(fmt::format("+{}", name));
+        Idset known = found == all.properties().end() ? Idset() : found->second & usable;
+        world.expect(known == members, "queue {} has ranks {}, but for the scheduler {}", name,
+                     members.format(), known.format());
     }
 }
 
@@ -94,11 +131,14 @@ Task<> reloader(Membership &state)
         co_await remove_module(client, name);
         if (random.chance(0.5))
             co_await world.sleep(seconds(random.unit()));
+        if (random.chance(0.5)) // while it is being loaded
+            world.spawn("change", change(state, random.unit() * 0.001));
         co_await load_module(client, name);
     }
 }
 
-// What the scheduler knows is what there is: all of it can be had by one job, and jobs of a queue get its hosts.
+// What the scheduler knows is what there is: all of it can be had by one job, and jobs of a queue get its
+// hosts.
 Task<> check_membership(Membership &state, Idset debug)
 {
     auto &world = state.world;
@@ -108,7 +148,8 @@ Task<> check_membership(Membership &state, Idset debug)
     auto all = value_or_throw(ResourceSet::from_json(status.json().get<Json>("all")));
     auto down = value_or_throw(ResourceSet::from_json(status.json().get<Json>("down")));
     auto there = value_or_throw(ResourceSet::parse(std::string_view(world.resources())));
-    world.expect(all.same_resources(there), "there is {}, but for the scheduler {}", there.summary(), all.summary());
+    world.expect(all.same_resources(there), "there is {}, but for the scheduler {}", there.summary(),
+                 all.summary());
     world.expect(down.empty(), "nothing is excluded, but for the scheduler {} is down", down.summary());
     for (const auto *queue : queue_names) {
         JobPlan plan;
@@ -121,8 +162,8 @@ Task<> check_membership(Membership &state, Idset debug)
         auto R = co_await kvs::try_get(client->handle(), id.kvs_path("R"));
         Idset ranks = R ? value_or_throw(ResourceSet::parse(std::string_view(*R))).ranks() : Idset();
         Idset wanted = std::string_view(queue) == "batch" ? Idset::iota(world.size()) : debug;
-        world.expect(ranks == wanted, "a job of queue {} got ranks {}, its hosts are those of ranks {}", queue,
-                     ranks.format(), wanted.format());
+        world.expect(ranks == wanted, "a job of queue {} got ranks {}, its hosts are those of ranks {}",
+                     queue, ranks.format(), wanted.format());
     }
 }
 
@@ -132,7 +173,8 @@ Task<> check_membership(Membership &state, Idset debug)
 SIM_WORKLOAD(membership, 1, 8)
 {
     Random choices(run.seed ^ 0x6d656d62); // the configuration, before there is a world
-    World world(run, {.cores = 1 + uint32_t(run.seed % 4), .config = random_configuration(choices, run.size)});
+    World world(run,
+                {.cores = 1 + uint32_t(run.seed % 4), .config = random_configuration(choices, run.size)});
     auto &random = world.random();
     world.boot();
     world.run("start of the queues", start_queues(world.connect(0)), patience);
@@ -155,14 +197,16 @@ SIM_WORKLOAD(membership, 1, 8)
     state.over = true;
     heal(world);
     world.finish_clients(patience);
+    if (state.configuration)
+        world.run("check of the last configuration", check_last_configuration(state), patience);
     auto client = world.connect(0);
     Idset all = Idset::iota(world.size()), debug = some_ranks(random, world.size(), 0.5);
-    auto change = [](ClientPtr client, Json config) -> Task<> {
+    auto load = [](ClientPtr client, Json config) -> Task<> {
         co_await client->handle().rpc("config.load", config);
     };
-    world.run("change for those that wait", change(client, configuration({}, all, all)), patience);
+    world.run("change for those that wait", load(client, configuration({}, all, all)), patience);
     world.run("drain", drain(world, client), patience);
-    world.run("last change", change(client, configuration({}, all, debug)), patience);
+    world.run("last change", load(client, configuration({}, all, debug)), patience);
     world.run("check of the scheduler", check_membership(state, debug), patience);
     world.run("check", check_jobs(world, client, state.acknowledged), patience);
     client.reset();

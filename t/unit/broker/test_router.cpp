@@ -7,8 +7,8 @@ using namespace flux;
 namespace {
 
 // A tree of routers whose links deliver at once, and clients that note what they get.
-struct Tree {
-    explicit Tree(uint32_t size, uint32_t fanout)
+struct RouterTree {
+    explicit RouterTree(uint32_t size, uint32_t fanout)
     {
         for (uint32_t rank = 0; rank < size; rank++)
             routers.push_back(std::make_unique<Router>(Topology(rank, size, fanout)));
@@ -103,7 +103,7 @@ TEST(Topology, EveryNameOfATreeGivesThatTree)
 
 TEST(Router, ARequestToAnyNodeIsAnsweredByTheNearestProviderUpstream)
 {
-    Tree tree(7, 2);
+    RouterTree tree(7, 2);
     tree.echo(0, "s");
     tree.echo(1, "s");
     auto &near = tree.client(3, "near");
@@ -118,7 +118,7 @@ TEST(Router, ARequestToAnyNodeIsAnsweredByTheNearestProviderUpstream)
 
 TEST(Router, ARequestToARankGoesThereAndNowhereElse)
 {
-    Tree tree(7, 2);
+    RouterTree tree(7, 2);
     for (uint32_t rank = 0; rank < 7; rank++)
         tree.echo(rank, "s");
     for (uint32_t from = 0; from < 7; from++)
@@ -132,7 +132,7 @@ TEST(Router, ARequestToARankGoesThereAndNowhereElse)
 
 TEST(Router, AnUpstreamRequestSkipsTheSendersOwnRank)
 {
-    Tree tree(3, 1);
+    RouterTree tree(3, 1);
     tree.echo(0, "s");
     tree.echo(2, "s");
     auto &inbox = tree.client(2, "c");
@@ -142,7 +142,7 @@ TEST(Router, AnUpstreamRequestSkipsTheSendersOwnRank)
 
 TEST(Router, WhatNobodyServesOrCannotBeReachedIsRefusedWithAReason)
 {
-    Tree tree(3, 2);
+    RouterTree tree(3, 2);
     auto &inbox = tree.client(2, "c");
     tree.ask(2, "c", "nope.x");
     tree.ask(2, "c", "nope.x", 1);
@@ -156,14 +156,14 @@ TEST(Router, WhatNobodyServesOrCannotBeReachedIsRefusedWithAReason)
 
 TEST(Router, ALostPeerAnswersForWhatWasUnderWayToIt)
 {
-    Tree tree(7, 2);
+    RouterTree tree(7, 2);
     auto &silent = tree.client(3, "silent", PeerKind::module);
     tree.routers[3]->add_service("s", RouteId("silent"));
     auto &inbox = tree.client(0, "c");
     tree.ask(0, "c", "s.ask", 3);
     EXPECT_EQ(silent.size(), 1u);
     EXPECT_TRUE(inbox.empty());
-    tree.routers[0]->remove_peer(Tree::name(1));
+    tree.routers[0]->remove_peer(RouterTree::name(1));
     ASSERT_EQ(inbox.size(), 1u);
     EXPECT_EQ(inbox[0].errnum, uint32_t(EHOSTUNREACH));
     tree.ask(0, "c", "s.ask", 3);
@@ -173,7 +173,7 @@ TEST(Router, ALostPeerAnswersForWhatWasUnderWayToIt)
 
 TEST(Router, AnUnloadedModuleLeavesNoRequestWithoutAnAnswer)
 {
-    Tree tree(1, 1);
+    RouterTree tree(1, 1);
     tree.client(0, "silent", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("silent"));
     auto &inbox = tree.client(0, "c");
@@ -185,7 +185,7 @@ TEST(Router, AnUnloadedModuleLeavesNoRequestWithoutAnAnswer)
 
 TEST(Router, AClientThatGoesAwayDisconnectsFromTheServicesItUsed)
 {
-    Tree tree(3, 2);
+    RouterTree tree(3, 2);
     auto &service = tree.client(0, "m", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("m"));
     tree.client(2, "c");
@@ -199,7 +199,7 @@ TEST(Router, AClientThatGoesAwayDisconnectsFromTheServicesItUsed)
 
 TEST(Router, AnEventReachesEveryListenerOnceInOneOrder)
 {
-    Tree tree(7, 2);
+    RouterTree tree(7, 2);
     std::vector<std::vector<Message> *> inboxes;
     for (uint32_t rank = 0; rank < 7; rank++) {
         auto id = "c" + std::to_string(rank);
@@ -223,7 +223,7 @@ TEST(Router, AnEventReachesEveryListenerOnceInOneOrder)
 
 TEST(Router, TheRoleLocalIsLostWhenAMessageCrossesALink)
 {
-    Tree tree(2, 1);
+    RouterTree tree(2, 1);
     auto &service = tree.client(0, "m", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("m"));
     tree.client(1, "c");
@@ -245,7 +245,7 @@ Message answer_to(const Message &request)
 
 TEST(Router, OnlyWhoWasAskedAnswersAndOnlyOnce)
 {
-    Tree tree(3, 1);
+    RouterTree tree(3, 1);
     auto &service = tree.client(0, "m", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("m"));
     auto &inbox = tree.client(2, "c");
@@ -274,7 +274,7 @@ TEST(Router, OnlyWhoWasAskedAnswersAndOnlyOnce)
 
 TEST(Router, AStreamIsAnsweredUntilItsErrorAndARequestWithoutATagOnce)
 {
-    Tree tree(2, 1);
+    RouterTree tree(2, 1);
     auto &service = tree.client(0, "m", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("m"));
     auto &inbox = tree.client(1, "c");
@@ -292,7 +292,7 @@ TEST(Router, AStreamIsAnsweredUntilItsErrorAndARequestWithoutATagOnce)
 
 TEST(Router, ARequestWithTooManyHopsOrTooLongAServiceNameGoesNowhere)
 {
-    Tree tree(2, 1);
+    RouterTree tree(2, 1);
     auto &service = tree.client(0, "m", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("m"));
     auto &inbox = tree.client(1, "c");
@@ -308,15 +308,15 @@ TEST(Router, ARequestWithTooManyHopsOrTooLongAServiceNameGoesNowhere)
     ASSERT_EQ(inbox.size(), 2u);
     EXPECT_EQ(inbox[1].errnum, uint32_t(ENOSYS));
     size_t said = 0;
-    tree.routers[1]->remove_peer(Tree::name(0));
-    tree.routers[1]->add_peer({Tree::name(0), PeerKind::parent, [&](Message) { said++; }, 0});
+    tree.routers[1]->remove_peer(RouterTree::name(0));
+    tree.routers[1]->add_peer({RouterTree::name(0), PeerKind::parent, [&](Message) { said++; }, 0});
     tree.routers[1]->remove_peer(RouteId("c"));
     EXPECT_EQ(said, 0u);
 }
 
 TEST(Router, AnEventThatNoBrokerCouldReadIsNotSent)
 {
-    Tree tree(2, 1);
+    RouterTree tree(2, 1);
     auto &inbox = tree.client(1, "c");
     tree.routers[1]->subscribe(RouteId("c"), "");
     for (std::string topic : {std::string(), std::string(4097, 'x'), std::string("a\0b", 3)}) {
@@ -330,7 +330,7 @@ TEST(Router, AnEventThatNoBrokerCouldReadIsNotSent)
 
 TEST(Router, AClientsServicesAndSubscriptionsHaveLimits)
 {
-    Tree tree(1, 1);
+    RouterTree tree(1, 1);
     auto &service = tree.client(0, "m", PeerKind::module);
     tree.routers[0]->add_service("s", RouteId("m"));
     tree.client(0, "c");
@@ -348,7 +348,7 @@ TEST(Router, AClientsServicesAndSubscriptionsHaveLimits)
 
 TEST(Router, AClientHasOnlySoManyRequestsUnderWay)
 {
-    Tree tree(1, 1);
+    RouterTree tree(1, 1);
     auto &router = *tree.routers[0];
     auto &service = tree.client(0, "m", PeerKind::module);
     router.add_service("s", RouteId("m"));
@@ -379,7 +379,7 @@ TEST(Router, AClientHasOnlySoManyRequestsUnderWay)
 
 TEST(Router, TellsOfServicesThatComeAndGoAfterWhatWaitedIsAnswered)
 {
-    Tree tree(1, 2);
+    RouterTree tree(1, 2);
     auto &client = tree.client(0, "client");
     auto &provider = tree.client(0, "provider", PeerKind::module);
     std::vector<std::string> told;

@@ -17,14 +17,17 @@ struct Traced : testing::Test {
                        message.credentials = {0, role::owner};
                        if (tracer.active())
                            tracer.note("kvs", Tracer::Way::received, message);
-                       loop.post([this, message = std::move(message)]() mutable { service.receive(std::move(message)); });
+                       loop.post([this, message = std::move(message)]() mutable {
+                           service.receive(std::move(message));
+                       });
                    }};
-    Handle service {loop, [this](Message message) {
-                        if (tracer.active())
-                            tracer.note("kvs", Tracer::Way::sent, message);
-                        message.route.pop_back();
-                        loop.post([this, message = std::move(message)]() mutable { client.receive(std::move(message)); });
-                    }};
+    Handle service {
+        loop, [this](Message message) {
+            if (tracer.active())
+                tracer.note("kvs", Tracer::Way::sent, message);
+            message.route.pop_back();
+            loop.post([this, message = std::move(message)]() mutable { client.receive(std::move(message)); });
+        }};
     Gate tasks {loop};
     std::vector<Json> heard;
     size_t dropped = 0, answers = 0;
@@ -106,7 +109,8 @@ TEST_F(Traced, messages_are_told_in_order_with_what_is_asked_for)
 
 TEST_F(Traced, peers_types_and_topics_choose)
 {
-    Json request = Json::parse_or_throw(R"({"peers":["kvs","later"],"types":["request","event"],"topic":"*.g*"})");
+    Json request =
+        Json::parse_or_throw(R"({"peers":["kvs","later"],"types":["request","event"],"topic":"*.g*"})");
     start(request);
     note("kvs", Message::request("kvs.get", Json {{"key", "a"}}));
     note("kvs", Message::request("kvs.put"));
@@ -134,7 +138,8 @@ TEST_F(Traced, who_does_not_take_what_is_told_costs_no_more_than_the_limit)
         tracer.note("kvs", Tracer::Way::received, Message::request("kvs.get"));
     loop.run();
     EXPECT_EQ(answers, Tracer::max_answers);
-    EXPECT_EQ(heard.size(), (Tracer::max_answers - 1) * Tracer::max_in_answer) << "the first says that it has begun";
+    EXPECT_EQ(heard.size(), (Tracer::max_answers - 1) * Tracer::max_in_answer)
+        << "the first says that it has begun";
     Json taken = Json::make("id", 1);
     for (size_t tries = 0; tries < 1000; tries++) {
         client.notify("module.trace-more", taken);

@@ -363,7 +363,8 @@ TEST(QueuePolicy, DeniesWhatCanNeverRun)
 
 TEST(QueuePolicy, WhatHasBecomeImpossibleWaitsAndHoldsUpNobody)
 {
-    for (auto policy : {QueueOptions::Policy::fcfs, QueueOptions::Policy::easy, QueueOptions::Policy::conservative}) {
+    for (auto policy :
+         {QueueOptions::Policy::fcfs, QueueOptions::Policy::easy, QueueOptions::Policy::conservative}) {
         Matcher matcher(machine({.nodes = 4}), {.policy = value_or_throw(Policy::parse("low"))});
         const Graph &graph = matcher.graph();
         JobQueue queue({.policy = policy});

@@ -65,11 +65,14 @@ TEST(Inventory, entries_of_the_configuration_update_their_hosts)
 
 TEST(Inventory, hosts_of_queues_are_told_by_a_property)
 {
-    auto R = given_inventory({config(R"({"resource": {"config": [{"hosts": "a[0-3]", "cores": "0"}]}})"), {}, {}})->R;
+    auto R =
+        given_inventory({config(R"({"resource": {"config": [{"hosts": "a[0-3]", "cores": "0"}]}})"), {}, {}})
+            ->R;
     auto memberships = [&](const char *queues) {
         return queue_memberships(config(fmt::format(R"({{"queues": {}}})", queues)), R);
     };
-    auto found = memberships(R"({"batch": {"hosts": "all"}, "debug": {"hosts": "a[1,3]"}, "other": {"requires": ["x"]}})");
+    auto found = memberships(
+        R"({"batch": {"hosts": "all"}, "debug": {"hosts": "a[1,3]"}, "other": {"requires": ["x"]}})");
     EXPECT_EQ(found, (ResourceSet::Properties {{"+batch", ids("0-3")}, {"+debug", ids("1,3")}}));
     EXPECT_TRUE(memberships("{}").empty());
     auto refusal = [&](const char *queues) {
@@ -80,7 +83,8 @@ TEST(Inventory, hosts_of_queues_are_told_by_a_property)
         }
         return std::string("none");
     };
-    EXPECT_EQ(refusal(R"({"b": {"hosts": "a[0-4]"}})"), "queues.b.hosts = \"a[0-4]\": this instance has no host a4");
+    EXPECT_EQ(refusal(R"({"b": {"hosts": "a[0-4]"}})"),
+              "queues.b.hosts = \"a[0-4]\": this instance has no host a4");
     EXPECT_EQ(refusal(R"({"b": {"hosts": ""}})"), "queues.b.hosts = \"\": a queue needs at least one host");
     EXPECT_NE(refusal(R"({"b": {"hosts": 3}})").find("queues.b.hosts = 3: "), std::string::npos);
     EXPECT_NE(refusal(R"({"b|c": {"hosts": "a0"}})").find("property \"+b|c\""), std::string::npos);
@@ -89,7 +93,8 @@ TEST(Inventory, hosts_of_queues_are_told_by_a_property)
 TEST(Inventory, properties_are_taken_over_when_the_nodes_are_the_same)
 {
     auto sources = [](const char *entries) {
-        return InventorySources {config(fmt::format(R"({{"resource": {{"config": {}}}}})", entries)), {}, hosts("a[0-1]")};
+        return InventorySources {
+            config(fmt::format(R"({{"resource": {{"config": {}}}}})", entries)), {}, hosts("a[0-1]")};
     };
     auto before = *given_inventory(sources(R"([{"hosts": "a[0-1]", "cores": "0-1", "properties": ["x"]}])"));
     auto now = configured_properties(

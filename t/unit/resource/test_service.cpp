@@ -116,11 +116,13 @@ Task<> acquire_twice(Instance &run)
 }
 
 // What it hears when the configuration is each of these in turn.
-Task<> acquire_under(WithResource &world, Json request, std::vector<Json> configurations, std::vector<std::string> *heard)
+Task<> acquire_under(WithResource &world, Json request, std::vector<Json> configurations,
+                     std::vector<std::string> *heard)
 {
     auto acquired = world.run.client().stream("resource.acquire", request, {}, "resource.acquire-cancel");
     auto first = co_await acquired.next();
-    heard->push_back(first->json().at("resources", "execution", "R_lite")[size_t(0)].get<std::string>("rank"));
+    heard->push_back(
+        first->json().at("resources", "execution", "R_lite")[size_t(0)].get<std::string>("rank"));
     for (const auto &config : configurations) {
         world.party->set_config(config);
         world.module->config_changed();
@@ -153,8 +155,10 @@ TEST(ResourceService, ranks_that_are_no_longer_excluded_are_told_to_who_takes_th
     world.run.run(acquire_under(world, Json {{"expand", true}}, configurations, &heard));
     ASSERT_EQ(heard.size(), 4u);
     EXPECT_EQ(heard[0], "0");
-    EXPECT_EQ(heard[1], R"({"expand":{"R_lite":[{"rank":"1","children":{"core":"0-3"}}],"starttime":0.0,"expiration":0.0,)"
-                        R"("nodelist":["a1"],"properties":{"+q":"1"}},"up":"1"})");
+    EXPECT_EQ(
+        heard[1],
+        R"({"expand":{"R_lite":[{"rank":"1","children":{"core":"0-3"}}],"starttime":0.0,"expiration":0.0,)"
+        R"("nodelist":["a1"],"properties":{"+q":"1"}},"up":"1"})");
     EXPECT_EQ(heard[2], R"({"property-remove":{"+q":"1"},"down":"1"})") << "it is known now";
     EXPECT_EQ(heard[3], R"({"property-add":{"+q":"0-1"},"up":"1"})");
 }

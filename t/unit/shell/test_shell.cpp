@@ -480,8 +480,10 @@ TEST(Shell, coprocesses_run_beside_the_tasks_and_are_told_to_end_after_them)
                    "output":"{0}/polite"}},
         "deaf":{{"command":["sh","-c","trap '' TERM; echo deaf >&2; while :; do sleep 0.01; done"],"output":"{0}/{{{{node.id}}}}","ranks":"0-5"}},
         "elsewhere":{{"command":["false"],"ranks":7}},
-        "none":{{"command":["/nonexistent"],"output":"{0}/none"}}}}}})", directory));
-    exec.start(jobspec({"sh", "-c", "until grep -q deaf $0/0 && grep -q 12 $0/polite; do sleep 0.01; done", directory},
+        "none":{{"command":["/nonexistent"],"output":"{0}/none"}}}}}})",
+                                                    directory));
+    exec.start(jobspec({"sh", "-c", "until grep -q deaf $0/0 && grep -q 12 $0/polite; do sleep 0.01; done",
+                        directory},
                        1, options),
                resources("3", "0", "a"));
     exec.until([&] { return exec.finish.has_value(); });
@@ -493,7 +495,8 @@ TEST(Shell, coprocesses_run_beside_the_tasks_and_are_told_to_end_after_them)
         std::ifstream file(fmt::format("{}/{}", directory, name));
         return std::string(std::istreambuf_iterator<char>(file), {});
     };
-    EXPECT_TRUE(text("polite").starts_with("1234567\nbye\n")) << text("polite"); // then, maybe, of what it ran
+    EXPECT_TRUE(text("polite").starts_with("1234567\nbye\n"))
+        << text("polite"); // then, maybe, of what it ran
     EXPECT_EQ(text("0"), "deaf\n");
     for (int pid : exec.helpers)
         EXPECT_NE(::kill(pid, 0), 0);
@@ -505,8 +508,9 @@ TEST(Shell, what_is_measured_is_said_before_the_output_ends)
     EvLoop loop;
     Exec exec(loop);
     Json options = Json::parse_or_throw(R"({"sysmon":{"period":0.05},"verbose":2})");
-    exec.start(jobspec({"sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 0.1"}, 1, options),
-               resources("3", "0", "a"));
+    exec.start(
+        jobspec({"sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 0.1"}, 1, options),
+        resources("3", "0", "a"));
     EXPECT_EQ(exec.wait(), 0) << exec.logs;
     EXPECT_NE(exec.logs.find("sysmon: a: memory.current="), std::string::npos) << exec.logs;
     auto at = exec.logs.find("sysmon: a: memory.peak=");
@@ -524,7 +528,8 @@ TEST(Shell, an_archive_that_cannot_be_staged_in_is_an_exception)
     exec.start(jobspec({"true"}, 1, options), resources("3", "0", "a"));
     EXPECT_EQ(WEXITSTATUS(exec.wait()), 1);
     ASSERT_EQ(exec.exceptions.size(), 1u);
-    EXPECT_TRUE(exec.exceptions[0].note.starts_with("stage-in: archive none on a: ")) << exec.exceptions[0].note;
+    EXPECT_TRUE(exec.exceptions[0].note.starts_with("stage-in: archive none on a: "))
+        << exec.exceptions[0].note;
     EXPECT_FALSE(exec.events.contains("shell.start"));
 }
 
