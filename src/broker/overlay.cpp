@@ -88,15 +88,16 @@ Task<> Overlay::join()
     broker_.groups().parent_joined();
 }
 
-void Overlay::trace(uint32_t peer, Tracer::Way way, const Message &message)
+void Overlay::trace(std::optional<uint32_t> peer, Tracer::Way way, const Message &message)
 {
-    if (broker_.overlay_tracer().active()) [[unlikely]]
-        broker_.overlay_tracer().note(std::to_string(peer), way, message);
+    broker_.overlay_tracer().note(std::to_string(peer ? *peer : *broker_.router().topology().parent()), way,
+                                  message);
 }
 
 void Overlay::from_parent(Message message)
 {
-    trace(*broker_.router().topology().parent(), Tracer::Way::received, message);
+    if (tracing()) [[unlikely]]
+        trace({}, Tracer::Way::received, message);
     if (!parent_id_) {
         if (message.is_response() && message.topic == hello_topic) {
             hello_answer_ = message.errnum ? Expected<Message>(std::unexpected(message.to_error()))
@@ -129,14 +130,16 @@ void Overlay::parent_lost(const std::string &why)
 void Overlay::send_to_parent(const Message &message)
 {
     last_sent_ = broker_.platform().loop->now();
-    trace(*broker_.router().topology().parent(), Tracer::Way::sent, message);
+    if (tracing()) [[unlikely]]
+        trace({}, Tracer::Way::sent, message);
     if (links_)
         links_->send_to_parent(message);
 }
 
 void Overlay::send_to_child(const RouteId &id, uint32_t rank, const Message &message)
 {
-    trace(rank, Tracer::Way::sent, message);
+    if (tracing()) [[unlikely]]
+        trace(rank, Tracer::Way::sent, message);
     if (links_)
         links_->send_to_child(id, message);
 }
@@ -174,7 +177,8 @@ void Overlay::from_child(const RouteId &id, Message message)
     if (found == connected_.end())
         return hello(id, std::move(message));
     auto &child = *found->second;
-    trace(child.rank, Tracer::Way::received, message);
+    if (tracing()) [[unlikely]]
+        trace(child.rank, Tracer::Way::received, message);
     child.last_heard = broker_.platform().loop->now();
     if (child.torpid)
         set_torpid(child, false);

@@ -83,7 +83,8 @@ private:
     void tell_parent_status();
     void send_to_parent(const Message &message);
     void send_to_child(const RouteId &id, uint32_t rank, const Message &message);
-    void trace(uint32_t peer, Tracer::Way way, const Message &message);
+    bool tracing() const { return broker_.overlay_tracer().active(); }
+    void trace(std::optional<uint32_t> peer, Tracer::Way way, const Message &message); // no peer: the parent
     void keep_alive();
     Task<Json> health_request(Request request);
     void serve();

@@ -80,8 +80,10 @@ struct Tracer::Trace {
     Json next_answer()
     {
         Json messages = Json::array();
-        while (!waiting.empty() && messages.size() < max_in_answer) {
+        size_t bytes = 0; // of payloads
+        while (!waiting.empty() && messages.size() < max_in_answer && bytes < max_answer_bytes) {
             messages.append(waiting.front().entry);
+            bytes += waiting.front().bytes;
             waiting_bytes -= waiting.front().bytes;
             waiting.pop_front();
         }

@@ -22,6 +22,7 @@ public:
     static constexpr size_t max_peers = 1000;             // of one trace
     static constexpr size_t max_answers = 4;              // sent and not taken
     static constexpr size_t max_in_answer = 500;          // messages
+    static constexpr size_t max_answer_bytes = 4 << 20;   // of their payloads, about
     static constexpr size_t max_waiting = 20000;          // messages
     static constexpr size_t max_waiting_bytes = 16 << 20; // of payloads that wait
     static constexpr size_t max_payload = 1 << 20;        // a longer one is left out

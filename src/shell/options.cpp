@@ -286,6 +286,8 @@ void parse_all(const Json &json, Options &options)
     }
     options.topology_file = is_set(json["hwloc"]["xmlfile"]);
     options.topology_of_job = is_set(json["hwloc"]["restrict"]);
+    if (options.topology_of_job && !options.topology_file)
+        options.warnings.push_back("shell option hwloc.restrict has no effect without hwloc.xmlfile");
     if (Json value = json["stage-in"]; is_set(value))
         parse_stage_in(value, options);
     if (Json value = json["coprocess"]; is_set(value))

@@ -56,7 +56,20 @@ void StageInRun::next()
     };
     started_++;
     complaint_.clear();
-    processes_.push_back(spawner_.spawn(std::move(spec), std::move(callbacks)));
+    std::optional<Error> failed;
+    try {
+        processes_.push_back(spawner_.spawn(std::move(spec), std::move(callbacks)));
+    } catch (const Error &error) {
+        failed = error;
+    }
+    if (failed)
+        failed_because(failed->text());
+}
+
+void StageInRun::failed_because(const std::string &why)
+{
+    done_(Error(EIO, "stage-in: archive {} on {}: {}", job_.options.stage_in->names[started_ - 1], job_.host,
+                why));
 }
 
 void StageInRun::exited(int wait_status)
@@ -65,9 +78,8 @@ void StageInRun::exited(int wait_status)
         return next();
     while (complaint_.ends_with('\n'))
         complaint_.pop_back();
-    done_(
-        Error(EIO, "stage-in: archive {} on {}: {}", job_.options.stage_in->names[started_ - 1], job_.host,
-              complaint_.empty() ? "flux archive extract " + describe_wait_status(wait_status) : complaint_));
+    failed_because(complaint_.empty() ? "flux archive extract " + describe_wait_status(wait_status)
+                                      : complaint_);
 }
 
 void StageInRun::kill()

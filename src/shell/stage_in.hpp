@@ -26,6 +26,7 @@ public:
 private:
     void next();
     void exited(int wait_status);
+    void failed_because(const std::string &why);
 
     Spawner &spawner_;
     const Job &job_;

@@ -28,6 +28,7 @@ mine=$(flux run -n1 -c1 -o hwloc.xmlfile -o hwloc.restrict sh -c 'grep -c "type=
 [ "$mine" -ge 1 ] && [ "$mine" -le "$all" ]
 expect "restricted it has what the job has" 0 "$?"
 [ "$(flux resource info | cut -d, -f2 | tr -dc 0-9)" -le 2 ] || expect "which is less" yes "$([ "$mine" -lt "$all" ] && echo yes)"
+expect_match "restrict alone does nothing, and says so" "restrict has no effect without" "$(flux run -o hwloc.restrict true 2>&1)"
 on_rank 1 flux module remove resource
 expect_match "without a resource module there is none" "hwloc.xmlfile on .*: No service matching resource" \
     "$(flux run -N2 -o hwloc.xmlfile true 2>&1)"

@@ -149,6 +149,28 @@ TEST_F(Traced, who_does_not_take_what_is_told_costs_no_more_than_the_limit)
     EXPECT_EQ(dropped, 5000u);
 }
 
+TEST_F(Traced, payloads_that_are_large_have_limits_too)
+{
+    start(Json {{"full", true}}, false);
+    std::string large(Tracer::max_payload / 2, 'x');
+    for (size_t i = 0; i < 100; i++)
+        tracer.note("kvs", Tracer::Way::received, Message::request("kvs.put", Json {{"data", large}}));
+    std::string too_large(Tracer::max_payload, 'x');
+    tracer.note("kvs", Tracer::Way::received, Message::request("kvs.put", Json {{"data", too_large}}));
+    loop.run();
+    size_t in_answer = Tracer::max_answer_bytes / large.size() + 1;
+    EXPECT_LE(heard.size(), (Tracer::max_answers - 1) * in_answer);
+    Json taken = Json::make("id", 1);
+    for (size_t tries = 0; tries < 100; tries++) {
+        client.notify("module.trace-more", taken);
+        loop.run();
+    }
+    EXPECT_EQ(heard.size() + dropped, 101u);
+    EXPECT_GT(dropped, 0u);
+    EXPECT_FALSE(heard.back().contains("payload")) << "a longer one is left out, the rest is told";
+    EXPECT_GT(heard.back().get<size_t>("size"), Tracer::max_payload);
+}
+
 TEST_F(Traced, what_makes_no_sense_is_refused_with_a_sentence)
 {
     std::string error;

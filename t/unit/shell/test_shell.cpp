@@ -501,6 +501,7 @@ TEST(Shell, coprocesses_run_beside_the_tasks_and_are_told_to_end_after_them)
     for (int pid : exec.helpers)
         EXPECT_NE(::kill(pid, 0), 0);
     std::filesystem::remove_all(directory);
+    exec.wait();
 }
 
 TEST(Shell, what_is_measured_is_said_before_the_output_ends)
