@@ -170,7 +170,7 @@ TEST(Hwloc, ReadsWhatNodesExport)
 {
     for (auto file : {"corona.xml", "sierra.xml"}) {
         Graph graph = load(file, "hwloc");
-        EXPECT_EQ(graph.type_name_of(graph.root()), "node") << file;
+        EXPECT_EQ(graph.type_name_of(graph.root()), "cluster") << file;
         auto total = graph.total(graph.root());
         for (auto type : {"core", "socket"})
             EXPECT_GT(total[size_t(graph.column(*graph.find_type(type)))], 0) << file << " " << type;
