@@ -104,8 +104,8 @@ Task<int> LifeCycle::run()
     co_return status;
 }
 
-// flux shutdown and flux dmesg --follow are told that there is no more. Existing clients do not read what comes
-// together with the end of the connection: they get time to do so before.
+// flux shutdown and flux dmesg --follow are told that there is no more. Existing clients do not read what
+// comes together with the end of the connection: they get time to do so before.
 Task<> LifeCycle::end_log_streams()
 {
     if (broker_.logger().ring().close() > 0)

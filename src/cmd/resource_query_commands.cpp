@@ -61,7 +61,8 @@ const std::vector<ResourceQuery::CommandEntry> &ResourceQuery::commands()
          "OP: allocate, allocate_with_satisfiability, allocate_orelse_reserve, "
          "satisfiability, without_allocating, without_allocating_future",
          &ResourceQuery::match},
-        {"multi-match", "M", "OP JOBSPEC...", "the same for several, until one does not match; files that are not there are passed over",
+        {"multi-match", "M", "OP JOBSPEC...",
+         "the same for several, until one does not match; files that are not there are passed over",
          &ResourceQuery::multi_match},
         {"update", "u", "allocate|reserve jgf|jgf_shorthand|rv1exec FILE JOBID START DURATION",
          "restore an allocation", &ResourceQuery::update},
@@ -241,11 +242,11 @@ void ResourceQuery::update(const Words &words)
     if (matcher_.find(*id))
         return complain("ERROR: existing job {}", *id);
     auto begin = std::chrono::steady_clock::now();
-    auto picks = words[2] == "rv1exec"
-                     ? graph::rv1_picks(matcher_.graph(), *json)
-                     : graph::jgf_picks(matcher_.graph(),
-                                        json->contains("scheduling") ? (*json)["scheduling"] : *json,
-                                        words[2] == "jgf_shorthand");
+    auto picks =
+        words[2] == "rv1exec"
+            ? graph::rv1_picks(matcher_.graph(), *json)
+            : graph::jgf_picks(matcher_.graph(), json->contains("scheduling") ? (*json)["scheduling"] : *json,
+                               words[2] == "jgf_shorthand");
     bool reserved = words[1] == "reserve";
     Expected<void> restored = picks ? matcher_.restore(*id, *picks, *start, *start + *duration, reserved)
                                     : std::unexpected(picks.error());
@@ -341,7 +342,8 @@ void ResourceQuery::partial_cancel(const Words &words)
     size_t before = matcher_.find(*id)->allocation.size();
     bool all = value_or_throw(graph::release_picks(matcher_, *id, *picks));
     if (!all && matcher_.find(*id)->allocation.size() == before)
-        return complain("ERROR: error encountered while removing job {}: it has nothing of what {} names", *id, words[3]);
+        return complain("ERROR: error encountered while removing job {}: it has nothing of what {} names",
+                        *id, words[3]);
     if (all)
         jobs_[*id].state = "CANCELED";
     if (words.size() == 5)

@@ -18,7 +18,8 @@ void PmiExchange::add_task(uint32_t task)
         auto taskmap = job_.taskmap.encode();
         if (pmi::valid_value(taskmap))
             pairs_["flux.taskmap"] = taskmap;
-        // By this a broker of release 0.88 knows that it is a job: how deep an instance of these tasks stands.
+        // By this a broker of release 0.88 knows that it is a job: how deep an instance of these tasks
+        // stands.
         auto &path = job_.start.jobid_path;
         auto depth = path.size() > 1 ? std::count(path.begin(), path.end(), '/') : 0;
         pairs_["flux.instance-level"] = std::to_string(depth + 1);

@@ -201,8 +201,9 @@ void Shell::choose_directory()
     if (directory_.empty() || ::access((directory_ + "/.").c_str(), X_OK) == 0)
         return;
     channel_.send(shell_channel::Log {
-        3, fmt::format("{}: cannot go to the working directory {}: {}; the tasks run in {} instead", job_.host, directory_,
-                       errno_text(errno), other_directory),
+        3,
+        fmt::format("{}: cannot go to the working directory {}: {}; the tasks run in {} instead", job_.host,
+                    directory_, errno_text(errno), other_directory),
         job_.start.nodeid});
     directory_ = other_directory;
 }

@@ -18,8 +18,8 @@ Expected<Graph> read_jgf(const Json &jgf);
 Expected<size_t> attach_jgf(Graph &graph, const Json &jgf, std::vector<VertexId> &down);
 // The vertices below which attach_jgf would add; ENOENT when nothing of the document is in the graph, or all.
 Expected<std::vector<VertexId>> attach_points(const Graph &graph, const Json &jgf);
-// The exclusive vertices of a JGF document, in a graph that has them; of one in shorthand, as `shorthand` or its writer
-// says, with all that is below. ENOENT names one that is not there.
+// The exclusive vertices of a JGF document, in a graph that has them; of one in shorthand, as `shorthand` or
+// its writer says, with all that is below. ENOENT names one that is not there.
 Expected<std::vector<Pick>> jgf_picks(const Graph &graph, const Json &jgf, bool shorthand = false);
 
 // R version 1: its scheduling key when that is a graph, unless `force` says that only R_lite counts.

@@ -333,8 +333,8 @@ bool Search::match_compact(VertexId at, List list, bool in_slot)
     return false;
 }
 
-// First so that all of a slot stands beside each other, below one socket for instance; if there are not enough
-// such slots, wherever it is.
+// First so that all of a slot stands beside each other, below one socket for instance; if there are not
+// enough such slots, wherever it is.
 bool Search::match_slots(VertexId at, std::span<const Request *const> slots)
 {
     return (slots.size() == 1 && by_children(*slots[0]) && match_slots(at, slots, true)) ||
@@ -377,7 +377,8 @@ int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, i
 {
     if (at == no_vertex && close) {
         at = graph_.root();
-        if (at == no_vertex || graph_[at].child_count == 0 || !passable(at, slots[0]->below) || conflicts(at, false))
+        if (at == no_vertex || graph_[at].child_count == 0 || !passable(at, slots[0]->below) ||
+            conflicts(at, false))
             return 0;
     }
     bool by_node = std::ranges::all_of(slots, [](const Request *slot) { return slot->colocated; }) &&
@@ -418,7 +419,8 @@ int64_t Search::place_close(VertexId at, const Request &slot, int64_t limit)
         VertexId v = children[reverse ? children.size() - 1 - i : i];
         if (++visited_ > most_visited_)
             break;
-        if (graph_[v].child_count > 0 && visible(v) && !wanted(v) && passable(v, slot.below) && !conflicts(v, false))
+        if (graph_[v].child_count > 0 && visible(v) && !wanted(v) && passable(v, slot.below) &&
+            !conflicts(v, false))
             placed += place_close(v, slot, limit - placed);
     }
     return placed;

@@ -111,7 +111,7 @@ private:
     std::unordered_map<VertexId, int64_t> taken_;
     std::vector<VertexId> enclosing_; // taken, and what is inside is being matched
     std::unordered_map<VertexId, bool> allowed_;
-    bool direct_ = false;             // only children are candidates, nothing is passed through
+    bool direct_ = false; // only children are candidates, nothing is passed through
     int mixtures_left_ = 0;
     size_t visited_ = 0;
     const size_t most_visited_;

@@ -142,7 +142,10 @@ Expected<uint64_t> Jobspec::ntasks() const
     uint64_t total = 0;
     if (auto each = tasks_of_each()) {
         auto known = shape();
-        uint64_t units = !known ? 0 : each->node ? known->nnodes : known->node_exclusive ? 0 : known->ncores();
+        uint64_t units = !known                  ? 0
+                         : each->node            ? known->nnodes
+                         : known->node_exclusive ? 0
+                                                 : known->ncores();
         if (units == 0 || __builtin_mul_overflow(units, each->count, &total))
             return fail(EINVAL, "the number of tasks depends on the resources that the job gets");
         return total;

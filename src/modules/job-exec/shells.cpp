@@ -272,7 +272,8 @@ void JobExec::release_shell(JobId id, Local &local)
 {
     tell_end(local);
     settle_input(local, local.input_taken);
-    for (auto &request : local.input) // as the service's absence will answer from now on: clients pass over that
+    for (auto &request :
+         local.input) // as the service's absence will answer from now on: clients pass over that
         request.fail(Error(ENOSYS, "job {} has ended: nothing reads its standard input any more", id));
     local.input.clear();
     local.terminal.end();

@@ -14,7 +14,8 @@ namespace flux::job_list {
 namespace {
 
 constexpr size_t chunk = 100; // jobs of one response
-constexpr Duration stats_interval = std::chrono::milliseconds(200); // at least, between two answers of one stream
+constexpr Duration stats_interval =
+    std::chrono::milliseconds(200); // at least, between two answers of one stream
 constexpr const char *purge_event = "job-purge-inactive";
 
 struct Counts {

@@ -122,10 +122,13 @@ TEST(Matcher, PutsASlotBelowOneSocketWhereThatIsPossible)
         return out;
     };
     constexpr const char *gpu_and_core = R"({"type":"core","count":1},{"type":"gpu","count":1})";
-    EXPECT_EQ(chosen("low", 2, gpu_and_core), "0/socket0/core0 0/socket0/gpu0 0/socket1/core4 0/socket1/gpu1 ");
-    EXPECT_EQ(chosen("first", 2, gpu_and_core), "1/socket0/core3 1/socket0/gpu0 1/socket1/core7 1/socket1/gpu1 ");
-    EXPECT_EQ(chosen("low", 2, R"({"type":"core","count":3})"),
-              "0/socket0/core0 0/socket0/core1 0/socket0/core2 0/socket1/core4 0/socket1/core5 0/socket1/core6 ");
+    EXPECT_EQ(chosen("low", 2, gpu_and_core),
+              "0/socket0/core0 0/socket0/gpu0 0/socket1/core4 0/socket1/gpu1 ");
+    EXPECT_EQ(chosen("first", 2, gpu_and_core),
+              "1/socket0/core3 1/socket0/gpu0 1/socket1/core7 1/socket1/gpu1 ");
+    EXPECT_EQ(
+        chosen("low", 2, R"({"type":"core","count":3})"),
+        "0/socket0/core0 0/socket0/core1 0/socket0/core2 0/socket1/core4 0/socket1/core5 0/socket1/core6 ");
     // Where no socket has enough, a slot is anywhere on a node.
     EXPECT_EQ(chosen("low", 1, R"({"type":"core","count":5})"),
               "0/socket0/core0 0/socket0/core1 0/socket0/core2 0/socket0/core3 0/socket1/core4 ");
@@ -173,14 +176,18 @@ TEST(Matcher, TellsTheSizeOfAPoolThatIsTakenWhole)
     Matcher matcher(machine({}), {.policy = policy("low")});
     auto match = matcher.match(
         MatchOp::allocate, 1,
-        request_of(matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[{"type":"memory","count":3}]}])"),
+        request_of(matcher.graph(),
+                   R"([{"type":"slot","count":1,"label":"s","with":[{"type":"memory","count":3}]}])"),
         0);
     ASSERT_TRUE(match);
-    EXPECT_TRUE(emit(matcher.graph(), match->use.allocation, 0, 1, MatchFormat::simple).contains("memory0[8:x]"));
+    EXPECT_TRUE(
+        emit(matcher.graph(), match->use.allocation, 0, 1, MatchFormat::simple).contains("memory0[8:x]"));
     // Nothing was left out below it.
     auto node = matcher.match(
         MatchOp::allocate, 2,
-        request_of(matcher.graph(), R"([{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":1}]}])"), 0);
+        request_of(matcher.graph(),
+                   R"([{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":1}]}])"),
+        0);
     ASSERT_TRUE(node);
     EXPECT_FALSE(Json::parse_or_throw(
         emit(matcher.graph(), node->use.allocation, 0, 1, MatchFormat::jgf_shorthand))["writer"]);
@@ -188,9 +195,10 @@ TEST(Matcher, TellsTheSizeOfAPoolThatIsTakenWhole)
 
 TEST(Matcher, EndsReservationsWithTheGraph)
 {
-    Matcher matcher(machine({.nodes = 1, .sockets = 1, .cores = 1}), {.policy = policy("low"), .graph_end = 1000});
-    ASSERT_TRUE(matcher.match(MatchOp::allocate, 1,
-                              request_of(matcher.graph(), one_core, R"({"duration":10})"), 0));
+    Matcher matcher(machine({.nodes = 1, .sockets = 1, .cores = 1}),
+                    {.policy = policy("low"), .graph_end = 1000});
+    ASSERT_TRUE(
+        matcher.match(MatchOp::allocate, 1, request_of(matcher.graph(), one_core, R"({"duration":10})"), 0));
     auto match = matcher.match(MatchOp::allocate_orelse_reserve, 2, request_of(matcher.graph(), one_core), 0);
     ASSERT_TRUE(match);
     EXPECT_EQ(match->use.start, 10);

@@ -52,13 +52,15 @@ TEST(JobRecord, counts_tasks_of_each_node_or_core_when_it_knows_what_the_job_got
 {
     for (auto [type, ntasks] : {std::pair("node", 6), std::pair("core", 18)}) {
         OneJob job;
-        job.record.take_jobspec(job.pool, Json::parse_or_throw(fmt::format(
-            R"({{"version":1,"resources":[{{"type":"slot","count":6,"label":"task","with":[{{"type":"core",
+        job.record.take_jobspec(
+            job.pool,
+            Json::parse_or_throw(fmt::format(
+                R"({{"version":1,"resources":[{{"type":"slot","count":6,"label":"task","with":[{{"type":"core",
             "count":1}}]}}],"tasks":[{{"command":["app"],"slot":"task","count":{{"per_slot":1}}}}],
             "attributes":{{"system":{{"duration":0,"shell":{{"options":{{"per-resource":{{"type":"{}",
-            "count":3}}}}}}}}}}}})", type)));
-        if (std::string_view(type) == "node")
-            EXPECT_FALSE(job.record.attribute("ntasks"));
+            "count":3}}}}}}}}}}}})",
+                type)));
+        EXPECT_EQ(job.record.ntasks, type == std::string_view("core") ? 18u : 0u); // 6 cores are asked for
         job.record.take_R(job.pool, Json::parse_or_throw(R"({"version":1,"execution":{"R_lite":[{"rank":"2-3",
             "children":{"core":"0-2"}}],"nodelist":["n[2-3]"],"starttime":5,"expiration":65}})"));
         EXPECT_EQ(job.record.ntasks, ntasks);

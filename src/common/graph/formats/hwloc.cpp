@@ -170,7 +170,8 @@ try {
     if (hwloc_topology_set_xmlbuffer(raw, xml.c_str(), int(xml.size() + 1)) != 0)
         return fail(EINVAL, "hwloc: {}", what_is_wrong(xml));
     hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
-    hwloc_topology_set_cache_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_STRUCTURE); // no chain of caches above each core
+    hwloc_topology_set_cache_types_filter(
+        raw, HWLOC_TYPE_FILTER_KEEP_STRUCTURE); // no chain of caches above each core
     hwloc_topology_set_icache_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_NONE);
     if (hwloc_topology_load(raw) != 0)
         return fail(EINVAL, "hwloc: {}", what_is_wrong(xml));
