@@ -18,9 +18,12 @@ waiting=$(flux submit -q batch -N2 -x true)
 dependent=$(flux submit -q batch --dependency=afterok:"$running" true)
 flux job attach "$running" >"$FLUX_STORY_DIR/attached" & attach=$!
 flux job wait-event -t 60 "$dependent" clean >"$FLUX_STORY_DIR/event" & event=$!
+flux module trace -t request job-manager >"$FLUX_STORY_DIR/trace" & trace=$!
+traced() { flux ping -c1 job-manager && grep -q job-manager.ping "$FLUX_STORY_DIR/trace"; }
+eventually "what reaches the job manager is seen" traced
 flux queue drain 2>"$FLUX_STORY_DIR/drain" & drain=$!
-drains() { flux module stats job-manager | grep -q '"drains": 1'; }
-eventually "somebody waits" drains
+eventually "somebody waits" grep -q job-manager.drain "$FLUX_STORY_DIR/trace"
+kill $trace
 
 flux module reload job-manager
 wait $drain && expect "a drain that nobody answers fails" "a failure" "success"

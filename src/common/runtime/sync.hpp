@@ -95,7 +95,6 @@ public:
         bool linked_ = false;
     };
     Wait wait() { return Wait(*this); }
-    size_t waiting() const { return waiting_.size(); }
     void notify_all()
     {
         for (auto *wait : waiting_) {

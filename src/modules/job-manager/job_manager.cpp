@@ -92,7 +92,6 @@ Json JobManager::stats() const
         {"inactive_jobs", inactive_.size()},
         {"max_jobid", max_jobid_},
         {"commits", writer_.commits()},
-        {"drains", changed_.waiting()}, // how many wait until jobs are no more, or do not run
         {"housekeeping", housekeeping_stats()}};
 }
 

@@ -224,8 +224,9 @@ Idset parse_targets(std::string_view text, const ResourceSet &all)
     if (!hosts)
         throw Error(EINVAL, "{} is neither a set of ranks nor a list of hosts: {}", text,
                     hosts.error().text());
+    HostIndex known(all.nodelist());
     for (auto host : *hosts)
-        if (all.nodelist().find(host) == std::nullopt)
+        if (!known.contains(host))
             throw Error(EINVAL, "{}: this instance has no host {}", text, host);
     return all.ranks_of(*hosts);
 }
@@ -233,7 +234,7 @@ Idset parse_targets(std::string_view text, const ResourceSet &all)
 ResourceSet::Properties queue_memberships(const Json &config, const ResourceSet &all)
 {
     ResourceSet::Properties out;
-    std::unordered_map<std::string_view, Idset> ranks; // of each host
+    std::unordered_map<std::string, Idset> ranks; // of each host
     for (auto [name, table] : config["queues"].members()) {
         Json hosts = table["hosts"];
         if (!hosts)
