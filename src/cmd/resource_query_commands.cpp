@@ -308,6 +308,11 @@ void ResourceQuery::print_cancel(bool partial, size_t before, size_t after)
         after, frame);
 }
 
+size_t ResourceQuery::listed(int64_t id) const
+{
+    return graph::expanded(matcher_.graph(), matcher_.find(id)->allocation).size();
+}
+
 void ResourceQuery::cancel(const Words &words)
 {
     if (words.size() < 2 || words.size() > 3 || (words.size() == 3 && words[2] != "stats"))
@@ -315,7 +320,7 @@ void ResourceQuery::cancel(const Words &words)
     auto id = number(words[1]);
     if (!id || !matcher_.find(*id))
         return complain("cancel: ERROR: nonexistent job {}", words[1]);
-    size_t visited = matcher_.find(*id)->allocation.size();
+    size_t visited = listed(*id);
     if (auto canceled = matcher_.cancel(*id); !canceled)
         throw canceled.error();
     jobs_[*id].state = "CANCELED";
@@ -339,15 +344,15 @@ void ResourceQuery::partial_cancel(const Words &words)
                                        : graph::jgf_picks(matcher_.graph(), *json);
     if (!picks)
         return complain("ERROR: partial-cancel: {}", picks.error().text());
-    size_t before = matcher_.find(*id)->allocation.size();
+    size_t before = listed(*id);
     bool all = value_or_throw(graph::release_picks(matcher_, *id, *picks));
-    if (!all && matcher_.find(*id)->allocation.size() == before)
+    if (!all && listed(*id) == before)
         return complain("ERROR: error encountered while removing job {}: it has nothing of what {} names",
                         *id, words[3]);
     if (all)
         jobs_[*id].state = "CANCELED";
     if (words.size() == 5)
-        print_cancel(true, before - (all ? 0 : matcher_.find(*id)->allocation.size()), picks->size());
+        print_cancel(true, before - (all ? 0 : listed(*id)), picks->size());
 }
 
 void ResourceQuery::set_property(const Words &words)

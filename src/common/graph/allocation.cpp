@@ -64,14 +64,6 @@ private:
         return at->second;
     }
 
-    void emit_everything(VertexId v, uint16_t depth)
-    {
-        for (VertexId child : graph_.children(v))
-            if (graph_[child].subsystem == Graph::containment)
-                emit_everything(child, uint16_t(depth + 1));
-        out_.push_back({v, graph_[v].size, depth, true, false, true});
-    }
-
     // True when something exclusive was written.
     bool emit(VertexId v, uint16_t depth, bool covered)
     {
@@ -79,14 +71,11 @@ private:
         std::ranges::sort(entry.below); // the order of the children in the graph
         bool whole = entry.exclusive && !entry.part;
         bool any = entry.exclusive;
-        for (VertexId child : graph_.children(v))
-            if (entry.everything && graph_[child].subsystem == Graph::containment)
-                emit_everything(child, uint16_t(depth + 1));
         for (VertexId child : entry.below)
             if (!entry.everything || graph_[child].subsystem != Graph::containment)
                 any = emit(child, uint16_t(depth + 1), covered || whole) || any;
         if (any)
-            out_.push_back({v, entry.amount, depth, entry.exclusive, entry.part, covered});
+            out_.push_back({v, entry.amount, depth, entry.exclusive, entry.part, covered, entry.everything});
         return any;
     }
 
@@ -108,12 +97,54 @@ Allocation make_allocation(const Graph &graph, const std::vector<Pick> &picks, b
     return builder.build();
 }
 
-std::vector<Pick> picks_of(const Allocation &allocation, const std::function<bool(VertexId)> &keep)
+namespace {
+
+void list_everything(const Graph &graph, VertexId v, uint16_t depth, Allocation &out)
+{
+    for (VertexId child : graph.children(v))
+        if (graph[child].subsystem == Graph::containment) {
+            list_everything(graph, child, uint16_t(depth + 1), out);
+            out.push_back({child, graph[child].size, depth, true, false, true});
+        }
+}
+
+} // namespace
+
+Allocation expanded(const Graph &graph, const Allocation &allocation)
+{
+    Allocation out;
+    out.reserve(allocation.size());
+    for (const auto &one : allocation) {
+        if (one.everything) {
+            size_t place = out.size(); // before what is below it in other subsystems
+            while (place > 0 && out[place - 1].depth > one.depth)
+                place--;
+            Allocation below;
+            list_everything(graph, one.vertex, uint16_t(one.depth + 1), below);
+            out.insert(out.begin() + long(place), below.begin(), below.end());
+        }
+        out.push_back(one);
+        out.back().everything = false;
+    }
+    return out;
+}
+
+std::vector<Pick> picks_of(const Graph &graph, const Allocation &allocation, const std::function<bool(VertexId)> &keep)
 {
     std::vector<Pick> out;
-    for (const auto &one : allocation)
-        if (one.exclusive && (!keep || keep(one.vertex)))
-            out.push_back({one.vertex, one.amount, true, one.part});
+    for (const auto &one : allocation) {
+        if (!one.exclusive)
+            continue;
+        Allocation below;
+        if (one.everything)
+            list_everything(graph, one.vertex, 0, below);
+        bool all = keep(one.vertex) && std::ranges::all_of(below, [&](const Assigned &part) { return keep(part.vertex); });
+        for (const auto &part : below)
+            if (!all && keep(part.vertex))
+                out.push_back({part.vertex, part.amount, true, false});
+        if (keep(one.vertex))
+            out.push_back({one.vertex, one.amount, true, one.part, one.everything && all});
+    }
     return out;
 }
 

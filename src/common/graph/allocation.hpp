@@ -17,14 +17,18 @@ struct Assigned {
     bool exclusive; // else only passed through
     bool part;      // exclusive use of an amount of a divisible pool
     bool covered;   // something above is exclusive: that counts
+    bool everything = false; // all that is below it is exclusive, too, and not listed
 };
 using Allocation = std::vector<Assigned>;
 
 // The picked vertices and what is above them. With node_exclusive every node on the way is taken whole, with
 // all that is in it.
 Allocation make_allocation(const Graph &graph, const std::vector<Pick> &picks, bool node_exclusive);
+// The same with everything listed.
+Allocation expanded(const Graph &graph, const Allocation &allocation);
 // Of an allocation those picks whose vertex satisfies the predicate.
-std::vector<Pick> picks_of(const Allocation &allocation, const std::function<bool(VertexId)> &keep = {});
+std::vector<Pick> picks_of(const Graph &graph, const Allocation &allocation,
+                           const std::function<bool(VertexId)> &keep);
 
 // A job and what it has.
 struct JobUse {

@@ -35,7 +35,7 @@ std::map<int64_t, std::pair<VertexId, HostShare>> shares_by_host(const Graph &gr
 {
     auto core = graph.find_type("core"), gpu = graph.find_type("gpu");
     std::map<int64_t, std::pair<VertexId, HostShare>> out;
-    for (const auto &one : allocation) {
+    for (const auto &one : expanded(graph, allocation)) {
         VertexId host = one.vertex;
         while (host != no_vertex && !graph.is_host(graph[host].type))
             host = graph[host].parent;
@@ -156,8 +156,9 @@ Json emit_r(const Graph &graph, const Allocation &allocation, Time start, Time e
     return Json {{"version", 1}, {"execution", std::move(execution)}};
 }
 
-Json emit_jgf(const Graph &graph, const Allocation &allocation, bool shorthand)
+Json emit_jgf(const Graph &graph, const Allocation &compact, bool shorthand)
 {
+    Allocation allocation = expanded(graph, compact);
     Json nodes = Json::array(), edges = Json::array();
     bool complete = true;
     // A whole vertex comes after what is below it: from the end it is seen first.
@@ -216,13 +217,13 @@ std::string emit(const Graph &graph, const Allocation &allocation, Time start, T
         return {};
     if (Json json = emit_json(graph, allocation, start, end, format))
         return json.dump(dump_flags) + "\n";
-    bool pretty = format == MatchFormat::pretty_simple;
     std::string out;
-    if (pretty) // from the root down: the other way round
-        for (const auto &one : std::views::reverse(allocation))
+    Allocation all = expanded(graph, allocation);
+    if (format == MatchFormat::pretty_simple) // from the root down: the other way round
+        for (const auto &one : std::views::reverse(all))
             out += line_of(graph, one, true);
     else
-        for (const auto &one : allocation)
+        for (const auto &one : all)
             out += line_of(graph, one, false);
     return out;
 }

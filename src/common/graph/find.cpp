@@ -120,7 +120,7 @@ private:
         Set out(graph_.size());
         for (const auto &[id, use] : matcher_.jobs())
             if (wanted(use))
-                for (const auto &one : use.allocation)
+                for (const auto &one : expanded(graph_, use.allocation))
                     if (one.exclusive || !exclusive)
                         out[one.vertex] = true;
         return out;
@@ -140,7 +140,7 @@ private:
     {
         Set out(graph_.size());
         if (const JobUse *use = matcher_.find(id))
-            for (const auto &one : use->allocation)
+            for (const auto &one : expanded(graph_, use->allocation))
                 for (VertexId v = graph_[one.vertex].parent; one.exclusive && v != no_vertex && !out[v];
                      v = graph_[v].parent)
                     out[v] = true;

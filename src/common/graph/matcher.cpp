@@ -342,7 +342,7 @@ Expected<bool> Matcher::release(int64_t id, const std::function<bool(VertexId)> 
                 return true;
         return false;
     };
-    auto picks = picks_of(use.allocation, [&](VertexId v) { return !is_gone(v); });
+    auto picks = picks_of(graph_, use.allocation, [&](VertexId v) { return !is_gone(v); });
     withdraw(use);
     if (picks.empty()) {
         forget(id);
@@ -389,7 +389,7 @@ Expected<void> Matcher::extend(int64_t id, const std::vector<Pick> &more)
     JobUse &use = found->second;
     if (auto free = check_free(make_use(id, more, use.start, use.end - use.start, use.reserved)); !free)
         return free;
-    auto picks = picks_of(use.allocation, {});
+    auto picks = picks_of(graph_, use.allocation, [](VertexId) { return true; });
     picks.insert(picks.end(), more.begin(), more.end());
     withdraw(use);
     replace(use, picks);
@@ -478,7 +478,7 @@ void Matcher::shrink(VertexId v)
         withdraw(jobs_[id]);
     std::map<int64_t, std::vector<Pick>> left;
     for (int64_t id : losing)
-        left[id] = picks_of(jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
+        left[id] = picks_of(graph_, jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
     graph_.remove(v);
     earlier_holds_.clear();
     for (auto &[id, picks] : left) {

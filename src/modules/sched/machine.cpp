@@ -43,7 +43,7 @@ uint64_t slots_of(const std::vector<graph::Request> &list, uint64_t times, const
         if (inside->with.empty())
             continue;
         uint64_t amount = 0;
-        for (const auto &assigned : allocation)
+        for (const auto &assigned : graph::expanded(graph, allocation))
             if (assigned.exclusive && graph[assigned.vertex].type == inside->with[0].type)
                 amount += uint64_t(assigned.amount);
         slots += amount / std::max<uint64_t>(1, inside->with[0].count.min());

@@ -24,7 +24,7 @@ Policy policy(std::string_view name)
 std::set<std::string> exclusive_names(const Matcher &matcher, const Match &match)
 {
     std::set<std::string> out;
-    for (const auto &one : match.use.allocation)
+    for (const auto &one : expanded(matcher.graph(), match.use.allocation))
         if (one.exclusive)
             out.insert(matcher.graph().path(one.vertex));
     return out;
@@ -33,7 +33,7 @@ std::set<std::string> exclusive_names(const Matcher &matcher, const Match &match
 std::set<int64_t> nodes_of(const Matcher &matcher, const JobUse &use)
 {
     std::set<int64_t> out;
-    for (const auto &one : use.allocation)
+    for (const auto &one : expanded(matcher.graph(), use.allocation))
         if (matcher.graph().type_name_of(one.vertex) == "node")
             out.insert(matcher.graph()[one.vertex].id);
     return out;
@@ -598,7 +598,7 @@ TEST(Matcher, RestoresWhatItWrote)
         if (!shorthand)
             EXPECT_EQ(emit(matcher.graph(), matcher.find(2)->allocation, 0, 10, MatchFormat::simple), before);
         else // what was left out is all that is in the nodes
-            EXPECT_EQ(std::ranges::count_if(matcher.find(2)->allocation, &Assigned::exclusive),
+            EXPECT_EQ(std::ranges::count_if(expanded(matcher.graph(), matcher.find(2)->allocation), &Assigned::exclusive),
                       2 * (1 + 2 * (1 + 4 + 1 + 1)));
         EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0)); // the other two nodes
         EXPECT_FALSE(matcher.match(MatchOp::allocate, 4, request, 0));
@@ -931,7 +931,7 @@ private:
 void take_over(ModelJob &job, const Matcher &matcher, const JobUse &use)
 {
     const Graph &graph = matcher.graph();
-    for (const auto &one : use.allocation) {
+    for (const auto &one : expanded(graph, use.allocation)) {
         VertexId node = graph.above(one.vertex, graph.node_type());
         if (node == no_vertex)
             continue;
