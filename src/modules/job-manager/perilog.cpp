@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include "common/base/encoding.hpp"
 #include "common/job/job_exit.hpp"
@@ -175,6 +176,8 @@ Task<> PerilogRun::on_rank(std::shared_ptr<PerilogRun> self, uint32_t rank, Json
         again =
             failed && !self->terminating_ && (failed->errnum() == ENOSYS || failed->errnum() == ECANCELED);
         if (again)
+            self->running_[rank].pid = -1;
+        if (again)
             co_await sleep_for(self->handle_.loop(), seconds(begin_again_after));
     }
     self->ended(rank, status, failed ? failed->text() : "");
@@ -199,6 +202,8 @@ void PerilogRun::hear(uint32_t rank, uint32_t matchtag, const Json &message, std
         running_[rank].pid = message.get<int>("pid");
         Json end {{"stream", "stdin"}, {"rank", fmt::format("{}", rank)}, {"eof", true}};
         handle_.notify("rexec.write", Json {{"matchtag", matchtag}, {"io", end}}, {.nodeid = rank});
+        for (int signum : std::exchange(running_[rank].early, {}))
+            signal(rank, signum);
         if (terminating_)
             signal(rank, SIGTERM);
     } else if (type == "output") {
@@ -243,9 +248,14 @@ void PerilogRun::ended(uint32_t rank, std::optional<int> status, const std::stri
 
 void PerilogRun::kill(const Idset &ranks, int signum)
 {
-    for (const auto &[rank, target] : running_)
-        if (ranks.contains(rank) && target.pid > 0)
+    for (auto &[rank, target] : running_) {
+        if (!ranks.contains(rank))
+            continue;
+        if (target.pid > 0)
             signal(rank, signum);
+        else
+            target.early.push_back(signum);
+    }
 }
 
 void PerilogRun::cancel()

@@ -73,6 +73,7 @@ private:
     static constexpr size_t max_line = 4096;       // bytes; longer ones are logged in parts
     struct Target {
         int pid = -1;                               // until it has started
+        std::vector<int> early;                     // signals until then
         std::map<std::string, std::string> partial; // the line that has not ended, by stream
     };
     static Task<> on_rank(std::shared_ptr<PerilogRun> self, uint32_t rank, Json command);

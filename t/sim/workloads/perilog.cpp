@@ -1,5 +1,7 @@
 // Prologs and epilogs: no task runs before the first has finished, nothing is free before the second has,
 // whatever fails, is cancelled or is loaded again in between.
+#include <csignal>
+
 #include "common/job/resource_set.hpp"
 #include "common/kvs/lookup.hpp"
 #include "sim/faults.hpp"
@@ -186,6 +188,49 @@ SIM_WORKLOAD(perilog, 1, 6)
     world.run("check", check_jobs(world, client, jobs), patience);
     world.run("check cores", check_cores(world, jobs), patience);
     world.run("check perilogs", check_perilogs(world, jobs, prolog), patience);
+    client.reset();
+    world.shutdown();
+}
+
+namespace {
+
+// Each housekeeping gets one signal, as soon as it is seen.
+Task<> kill_once(World &world, const bool &over)
+{
+    auto client = world.connect(0);
+    std::set<std::string> killed;
+    while (!over) {
+        auto stats = co_await client->handle().rpc("job-manager.stats-get");
+        for (auto [id, house] : stats.json()["housekeeping"]["running"].members())
+            if (killed.emplace(id).second) {
+                auto job = value_or_throw(JobId::parse(id));
+                Json kill {{"signal", SIGKILL}, {"jobid", job.value()}};
+                co_await client->handle().rpc("job-manager.housekeeping-kill", kill);
+            }
+        co_await world.sleep(seconds(world.random().unit() * 0.01));
+    }
+}
+
+} // namespace
+
+// A signal for housekeeping that has not started everywhere is not lost.
+SIM_WORKLOAD(housekeeping_kill, 1, 6)
+{
+    Json house {{"command", Json::array().append("sleep").append("1000000")}, {"release-after", "0"}};
+    World world(run, {.config = Json {{"job-manager", Json {{"housekeeping", house}}}}});
+    world.boot();
+    std::set<JobId> jobs;
+    bool over = false;
+    world.spawn("repairer", repairer(world, over));
+    world.spawn("killer", kill_once(world, over));
+    world.spawn("submitter", submit_stubbornly(world, jobs, 1 + world.random().below(5), random_plan));
+    world.run_for(30s);
+    auto client = world.connect(0);
+    world.run("drain", drain(world, client), patience);
+    world.run("housekeeping", await_housekeeping(world, client), 600s);
+    over = true;
+    world.finish_clients(patience);
+    world.run("check", check_jobs(world, client, jobs), patience);
     client.reset();
     world.shutdown();
 }
