@@ -177,7 +177,7 @@ void pass_rows(bench::Report &report, const Graph &graph, bool smoke)
         if (!report.wants(name) || (smoke && length > 100))
             continue;
         Matcher matcher(graph, {.policy = value_or_throw(Policy::parse("low"))});
-        int64_t next_id = fill(matcher, 1.0, 1, 16);
+        int64_t next_id = fill(matcher, 1.0, 1, 16), running = next_id;
         JobQueue queue({.policy = QueueOptions::Policy::conservative,
                         .queue_depth = size_t(length),
                         .max_queue_depth = size_t(length)});
@@ -188,7 +188,7 @@ void pass_rows(bench::Report &report, const Graph &graph, bool smoke)
             queue.insert({next_id++, 0, double(i), request});
         }
         std::vector<double> times;
-        for (int64_t ended = 1; ended <= 21; ended++) {
+        for (int64_t ended = 1; ended < std::min<int64_t>(running, 22); ended++) {
             queue.freed(matcher.find(ended)->end);
             if (auto gone = matcher.cancel(ended); !gone)
                 throw gone.error();
@@ -198,9 +198,12 @@ void pass_rows(bench::Report &report, const Graph &graph, bool smoke)
             }
             times.push_back(now() - begin);
         }
+        if (times.empty())
+            continue;
         report.add({.name = name, .value = times.front() * 1e3, .unit = "ms"});
         times.erase(times.begin());
-        latency(report, {.name = name + ", after a job has ended", .unit = "ms"}, times);
+        if (!times.empty())
+            latency(report, {.name = name + ", after a job has ended", .unit = "ms"}, times);
     }
 }
 

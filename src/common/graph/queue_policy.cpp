@@ -82,7 +82,8 @@ bool JobQueue::remove(int64_t id, Matcher &matcher)
     auto entry = jobs_.find(found->second);
     bool planned = planned_ && entry->first <= *planned_ && !(put_in_ && *put_in_ <= entry->first);
     if (entry->second.reserved) {
-        freed(matcher.find(id)->end);
+        if (const JobUse *use = matcher.find(id))
+            freed(use->end);
         (void)matcher.cancel(id);
         reserved_--;
     }
@@ -266,7 +267,12 @@ JobQueue::Outcome JobQueue::place(Matcher &matcher, Time now, Jobs::iterator at,
     if (!place || (!entry.possible && !matcher.could_match(request, now)))
         return Outcome::unknown;
     entry.possible = true;
-    auto had = entry.reserved ? std::optional(matcher.find(entry.job.id)->start) : std::nullopt;
+    const JobUse *use = entry.reserved ? matcher.find(entry.job.id) : nullptr;
+    if (entry.reserved && !use) { // on a matcher that is not there any more
+        entry.reserved = false;
+        reserved_--;
+    }
+    auto had = use ? std::optional(use->start) : std::nullopt;
     std::optional<Time> start;
     if (placed_ < options_.reservations())
         start = plan_->earliest(place->count, place->duration, had);

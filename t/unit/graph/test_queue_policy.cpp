@@ -151,7 +151,7 @@ struct Watched {
 TEST(QueuePolicy, KeepsWhatPlanningAnewWouldGive)
 {
     std::mt19937 random(11);
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 80; round++) {
         auto policy = policies[size_t(round) % std::size(policies)].first;
         QueueOptions options {.policy = policy,
                               .queue_depth = 5 + random() % 40,
