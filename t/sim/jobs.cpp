@@ -337,6 +337,16 @@ Task<> release_held(World &world, ClientPtr client)
 
 } // namespace
 
+void let_submit(World &world, const size_t &submitters, bool &over, double go_on)
+{
+    if (!world.run_until([&] { return submitters == 0; }, patience)) {
+        world.violated("submitting never came to an end");
+        throw Stuck();
+    }
+    world.run_for(seconds(world.random().unit() * go_on));
+    over = true;
+}
+
 Task<> submit_stubbornly(World &world, std::set<JobId> &acknowledged, size_t count, JobPlan (*plan)(World &))
 {
     ClientPtr client;

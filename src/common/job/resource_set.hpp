@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/base/error.hpp"
+#include "common/base/input_iterator.hpp"
 #include "common/json/json.hpp"
 #include "common/types/constraint.hpp"
 #include "common/types/hostlist.hpp"
@@ -149,13 +150,9 @@ private:
 
 class ResourceSet::Nodes {
 public:
-    class Iterator {
+    class Iterator : public InputIterator<Iterator, Node> {
     public:
-        using value_type = Node;
-        using difference_type = std::ptrdiff_t;
-        using iterator_category = std::input_iterator_tag;
-        using pointer = const Node *;
-        using reference = Node;
+        using InputIterator::operator++;
         Iterator() = default;
         explicit Iterator(const Run *run) : run_(run) {}
         Node operator*() const { return {run_->first + offset_, run_}; }
@@ -166,12 +163,6 @@ public:
                 run_++;
             }
             return *this;
-        }
-        Iterator operator++(int)
-        {
-            Iterator old = *this;
-            ++*this;
-            return old;
         }
         friend bool operator==(const Iterator &, const Iterator &) = default;
 

@@ -8,7 +8,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "common/base/error.hpp"
+#include "common/base/input_iterator.hpp"
 #include "common/types/idset.hpp"
 
 namespace flux {
@@ -59,23 +59,13 @@ public:
 
     friend bool operator==(const Hostlist &a, const Hostlist &b); // the same names in the same order
 
-    class Iterator {
+    class Iterator : public InputIterator<Iterator, std::string> {
     public:
-        using value_type = std::string;
-        using difference_type = std::ptrdiff_t;
-        using iterator_category = std::input_iterator_tag;
-        using pointer = const std::string *;
-        using reference = std::string;
+        using InputIterator::operator++;
         Iterator() = default;
         Iterator(const Hostlist *list, size_t group) : list_(list), group_(group) {}
         std::string operator*() const { return list_->groups_[group_].name(offset_); }
         Iterator &operator++();
-        Iterator operator++(int)
-        {
-            Iterator old = *this;
-            ++*this;
-            return old;
-        }
         friend bool operator==(const Iterator &, const Iterator &) = default;
 
     private:

@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <iterator>
 #include <limits>
 #include <optional>
 #include <string>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "common/base/error.hpp"
+#include "common/base/input_iterator.hpp"
 
 namespace flux {
 
@@ -77,22 +77,12 @@ public:
 
     const std::vector<Run> &runs() const noexcept { return runs_; }
 
-    class Iterator {
+    class Iterator : public InputIterator<Iterator, uint32_t> {
     public:
-        using value_type = uint32_t;
-        using difference_type = std::ptrdiff_t;
-        using iterator_category = std::input_iterator_tag;
-        using pointer = const uint32_t *;
-        using reference = uint32_t;
+        using InputIterator::operator++;
         Iterator() = default;
         uint32_t operator*() const { return id_; }
         Iterator &operator++();
-        Iterator operator++(int)
-        {
-            Iterator old = *this;
-            ++*this;
-            return old;
-        }
         friend bool operator==(const Iterator &, const Iterator &) = default;
 
     private:

@@ -78,12 +78,7 @@ void run_jobs_with(World &world, FaultyJobs &state)
     for (size_t n = random.below(3); n > 0; n--)
         world.spawn("watcher", stubborn_watcher(state));
     world.spawn("pinger", pinger(state));
-    if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
-        world.violated("submitting never came to an end");
-        throw Stuck();
-    }
-    world.run_for(seconds(random.unit() * 10));
-    state.over = true;
+    let_submit(world, state.submitters, state.over, 10);
     heal(world);
     auto client = world.connect(0);
     world.run("drain", drain(world, client), patience);

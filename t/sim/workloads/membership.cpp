@@ -97,15 +97,24 @@ Task<> administrator(Membership &state)
         co_await change(state, random.chance(0.3) ? 0 : random.unit() * 4);
 }
 
+struct Known { // to the scheduler
+    ResourceSet all, down;
+};
+
+Task<Known> what_is_known(ClientPtr client)
+{
+    auto status = co_await client->handle().rpc("sched.resource-status");
+    co_return Known {value_or_throw(ResourceSet::from_json(status.json().get<Json>("all"))),
+                     value_or_throw(ResourceSet::from_json(status.json().get<Json>("down")))};
+}
+
 // Whoever was loaded again meanwhile knows the last configuration, and the scheduler what it means.
 Task<> check_last_configuration(Membership &state)
 {
     auto &world = state.world;
     auto client = world.connect(0);
     co_await world.sleep(10s);
-    auto status = co_await client->handle().rpc("sched.resource-status");
-    auto all = value_or_throw(ResourceSet::from_json(status.json().get<Json>("all")));
-    auto down = value_or_throw(ResourceSet::from_json(status.json().get<Json>("down")));
+    auto [all, down] = co_await what_is_known(client);
     auto excluded = value_or_throw(Idset::parse(state.configuration["resource"].get<std::string>("exclude")));
     Idset usable = Idset::iota(world.size()) - excluded, up = all.ranks() - down.ranks();
     world.expect(up == usable, "ranks {} are not excluded, but for the scheduler {} are up", usable.format(),
@@ -144,9 +153,7 @@ Task<> check_membership(Membership &state, Idset debug)
     auto &world = state.world;
     auto client = world.connect(0);
     co_await world.sleep(10s);
-    auto status = co_await client->handle().rpc("sched.resource-status");
-    auto all = value_or_throw(ResourceSet::from_json(status.json().get<Json>("all")));
-    auto down = value_or_throw(ResourceSet::from_json(status.json().get<Json>("down")));
+    auto [all, down] = co_await what_is_known(client);
     auto there = value_or_throw(ResourceSet::parse(std::string_view(world.resources())));
     world.expect(all.same_resources(there), "there is {}, but for the scheduler {}", there.summary(),
                  all.summary());
@@ -189,12 +196,7 @@ SIM_WORKLOAD(membership, 1, 8)
         world.spawn("killer", kill_brokers(world, state.over));
         world.spawn("restarter", restart_ended(world, state.over));
     }
-    if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
-        world.violated("submitting never came to an end");
-        throw Stuck();
-    }
-    world.run_for(seconds(random.unit() * 20));
-    state.over = true;
+    let_submit(world, state.submitters, state.over, 20);
     heal(world);
     world.finish_clients(patience);
     if (state.configuration)

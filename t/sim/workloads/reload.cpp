@@ -119,12 +119,7 @@ void run_with(World &world, std::vector<std::string> modules)
         world.spawn("submitter",
                     submitter(state, uint32_t(random.below(world.size())), 1 + random.below(25)));
     world.spawn("reloader", reloader(state, std::move(modules)));
-    if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
-        world.violated("submitting never came to an end");
-        throw Stuck();
-    }
-    world.run_for(seconds(random.unit() * 10));
-    state.over = true;
+    let_submit(world, state.submitters, state.over, 10);
     world.finish_clients(patience);
     auto client = world.connect(0);
     world.run("drain", drain(world, client), patience);

@@ -187,12 +187,7 @@ SIM_WORKLOAD(sched, 2, 12)
     world.spawn("flipper", flip_nodes(world, state.over));
     world.spawn("killer", kill_brokers(world, state.over));
     world.spawn("restarter", restart_ended(world, state.over));
-    if (!world.run_until([&] { return state.submitters == 0; }, patience)) {
-        world.violated("submitting never came to an end");
-        throw Stuck();
-    }
-    world.run_for(seconds(random.unit() * 20));
-    state.over = true;
+    let_submit(world, state.submitters, state.over, 20);
     heal(world);
     world.finish_clients(patience);
     world.run("start of the queues", start_queues(world.connect(0)), patience);
