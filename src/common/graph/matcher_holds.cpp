@@ -175,10 +175,8 @@ Expected<Match> Matcher::try_hold(int64_t id, const JobRequest &request, const I
         return fail(EBUSY, "not enough is up"); // nothing is in use: waiting does not help
     if (holds_ == 0)
         earlier_holds_.clear();
-    auto next = filter->next_change(now);
-    if (!next)
-        return fail(EBUSY, "nothing is planned to end");
-    Time from = earlier_holds_.bound(wanted.count, duration, *next);
+    // It does not fit now. What goes on after its time may end at any moment.
+    Time from = earlier_holds_.bound(wanted.count, duration, now + 1);
     auto at = filter->earliest(graph_.total_up(root), {{column, wanted.count}}, from, duration);
     if (!at || *at >= options_.graph_end)
         return fail(EBUSY, "not enough is up, or planned to end"); // what never ends is not waited for

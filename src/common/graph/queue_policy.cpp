@@ -208,6 +208,8 @@ void JobQueue::begin_pass(Matcher &matcher, Time now)
     if (!restart_ && !freed_until_ && !put_in_)
         return;
     auto freed_until = freed_until_;
+    if (freed_until) // what went on after its time was planned to be in use for another second
+        freed_until = std::max(*freed_until, now + 1);
     if (plan_ && freed_until)
         freed_until = std::max(*freed_until, plan_->freed_until());
     auto at = jobs_.begin(); // from here on all is planned anew
