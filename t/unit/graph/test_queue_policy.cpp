@@ -192,6 +192,8 @@ TEST(QueuePolicy, KeepsWhatPlanningAnewWouldGive)
                 }
             }
             anew.queue.restart();
+            if (kept.queue.next_estimate() <= now) // as a scheduler does when somebody goes on after his time
+                kept.queue.restart();
             auto started = kept.pass(now, 1 + random() % 5);
             ASSERT_EQ(started, anew.pass(now, 1000)) << "round " << round << " step " << step;
             ASSERT_EQ(kept.estimates, anew.estimates) << "round " << round << " step " << step;
