@@ -30,7 +30,7 @@ Matches jobspecs against a resource graph, without an instance. Commands are rea
   -F, --match-format=FORMAT     simple (default), pretty_simple, rlite, rv1, rv1_nosched, rv1_shorthand, jgf,
                                 jgf_shorthand
   -T, --traverser=NAME          simple (default), flexible: slots beside each other are alternatives
-  -p, --prune-filters=HL:LL,... accepted; totals of every type are kept anyway
+  -p, --prune-filters=HL:LL,... what is counted below what (ALL:core,ALL:node); more than once: all of them
   -g, --graph-format=FORMAT     dot (default)
   -o, --graph-output=FILE       write the graph there
   -t, --test-output=FILE        what commands print goes there
@@ -123,8 +123,11 @@ QueryOptions parse_command_line(int argc, char **argv)
             out.graph_output = value;
             break;
         case 'p':
-            if (auto valid = check_prune_filters(value); !valid)
-                refuse(valid.error().text());
+            if (!out.prune_filters && !value.empty())
+                out.prune_filters.emplace();
+            if (out.prune_filters)
+                if (auto added = out.prune_filters->add(value); !added)
+                    refuse(added.error().text());
             break;
         case 't':
             out.test_output = value;
@@ -239,16 +242,6 @@ std::vector<std::string> matcher_subsystems(std::string name)
                                                                         {"ALL", {c, ib, bw, pfs, power, v}}};
     auto found = known.find(name);
     return found == known.end() ? std::vector<std::string>() : found->second;
-}
-
-Expected<void> check_prune_filters(std::string_view filters)
-{
-    for (std::string_view one : split(filters, ',')) {
-        size_t colon = one.find(':');
-        if (colon == one.npos || colon == 0 || colon + 1 == one.size())
-            return fail(EINVAL, "prune filter \"{}\": expected HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE", one);
-    }
-    return {};
 }
 
 std::string read_text_file(const std::string &path)

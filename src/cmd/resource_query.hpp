@@ -20,7 +20,7 @@ struct QueryOptions {
     std::string policy = "first";
     std::string match_format = "simple";
     std::string traverser = "simple";
-    std::string prune_filters = "ALL:core,ALL:node";
+    std::optional<graph::PruneFilters> prune_filters; // else the usual ones
     std::string test_output;
     std::string graph_format = "dot";
     std::string graph_output;
@@ -32,8 +32,6 @@ struct QueryOptions {
 
 // The subsystems that a name such as "C+PA" stands for; empty when it is unknown.
 std::vector<std::string> matcher_subsystems(std::string name);
-// EINVAL on what is not HL:LL[,HL:LL...].
-Expected<void> check_prune_filters(std::string_view filters);
 std::string read_text_file(const std::string &path); // throws Error
 
 // The commands. Results go to `out`, mistakes to stderr.

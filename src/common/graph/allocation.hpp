@@ -6,9 +6,17 @@
 
 #include "common/graph/graph.hpp"
 #include "common/graph/planner.hpp"
-#include "common/graph/search.hpp"
+#include "common/graph/schedule.hpp"
 
 namespace flux::graph {
+
+struct Pick { // what a search has found
+    VertexId vertex;
+    int64_t amount;
+    bool exclusive;
+    bool part;               // of a divisible pool
+    bool everything = false; // that is below it, too
+};
 
 struct Assigned {
     VertexId vertex;

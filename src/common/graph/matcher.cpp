@@ -45,6 +45,7 @@ void Matcher::reconfigure(MatcherOptions options)
 {
     options.graph_end = options_.graph_end;
     options_ = std::move(options);
+    first_order_ = FirstOrder(options_.prune_filters);
     divisible_.assign(graph_.type_count(), false);
     for (const auto &name : options_.divisible)
         if (auto type = graph_.find_type(name))
@@ -78,7 +79,8 @@ bool Matcher::search(const JobRequest &request, Window window, bool ignore_use, 
                    .or_slots = options_.or_slots,
                    .ignore_use = ignore_use,
                    .window = window,
-                   .constraint = constraint_});
+                   .constraint = constraint_,
+                   .first_order = options_.policy.first_match ? &first_order_ : nullptr});
     bool found = false;
     for (const auto &variant : expand_variants(request, graph_)) {
         found = search.run(variant) && (ignore_use || trusted_ || leaves_held(search.picks(), window));
@@ -129,7 +131,7 @@ JobUse Matcher::make_use(int64_t id, const std::vector<Pick> &picks, Time start,
     return use;
 }
 
-void Matcher::keep(JobUse use)
+void Matcher::keep(JobUse use, Time now)
 {
     if (free_slots_.empty()) {
         use.slot = next_slot_++;
@@ -138,6 +140,8 @@ void Matcher::keep(JobUse use)
         free_slots_.pop_back();
     }
     commit(use);
+    if (options_.policy.first_match)
+        first_order_.passed(graph_, schedule_, use.allocation, use.start, now);
     if (job_of_slot_.size() <= use.slot)
         job_of_slot_.resize(use.slot + 1);
     job_of_slot_[use.slot] = use.id;
@@ -220,7 +224,7 @@ Expected<Match> Matcher::try_match(MatchOp op, int64_t id, const JobRequest &req
     out.matched = true;
     out.use = make_use(id, picks, start, duration, start > now);
     if (allocating) {
-        keep(out.use);
+        keep(out.use, now);
         out.use.slot = jobs_[id].slot;
     }
     return out;
@@ -377,7 +381,7 @@ Expected<void> Matcher::restore(int64_t id, const std::vector<Pick> &picks, Time
     JobUse use = make_use(id, picks, start, end - start, reserved);
     if (auto free = check_free(use); !free)
         return free;
-    keep(std::move(use));
+    keep(std::move(use), start);
     return {};
 }
 
@@ -457,6 +461,7 @@ void Matcher::grow(const std::vector<VertexId> &parents, const std::function<voi
     graph_.finish(from);
     earlier_holds_.clear();
     if (graph_.tracked_count() != columns) {
+        first_order_.forget_columns();
         // Filters know the old columns only: all use is entered anew. Rare: a type that the machine did not
         // have.
         Schedule fresh(graph_);

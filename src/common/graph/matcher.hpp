@@ -10,6 +10,7 @@
 
 #include "common/graph/allocation.hpp"
 #include "common/graph/earlier_places.hpp"
+#include "common/graph/first_order.hpp"
 #include "common/graph/graph.hpp"
 #include "common/graph/interchangeable.hpp"
 #include "common/graph/match_stats.hpp"
@@ -17,6 +18,7 @@
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
 #include "common/graph/schedule.hpp"
+#include "common/graph/search.hpp"
 
 namespace flux::graph {
 
@@ -34,6 +36,7 @@ bool allocates(MatchOp op); // and does not only look
 struct MatcherOptions {
     Policy policy;
     std::vector<std::string> subsystems {"containment"};
+    PruneFilters prune_filters = PruneFilters::usual();
     std::set<std::string> divisible; // types whose pools are given out in parts
     bool or_slots = false;
     Time graph_end = Graph::max_duration; // of a job without duration
@@ -161,7 +164,7 @@ private:
     bool leaves_held(const std::vector<Pick> &picks, Window window) const;
     Expected<Match> try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted, Time now,
                              Time duration, bool possible);
-    void keep(JobUse use);
+    void keep(JobUse use, Time now);
     void forget(int64_t id);
     std::vector<int64_t> jobs_in(std::vector<JobSlot> slots) const;
 
@@ -181,6 +184,7 @@ private:
     size_t reserved_ = 0; // jobs that have certain vertices reserved
     bool trusted_ = false; // this match leaves what is held
     EarlierPlaces earlier_holds_;
+    FirstOrder first_order_; // of policies that take the first match
     size_t visited_ = 0;
     size_t iterations_ = 0;
     bool gave_up_ = false; // the last search

@@ -1,6 +1,7 @@
 #include "common/graph/search.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "common/graph/search_candidates.hpp"
@@ -10,15 +11,16 @@ namespace flux::graph {
 
 namespace {
 
-constexpr int64_t unlimited = std::numeric_limits<int64_t>::max() / 4;
 constexpr int64_t node_weight = 10000; // how much more a node's id counts than that of what is in it
 constexpr int64_t worst_performance = 9999;
 constexpr int max_mixtures = 1000;     // of or-slots that are tried at one vertex
 constexpr int64_t max_slots = 1 << 24; // of one request
+constexpr int64_t most_scored = 1 << 16; // vertices of a type that slots are put together of, to take the best of them
 
 int64_t as_limit(uint64_t count)
 {
-    return count > uint64_t(unlimited) ? unlimited : int64_t(count);
+    constexpr auto unlimited = uint64_t(std::numeric_limits<int64_t>::max() / 4);
+    return int64_t(std::min(count, unlimited));
 }
 
 } // namespace
@@ -62,14 +64,53 @@ bool Search::passable(VertexId v, const Needs &needs)
     return whole ? scope_.schedule.untouched(v, scope_.window) : scope_.schedule.open(v, scope_.window);
 }
 
+namespace {
+
+template <class What>
+using Scored = std::vector<std::pair<int64_t, What>>;
+
+// The least score first. Equal ones come as std::sort leaves them, which keeps their order where there are few.
+template <class What>
+void sort_by_score(Scored<What> &scored)
+{
+    std::sort(scored.begin(), scored.end(), [](const auto &a, const auto &b) { return a.first < b.first; });
+}
+
+// Instead of ids: the last run of consecutive ones gets the least score.
+template <class What>
+void score_by_runs(Scored<What> &scored)
+{
+    std::vector<int64_t> ids;
+    for (const auto &[id, unused] : scored)
+        ids.push_back(id);
+    std::ranges::sort(ids);
+    std::map<int64_t, int64_t> first_of_run;
+    for (size_t i = 0; i < ids.size(); i++) {
+        bool goes_on = i > 0 && ids[i] <= ids[i - 1] + 1;
+        first_of_run[ids[i]] = goes_on ? first_of_run[ids[i - 1]] : ids[i];
+    }
+    for (auto &[score, unused] : scored)
+        score = -first_of_run[score];
+}
+
+} // namespace
+
+// Which order counts here: locality is for what stands at the top of a request, all else of it is taken as by `high`.
+Policy::Order Search::order_at(VertexId at, bool in_slot) const
+{
+    auto order = scope_.policy.order;
+    return order == Policy::Order::locality && (in_slot || at != no_vertex) ? Policy::Order::high : order;
+}
+
 // May the candidates be taken as the tree has them, so that the search can end early?
-bool Search::in_tree_order(VertexId at, const Request &request, bool &reverse) const
+bool Search::in_tree_order(VertexId at, const Request &request, bool in_slot, bool &reverse) const
 {
     const Policy &policy = scope_.policy;
-    reverse = policy.order == Policy::Order::high;
+    auto by = order_at(at, in_slot);
+    reverse = by == Policy::Order::high;
     if (policy.first_match)
         return true;
-    if (policy.order != Policy::Order::high && policy.order != Policy::Order::low)
+    if (by != Policy::Order::high && by != Policy::Order::low)
         return false;
     bool inside_node = graph_.above(at, graph_.node_type()) != no_vertex;
     if (inside_node)
@@ -90,48 +131,79 @@ int64_t Search::score(VertexId v) const
     return score;
 }
 
-void Search::order(std::vector<VertexId> &list, const Request &request, bool in_slot)
+// Would it be taken, if it came first?
+bool Search::would_do(VertexId v, const Request &request, bool in_slot)
 {
-    const auto &policy = scope_.policy;
-    if (policy.order == Policy::Order::low || policy.order == Policy::Order::high) {
-        std::vector<std::pair<int64_t, VertexId>> scored;
-        scored.reserve(list.size());
+    size_t mark = picks_.size();
+    bool does = take(v, request, in_slot, 1) > 0;
+    undo(mark);
+    return does;
+}
+
+// Where several have the same score and there are more than `few`, what is in the list decides which of them comes
+// first: then it is only what would do.
+void Search::order_by_score(std::vector<VertexId> &list, const Request &request, bool in_slot, bool high)
+{
+    constexpr size_t few = 16;
+    Scored<VertexId> scored;
+    auto sort = [&] {
+        scored.clear();
         for (VertexId v : list)
-            scored.emplace_back(policy.order == Policy::Order::low ? score(v) : -score(v), v);
-        std::ranges::stable_sort(scored, {}, &std::pair<int64_t, VertexId>::first);
-        std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
-        return;
+            scored.emplace_back(high ? -score(v) : score(v), v);
+        sort_by_score(scored);
+    };
+    auto equal = [](const auto &a, const auto &b) {
+        return a.first == b.first;
+    };
+    sort();
+    if (list.size() > few && std::ranges::adjacent_find(scored, equal) != scored.end()) {
+        std::erase_if(list, [&](VertexId v) { return !would_do(v, request, in_slot); });
+        sort();
     }
+    std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
+}
+
+// What has its id in the last run of consecutive ids first.
+void Search::order_by_runs(std::vector<VertexId> &list)
+{
+    std::vector<std::pair<int64_t, VertexId>> scored;
+    for (VertexId v : list)
+        scored.emplace_back(graph_[v].id, v);
+    score_by_runs(scored);
+    sort_by_score(scored);
+    std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
+}
+
+void Search::order(std::vector<VertexId> &list, const Request &request, VertexId at, bool in_slot)
+{
+    auto by = order_at(at, in_slot);
+    if (by == Policy::Order::low || by == Policy::Order::high)
+        return order_by_score(list, request, in_slot, by == Policy::Order::high);
     // The other policies look at all that might do.
-    std::erase_if(list, [&](VertexId v) { return !viable(v, request, in_slot); });
-    if (policy.order == Policy::Order::locality) {
-        std::ranges::stable_sort(list, {}, [&](VertexId v) { return graph_[v].id; });
-        std::vector<std::pair<size_t, size_t>> runs; // length, first
-        for (size_t i = 0; i < list.size(); i++)
-            if (i > 0 && graph_[list[i]].id <= graph_[list[i - 1]].id + 1)
-                runs.back().first++;
-            else
-                runs.emplace_back(1, i);
-        std::ranges::stable_sort(runs, std::greater(), &std::pair<size_t, size_t>::first);
-        std::vector<VertexId> ordered;
-        for (auto [length, first] : runs)
-            ordered.insert(ordered.end(), list.begin() + long(first), list.begin() + long(first + length));
-        list = std::move(ordered);
-        return;
-    }
+    std::erase_if(list, [&](VertexId v) { return !would_do(v, request, in_slot); });
+    if (by == Policy::Order::locality)
+        return order_by_runs(list);
+    order_by_performance(list, request, in_slot);
+}
+
+// Low classes first; in a slot those of which as many as are wanted have the least spread.
+void Search::order_by_performance(std::vector<VertexId> &list, const Request &request, bool in_slot)
+{
     auto performance = [&](VertexId v) {
         const std::string *text = graph_.property(v, "perf_class");
         return text ? std::clamp<int64_t>(std::atoll(text->c_str()), 0, worst_performance)
                     : worst_performance;
     };
-    std::ranges::stable_sort(list, {}, [&](VertexId v) { return std::pair(performance(v), graph_[v].id); });
-    size_t wanted = size_t(std::clamp<uint64_t>(request.count.min(), 1, std::max<size_t>(list.size(), 1)));
+    std::ranges::sort(list, {}, performance);
+    if (!in_slot || list.empty())
+        return;
+    size_t wanted = size_t(std::clamp<uint64_t>(request.count.min(), 1, list.size()));
     size_t best = 0;
     for (size_t first = 1; first + wanted <= list.size(); first++)
         if (performance(list[first + wanted - 1]) - performance(list[first]) <
             performance(list[best + wanted - 1]) - performance(list[best]))
             best = first;
-    std::ranges::rotate(list, list.begin() + long(list.empty() ? 0 : best));
+    std::ranges::rotate(list, list.begin() + long(best));
 }
 
 // What the pick counts in taken_: a part its amount, what is taken as a whole one.
@@ -250,14 +322,25 @@ bool Search::match_resource(VertexId at, const Request &request, List siblings, 
     int64_t most = as_limit(request.count.max());
     int64_t have = 0;
     std::vector<Share> shares;
-    candidates(at, request, siblings, in_slot, [&](VertexId v) {
+    auto take_share = [&](VertexId v) {
         size_t first = picks_.size();
-        if (int64_t amount = take(v, request, in_slot, most - have); amount > 0) {
+        int64_t amount = take(v, request, in_slot, std::max<int64_t>(most - have, 1));
+        if (amount > 0) {
             have += amount;
-            shares.push_back({first, amount});
+            shares.push_back({v, first, amount});
         }
-        return have >= most;
-    });
+        return amount;
+    };
+    candidates(at, request, siblings, in_slot, most, take_share);
+    if (have > most && scope_.policy.first_match) {
+        std::vector<VertexId> list = best_first(shares);
+        undo(mark);
+        shares.clear();
+        have = 0;
+        for (VertexId v : list)
+            if (have < most)
+                take_share(v);
+    }
     auto acceptable = request.count.floor(uint64_t(have));
     if (!acceptable) {
         undo(mark);
@@ -266,7 +349,7 @@ bool Search::match_resource(VertexId at, const Request &request, List siblings, 
     // What is too much goes back, of a pool that is taken whole nothing.
     int64_t surplus = have - int64_t(*acceptable);
     while (surplus > 0 && !shares.empty()) {
-        auto [first, amount] = shares.back();
+        auto [vertex, first, amount] = shares.back();
         if (amount > surplus) {
             auto ratio = unit_ratio(graph_.unit_of(picks_[first].vertex), request.unit);
             if (ratio && picks_[first].part)
@@ -375,12 +458,15 @@ bool Search::by_children(const Request &slot) const
 // Slots whose resources belong together fill one node after the other.
 int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, int64_t limit, bool close)
 {
-    if (at == no_vertex && close) {
+    bool top = at == no_vertex;
+    if (top && close) {
         at = graph_.root();
         if (at == no_vertex || graph_[at].child_count == 0 || !passable(at, slots[0]->below) ||
             conflicts(at, false))
             return 0;
     }
+    if (close && scored(at, *slots[0]))
+        return place_best(at, *slots[0], limit, top);
     bool by_node = std::ranges::all_of(slots, [](const Request *slot) { return slot->colocated; }) &&
                    graph_.above(at, graph_.node_type()) == no_vertex;
     mixtures_left_ = max_mixtures;
@@ -392,13 +478,97 @@ int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, i
     if (slots.size() == 1)
         node.below = node.one = slots[0]->below;
     int64_t placed = 0;
-    candidates(at, node, {}, false, [&](VertexId v) {
+    candidates(at, node, {}, false, limit, [&](VertexId v) -> int64_t {
         mixtures_left_ = max_mixtures;
-        if (graph_[v].child_count > 0 && passable(v, node.below) && !conflicts(v, false))
-            placed += close ? place_close(v, *slots[0], limit - placed) : place(v, slots, limit - placed);
-        return placed >= limit;
+        if (placed >= limit || graph_[v].child_count == 0 || !passable(v, node.below) || conflicts(v, false))
+            return 0;
+        int64_t here = close ? place_close(v, *slots[0], limit - placed) : place(v, slots, limit - placed);
+        placed += here;
+        return here;
     });
     return placed;
+}
+
+// The slots of the children of each vertex, `at` or one below it. A policy that takes the first match has enough of a
+// subtree when it has `limit` of it. How many there are.
+size_t Search::collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out)
+{
+    auto wanted = [&](VertexId v) {
+        return std::ranges::any_of(slot.with, [&](const Request &one) { return one.type == graph_[v].type; });
+    };
+    size_t before = out.size();
+    if (std::ranges::any_of(graph_.children(at), wanted)) {
+        direct_ = true;
+        collect_slots(at, slot, limit, out);
+        direct_ = false;
+    }
+    visit_children(at, false, [&](VertexId v) {
+        if (++visited_ > most_visited_ || int64_t(out.size() - before) >= limit)
+            return true;
+        if (graph_[v].child_count > 0 && visible(v) && !wanted(v) && passable(v, slot.below) &&
+            !conflicts(v, false))
+            collect_close(v, slot, limit, out);
+        return false;
+    });
+    return out.size() - before;
+}
+
+// As many as its children fill.
+void Search::collect_slots(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out)
+{
+    size_t mark = picks_.size();
+    int64_t slots = limit;
+    std::vector<std::vector<Pick>> gathered(slot.with.size());
+    std::vector<std::vector<size_t>> ends(slot.with.size());
+    for (size_t i = 0; i < slot.with.size() && slots > 0; i++) {
+        slots = std::min(slots, gather_shares(at, slot.with[i], slot.with, slots, ends[i]));
+        gathered[i].assign(picks_.begin() + long(mark), picks_.end());
+        undo(mark);
+    }
+    for (size_t n = 0; n < size_t(slots); n++) {
+        ScoredSlot one;
+        for (size_t i = 0; i < slot.with.size(); i++)
+            for (size_t pick = n > 0 ? ends[i][n - 1] - mark : 0; pick < ends[i][n] - mark; pick++) {
+                one.picks.push_back(gathered[i][pick]);
+                if (graph_[gathered[i][pick].vertex].type == slot.with[i].type)
+                    one.score += score(gathered[i][pick].vertex);
+            }
+        out.push_back(std::move(one));
+    }
+}
+
+// Those with the best scores. Slots of one vertex each, at the top of a request, are what locality looks at.
+int64_t Search::place_best(VertexId at, const Request &slot, int64_t limit, bool top)
+{
+    std::vector<ScoredSlot> slots;
+    collect_close(at, slot, scope_.policy.first_match ? limit : max_slots, slots);
+    auto by = scope_.policy.order;
+    Scored<size_t> order;
+    if (by == Policy::Order::locality && top && slot.with.size() == 1 && slot.with[0].count.min() == 1) {
+        for (size_t i = 0; i < slots.size(); i++)
+            order.emplace_back(graph_[slots[i].picks[0].vertex].id, i);
+        score_by_runs(order);
+    } else {
+        int64_t sign = by == Policy::Order::low ? 1 : by == Policy::Order::variation ? 0 : -1;
+        for (size_t i = 0; i < slots.size(); i++)
+            order.emplace_back(sign * slots[i].score, i);
+    }
+    sort_by_score(order);
+    order.resize(std::min(order.size(), size_t(limit)));
+    for (auto [unused, i] : order)
+        for (const auto &pick : slots[i].picks)
+            push(pick);
+    return int64_t(order.size());
+}
+
+// May the slots be scored, and the best be taken? Not where that takes too long.
+bool Search::scored(VertexId at, const Request &slot) const
+{
+    return std::ranges::all_of(slot.with, [&](const Request &child) {
+        int column = graph_.column(child.type);
+        bool few = scope_.policy.first_match || (column >= 0 && graph_.total(at)[size_t(column)] <= most_scored);
+        return few && child.count.fixed();
+    });
 }
 
 // Each slot of the children of one vertex: of those of `at`, or of one below it.
@@ -414,15 +584,14 @@ int64_t Search::place_close(VertexId at, const Request &slot, int64_t limit)
         placed = place_slots(at, slot, limit);
         direct_ = false;
     }
-    bool reverse = scope_.policy.order == Policy::Order::high;
-    for (size_t i = 0; i < children.size() && placed < limit; i++) {
-        VertexId v = children[reverse ? children.size() - 1 - i : i];
-        if (++visited_ > most_visited_)
-            break;
+    visit_children(at, scope_.policy.order == Policy::Order::high, [&](VertexId v) {
+        if (placed >= limit || ++visited_ > most_visited_)
+            return true;
         if (graph_[v].child_count > 0 && visible(v) && !wanted(v) && passable(v, slot.below) &&
             !conflicts(v, false))
             placed += place_close(v, slot, limit - placed);
-    }
+        return false;
+    });
     return placed;
 }
 
@@ -461,14 +630,31 @@ int64_t Search::place_one_by_one(VertexId at, const Request &slot, int64_t limit
     return limit;
 }
 
+// The vertices of shares, those with the best scores first.
+std::vector<VertexId> Search::best_first(std::span<const Share> shares) const
+{
+    Scored<VertexId> scored;
+    int64_t sign = scope_.policy.order == Policy::Order::low ? 1 : -1;
+    for (const auto &share : shares)
+        scored.emplace_back(sign * score(share.vertex), share.vertex);
+    sort_by_score(scored);
+    std::vector<VertexId> out;
+    std::ranges::transform(scored, std::back_inserter(out), &std::pair<int64_t, VertexId>::second);
+    return out;
+}
+
 // Fills slots with the child's vertices; ends[n] is where the picks of n+1 slots end. The number of whole
 // slots.
 int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, int64_t limit,
                               std::vector<size_t> &ends)
 {
     int64_t per_slot = as_limit(child.count.min());
+    int64_t most = limit > unlimited / per_slot ? unlimited : limit * per_slot;
     int64_t have = 0;
-    candidates(at, child, siblings, true, [&](VertexId v) {
+    size_t mark = picks_.size();
+    std::vector<Share> shares;
+    auto fill = [&](VertexId v) {
+        int64_t before = int64_t(ends.size()) * per_slot + have;
         bool again = true;
         while (again && int64_t(ends.size()) < limit) {
             int64_t amount = take(v, child, true, per_slot - have);
@@ -481,8 +667,19 @@ int64_t Search::gather_shares(VertexId at, const Request &child, List siblings, 
                 have = 0;
             }
         }
-        return int64_t(ends.size()) >= limit;
-    });
+        int64_t given = int64_t(ends.size()) * per_slot + have - before;
+        if (given > 0 && scope_.policy.first_match)
+            shares.push_back({v, 0, given});
+        return given;
+    };
+    candidates(at, child, siblings, true, most, fill);
+    if (auto list = best_first(shares); !std::ranges::equal(list, shares, {}, {}, &Share::vertex)) {
+        undo(mark);
+        ends.clear();
+        have = 0;
+        for (VertexId v : list)
+            fill(v);
+    }
     return int64_t(ends.size());
 }
 

@@ -6,24 +6,18 @@
 // have below a vertex is looked for, in the other subsystems that are visible, at what supplies it.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "common/graph/constraint_check.hpp"
+#include "common/graph/first_order.hpp"
 #include "common/graph/policy.hpp"
 #include "common/graph/request.hpp"
 #include "common/graph/schedule.hpp"
 
 namespace flux::graph {
-
-struct Pick {
-    VertexId vertex;
-    int64_t amount;
-    bool exclusive;
-    bool part;               // of a divisible pool
-    bool everything = false; // that is below it, too
-};
 
 struct SearchScope {
     const Graph &graph;
@@ -35,6 +29,7 @@ struct SearchScope {
     bool ignore_use = false;            // could it ever be, whatever is taken or down?
     Window window {0, 1, true};
     const ConstraintCheck &constraint;
+    const FirstOrder *first_order = nullptr; // of a policy that takes the first match
 };
 
 class Search {
@@ -55,7 +50,9 @@ public:
 
 private:
     using List = std::span<const Request>;
+    static constexpr int64_t unlimited = std::numeric_limits<int64_t>::max() / 4;
     struct Share { // what one vertex brought to a request
+        VertexId vertex;
         size_t first_pick;
         int64_t amount; // in the request's unit
     };
@@ -72,29 +69,45 @@ private:
     bool match_slots(VertexId at, std::span<const Request *const> slots, bool close);
     bool by_children(const Request &slot) const;
     int64_t distribute(VertexId at, std::span<const Request *const> slots, int64_t limit, bool close);
+    struct ScoredSlot {
+        int64_t score = 0;
+        std::vector<Pick> picks;
+    };
+    size_t collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
+    void collect_slots(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
+    int64_t place_best(VertexId at, const Request &slot, int64_t limit, bool top);
+    bool scored(VertexId at, const Request &slot) const;
     int64_t place_close(VertexId at, const Request &slot, int64_t limit);
     int64_t place(VertexId at, std::span<const Request *const> slots, int64_t limit);
     int64_t place_slots(VertexId at, const Request &slot, int64_t limit);
     int64_t place_one_by_one(VertexId at, const Request &slot, int64_t limit);
+    std::vector<VertexId> best_first(std::span<const Share> shares) const;
     int64_t gather_shares(VertexId at, const Request &child, List siblings, int64_t limit,
                           std::vector<size_t> &ends);
     bool widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark);
 
     // candidates
     template <class Visit>
-    void candidates(VertexId at, const Request &request, List siblings, bool in_slot, Visit &&visit);
+    bool visit_children(VertexId at, bool reverse, Visit &&visit) const;
     template <class Visit>
-    bool walk(VertexId at, const Request &request, List siblings, bool reverse, Visit &visit);
+    void candidates(VertexId at, const Request &request, List siblings, bool in_slot, int64_t most, Visit &&visit);
     template <class Visit>
-    bool walk_supplied(VertexId at, const Request &request, List siblings, Visit &visit);
+    int64_t walk(VertexId at, const Request &request, List siblings, bool reverse, int64_t most, Visit &visit);
     template <class Visit>
-    bool walk_suppliers(VertexId at, const Request &request, Visit &visit);
+    void walk_supplied(VertexId at, const Request &request, List siblings, Visit &visit);
+    template <class Visit>
+    void walk_suppliers(VertexId at, const Request &request, Visit &visit);
     bool visible(VertexId v) const;
     bool passable(VertexId v, const Needs &needs);
     bool enough_below(VertexId v, const Needs &needs) const;
-    bool in_tree_order(VertexId at, const Request &request, bool &reverse) const;
+    Policy::Order order_at(VertexId at, bool in_slot) const;
+    bool in_tree_order(VertexId at, const Request &request, bool in_slot, bool &reverse) const;
     int64_t score(VertexId v) const;
-    void order(std::vector<VertexId> &list, const Request &request, bool in_slot);
+    bool would_do(VertexId v, const Request &request, bool in_slot);
+    void order(std::vector<VertexId> &list, const Request &request, VertexId at, bool in_slot);
+    void order_by_score(std::vector<VertexId> &list, const Request &request, bool in_slot, bool high);
+    void order_by_runs(std::vector<VertexId> &list);
+    void order_by_performance(std::vector<VertexId> &list, const Request &request, bool in_slot);
     bool allowed(VertexId v);
 
     // picks

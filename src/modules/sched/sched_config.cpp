@@ -138,10 +138,9 @@ void read_resource_table(const Json &table, SchedConfig &out)
             if (!off && positive(value, resource_table, key) > max_update_interval)
                 bad(ERANGE, resource_table, key, "more than {} s", max_update_interval);
         } else if (key == "prune-filters") {
-            std::string list = text_of(value, resource_table, key);
-            for (std::string_view one : split_words(list, ","))
-                if (size_t colon = one.find(':'); colon == 0 || colon >= one.size() - 1)
-                    bad(EINVAL, resource_table, key, "\"{}\" is not HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE", one);
+            matching.prune_filters = {};
+            if (auto added = matching.prune_filters.add(text_of(value, resource_table, key)); !added)
+                bad(EINVAL, resource_table, key, "{}", added.error().text());
         } else {
             bad(EINVAL, resource_table, key, "unknown key");
         }
