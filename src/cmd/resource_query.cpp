@@ -127,7 +127,7 @@ QueryOptions parse_command_line(int argc, char **argv)
                 out.prune_filters.emplace();
             if (out.prune_filters)
                 if (auto added = out.prune_filters->add(value); !added)
-                    refuse(added.error().text());
+                    refuse("--prune-filters: " + added.error().text());
             break;
         case 't':
             out.test_output = value;

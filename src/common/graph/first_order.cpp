@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <tuple>
+#include <utility>
 
 #include "common/base/text.hpp"
 
@@ -13,7 +14,7 @@ Expected<void> PruneFilters::add(std::string_view text)
     for (std::string_view one : split_words(text, ",")) {
         size_t colon = one.find(':');
         if (colon == one.npos || colon == 0 || colon + 1 == one.size())
-            return fail(EINVAL, "prune filter \"{}\": expected HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE", one);
+            return fail(EINVAL, "\"{}\" is not HIGH-LEVEL-TYPE:LOW-LEVEL-TYPE", one);
         filters_.push_back({std::string(one.substr(0, colon)), std::string(one.substr(colon + 1))});
     }
     return {};
@@ -48,12 +49,18 @@ const FirstOrder::Counted &FirstOrder::counted(const Graph &graph, TypeId high)
     return known->second;
 }
 
-void FirstOrder::pass(const Graph &graph, VertexId v, int64_t left)
+void FirstOrder::pass(const Graph &graph, VertexId v)
 {
     VertexId above = graph[v].parent;
+    int column = counted(graph, graph[v].type).column;
+    int64_t left = column < 0 ? 0 : graph.total(v)[size_t(column)];
+    if (auto given = given_.find(v); given != given_.end())
+        left -= given->second;
     Parent &parent = parents_[above];
     auto [known, added] = left_.try_emplace(v, left);
     if (!added) {
+        if (known->second == left)
+            return;
         parent.passed.erase({known->second, v});
         known->second = left;
     }
@@ -65,48 +72,51 @@ void FirstOrder::pass(const Graph &graph, VertexId v, int64_t left)
         parent.end--;
 }
 
-// Of a job that is to begin later others may have it all now.
-int64_t FirstOrder::free_now(const Graph &graph, const Schedule &schedule, VertexId v, int column, Time now)
+// `visit` gets each inner vertex on the way of a job and how much of its counted type the job was given below it: what is
+// listed, and where everything was given, all.
+template <class Visit>
+void FirstOrder::visit_inner(const Graph &graph, const Allocation &allocation, Visit &&visit)
 {
-    for (VertexId at = v; at != no_vertex; at = graph[at].parent)
-        if (schedule.taken(at))
-            return 0;
-    return column < 0 ? 0 : schedule.free_below(v, uint32_t(column), {now, now + 1, true});
-}
-
-void FirstOrder::pass_everything_below(const Graph &graph, const Schedule &schedule, VertexId v, Time now)
-{
-    for (VertexId child : graph.children(v))
-        if (graph[child].child_count > 0) {
-            if (auto [any, column] = counted(graph, graph[child].type); any)
-                pass(graph, child, free_now(graph, schedule, child, column, now));
-            pass_everything_below(graph, schedule, child, now);
+    std::vector<std::vector<int64_t>> sums; // by depth, of what is below the vertex there that comes next
+    auto below_everything = [&](auto &self, VertexId v) -> void {
+        for (VertexId child : graph.children(v))
+            if (graph[child].child_count > 0) {
+                if (auto [any, column] = counted(graph, graph[child].type); any)
+                    visit(child, column < 0 ? 0 : graph.total(child)[size_t(column)]);
+                self(self, child);
+            }
+    };
+    for (const auto &one : allocation) {
+        while (sums.size() < one.depth + size_t(2))
+            sums.emplace_back(graph.tracked_count(), 0);
+        auto &below = sums[one.depth + size_t(1)];
+        auto &above = sums[one.depth];
+        const Vertex &vertex = graph[one.vertex];
+        if (one.everything && vertex.child_count > 0) {
+            std::ranges::copy(graph.total(one.vertex), below.begin());
+            below_everything(below_everything, one.vertex);
         }
-}
-
-void FirstOrder::passed(const Graph &graph, const Schedule &schedule, const Allocation &allocation, Time start, Time now)
-{
-    for (size_t i = 0; i < allocation.size(); i++) {
-        const Assigned &one = allocation[i];
-        VertexId v = one.vertex;
-        if (graph[v].child_count == 0)
-            continue;
-        if (one.everything)
-            pass_everything_below(graph, schedule, v, now);
-        auto [any, column] = counted(graph, graph[v].type);
-        if (!any || graph[v].parent == no_vertex)
-            continue;
-        if (column < 0 || start > now || one.everything || !(one.exclusive || one.covered)) {
-            pass(graph, v, free_now(graph, schedule, v, column, now));
-            continue;
-        }
-        // It is its own, and only what it was given below counts: that the schedule does not know.
-        int64_t left = schedule.free_below(v, uint32_t(column), {now, now + 1, true});
-        for (size_t below = i; below-- > 0 && allocation[below].depth > one.depth;)
-            if (graph.column(graph[allocation[below].vertex].type) == column)
-                left -= allocation[below].amount;
-        pass(graph, v, left);
+        if (vertex.child_count > 0 && vertex.parent != no_vertex)
+            if (auto [any, column] = counted(graph, vertex.type); any)
+                visit(one.vertex, column < 0 ? 0 : below[size_t(column)]);
+        for (size_t i = 0; i < below.size(); i++)
+            above[i] += std::exchange(below[i], 0);
+        if (int column = graph.column(vertex.type); one.exclusive && column >= 0)
+            above[size_t(column)] += one.amount;
     }
+}
+
+void FirstOrder::use(const Graph &graph, const Allocation &allocation, bool add)
+{
+    visit_inner(graph, allocation, [&](VertexId v, int64_t amount) {
+        if (amount != 0)
+            given_[v] += add ? amount : -amount;
+    });
+}
+
+void FirstOrder::passed(const Graph &graph, const Allocation &allocation)
+{
+    visit_inner(graph, allocation, [&](VertexId v, int64_t) { pass(graph, v); });
 }
 
 } // namespace flux::graph

@@ -11,8 +11,6 @@
 #include <vector>
 
 #include "common/graph/allocation.hpp"
-#include "common/graph/graph.hpp"
-#include "common/graph/schedule.hpp"
 
 namespace flux::graph {
 
@@ -38,9 +36,11 @@ private:
 class FirstOrder {
 public:
     explicit FirstOrder(PruneFilters filters = {}) : filters_(std::move(filters)) {}
-    // A job was given this, to have it from `start` on.
-    void passed(const Graph &graph, const Schedule &schedule, const Allocation &allocation, Time start, Time now);
-    void forget_columns() { counted_.clear(); } // the graph has other types
+    // A job was given this, or gives it back; what is reserved for later does not count.
+    void use(const Graph &graph, const Allocation &allocation, bool add);
+    // A job was given this, now or to have it later.
+    void passed(const Graph &graph, const Allocation &allocation);
+    void forget_use() { counted_.clear(), given_.clear(); } // the graph has other types, all use is entered anew
 
     // Visits the children of a vertex until one says true; then it is.
     template <class Visit>
@@ -80,14 +80,15 @@ private:
         int column = -1; // none: there is nothing of it
     };
     const Counted &counted(const Graph &graph, TypeId high);
-    void pass(const Graph &graph, VertexId v, int64_t left);
-    void pass_everything_below(const Graph &graph, const Schedule &schedule, VertexId v, Time now);
-    static int64_t free_now(const Graph &graph, const Schedule &schedule, VertexId v, int column, Time now);
+    void pass(const Graph &graph, VertexId v);
+    template <class Visit>
+    void visit_inner(const Graph &graph, const Allocation &allocation, Visit &&visit);
 
     PruneFilters filters_;
     std::unordered_map<TypeId, Counted> counted_;
     std::unordered_map<VertexId, Parent> parents_;
-    std::unordered_map<VertexId, int64_t> left_; // by child
+    std::unordered_map<VertexId, int64_t> left_;  // by child
+    std::unordered_map<VertexId, int64_t> given_; // by inner vertex, of its counted type below it, now
 };
 
 } // namespace flux::graph

@@ -46,6 +46,10 @@ void Matcher::reconfigure(MatcherOptions options)
     options.graph_end = options_.graph_end;
     options_ = std::move(options);
     first_order_ = FirstOrder(options_.prune_filters);
+    if (options_.policy.first_match)
+        for (const auto &[id, use] : jobs_)
+            if (!use.reserved)
+                first_order_.use(graph_, use.allocation, true);
     divisible_.assign(graph_.type_count(), false);
     for (const auto &name : options_.divisible)
         if (auto type = graph_.find_type(name))
@@ -131,7 +135,7 @@ JobUse Matcher::make_use(int64_t id, const std::vector<Pick> &picks, Time start,
     return use;
 }
 
-void Matcher::keep(JobUse use, Time now)
+void Matcher::keep(JobUse use)
 {
     if (free_slots_.empty()) {
         use.slot = next_slot_++;
@@ -141,7 +145,7 @@ void Matcher::keep(JobUse use, Time now)
     }
     commit(use);
     if (options_.policy.first_match)
-        first_order_.passed(graph_, schedule_, use.allocation, use.start, now);
+        first_order_.passed(graph_, use.allocation);
     if (job_of_slot_.size() <= use.slot)
         job_of_slot_.resize(use.slot + 1);
     job_of_slot_[use.slot] = use.id;
@@ -224,7 +228,7 @@ Expected<Match> Matcher::try_match(MatchOp op, int64_t id, const JobRequest &req
     out.matched = true;
     out.use = make_use(id, picks, start, duration, start > now);
     if (allocating) {
-        keep(out.use, now);
+        keep(out.use);
         out.use.slot = jobs_[id].slot;
     }
     return out;
@@ -246,6 +250,8 @@ std::vector<int64_t> Matcher::apply(const JobUse &use, bool add)
     }
     if (use.reserved)
         add ? reserved_++ : reserved_--;
+    else if (options_.policy.first_match)
+        first_order_.use(graph_, use.allocation, add);
     passing_.resize(graph_.type_count());
     size_t columns = graph_.tracked_count();
     Span span {use.start, use.end, use.slot, use.reserved};
@@ -381,7 +387,7 @@ Expected<void> Matcher::restore(int64_t id, const std::vector<Pick> &picks, Time
     JobUse use = make_use(id, picks, start, end - start, reserved);
     if (auto free = check_free(use); !free)
         return free;
-    keep(std::move(use), start);
+    keep(std::move(use));
     return {};
 }
 
@@ -461,7 +467,7 @@ void Matcher::grow(const std::vector<VertexId> &parents, const std::function<voi
     graph_.finish(from);
     earlier_holds_.clear();
     if (graph_.tracked_count() != columns) {
-        first_order_.forget_columns();
+        first_order_.forget_use();
         // Filters know the old columns only: all use is entered anew. Rare: a type that the machine did not
         // have.
         Schedule fresh(graph_);

@@ -164,7 +164,7 @@ private:
     bool leaves_held(const std::vector<Pick> &picks, Window window) const;
     Expected<Match> try_hold(int64_t id, const JobRequest &request, const Interchangeable &wanted, Time now,
                              Time duration, bool possible);
-    void keep(JobUse use, Time now);
+    void keep(JobUse use);
     void forget(int64_t id);
     std::vector<int64_t> jobs_in(std::vector<JobSlot> slots) const;
 

@@ -146,7 +146,7 @@ void Matcher::hold(int64_t id, TypeId type, const Place &place)
             use.held[i] = inside[i] * place.count;
     }
     use.held[size_t(graph_.column(type))] += place.count;
-    keep(std::move(use), place.start);
+    keep(std::move(use));
 }
 
 void Matcher::drop_hold(int64_t id)

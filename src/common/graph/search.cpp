@@ -1,7 +1,6 @@
 #include "common/graph/search.hpp"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "common/graph/search_candidates.hpp"
@@ -15,7 +14,8 @@ constexpr int64_t node_weight = 10000; // how much more a node's id counts than 
 constexpr int64_t worst_performance = 9999;
 constexpr int max_mixtures = 1000;     // of or-slots that are tried at one vertex
 constexpr int64_t max_slots = 1 << 24; // of one request
-constexpr int64_t most_scored = 1 << 16; // vertices of a type that slots are put together of, to take the best of them
+constexpr int64_t most_scored = 1 << 14; // vertices of a type that slots are put together of, to take the best of them
+constexpr size_t most_tried = 1 << 10;   // candidates that are all tried before they are put in order
 
 int64_t as_limit(uint64_t count)
 {
@@ -84,13 +84,12 @@ void score_by_runs(Scored<What> &scored)
     for (const auto &[id, unused] : scored)
         ids.push_back(id);
     std::ranges::sort(ids);
-    std::map<int64_t, int64_t> first_of_run;
-    for (size_t i = 0; i < ids.size(); i++) {
-        bool goes_on = i > 0 && ids[i] <= ids[i - 1] + 1;
-        first_of_run[ids[i]] = goes_on ? first_of_run[ids[i - 1]] : ids[i];
-    }
+    std::vector<int64_t> first_of_runs;
+    for (size_t i = 0; i < ids.size(); i++)
+        if (i == 0 || ids[i] > ids[i - 1] + 1)
+            first_of_runs.push_back(ids[i]);
     for (auto &[score, unused] : scored)
-        score = -first_of_run[score];
+        score = -*std::prev(std::ranges::upper_bound(first_of_runs, score));
 }
 
 } // namespace
@@ -131,13 +130,18 @@ int64_t Search::score(VertexId v) const
     return score;
 }
 
-// Would it be taken, if it came first?
-bool Search::would_do(VertexId v, const Request &request, bool in_slot)
+// Leaves those that would be taken if they came first; of many those that might be.
+void Search::leave_what_would_do(std::vector<VertexId> &list, const Request &request, bool in_slot)
 {
-    size_t mark = picks_.size();
-    bool does = take(v, request, in_slot, 1) > 0;
-    undo(mark);
-    return does;
+    bool try_all = list.size() <= most_tried;
+    std::erase_if(list, [&](VertexId v) {
+        if (!try_all)
+            return !viable(v, request, in_slot);
+        size_t mark = picks_.size();
+        bool does = take(v, request, in_slot, 1) > 0;
+        undo(mark);
+        return !does;
+    });
 }
 
 // Where several have the same score and there are more than `few`, what is in the list decides which of them comes
@@ -157,7 +161,7 @@ void Search::order_by_score(std::vector<VertexId> &list, const Request &request,
     };
     sort();
     if (list.size() > few && std::ranges::adjacent_find(scored, equal) != scored.end()) {
-        std::erase_if(list, [&](VertexId v) { return !would_do(v, request, in_slot); });
+        leave_what_would_do(list, request, in_slot);
         sort();
     }
     std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
@@ -180,7 +184,7 @@ void Search::order(std::vector<VertexId> &list, const Request &request, VertexId
     if (by == Policy::Order::low || by == Policy::Order::high)
         return order_by_score(list, request, in_slot, by == Policy::Order::high);
     // The other policies look at all that might do.
-    std::erase_if(list, [&](VertexId v) { return !would_do(v, request, in_slot); });
+    leave_what_would_do(list, request, in_slot);
     if (by == Policy::Order::locality)
         return order_by_runs(list);
     order_by_performance(list, request, in_slot);
@@ -189,21 +193,25 @@ void Search::order(std::vector<VertexId> &list, const Request &request, VertexId
 // Low classes first; in a slot those of which as many as are wanted have the least spread.
 void Search::order_by_performance(std::vector<VertexId> &list, const Request &request, bool in_slot)
 {
-    auto performance = [&](VertexId v) {
+    Scored<VertexId> scored;
+    for (VertexId v : list) {
         const std::string *text = graph_.property(v, "perf_class");
-        return text ? std::clamp<int64_t>(std::atoll(text->c_str()), 0, worst_performance)
-                    : worst_performance;
-    };
-    std::ranges::sort(list, {}, performance);
-    if (!in_slot || list.empty())
-        return;
-    size_t wanted = size_t(std::clamp<uint64_t>(request.count.min(), 1, list.size()));
+        int64_t value = text ? std::atoll(text->c_str()) : worst_performance;
+        scored.emplace_back(std::clamp<int64_t>(value, 0, worst_performance), v);
+    }
+    sort_by_score(scored);
     size_t best = 0;
-    for (size_t first = 1; first + wanted <= list.size(); first++)
-        if (performance(list[first + wanted - 1]) - performance(list[first]) <
-            performance(list[best + wanted - 1]) - performance(list[best]))
-            best = first;
-    std::ranges::rotate(list, list.begin() + long(best));
+    if (in_slot && !list.empty()) {
+        size_t wanted = size_t(std::clamp<uint64_t>(request.count.min(), 1, list.size()));
+        auto spread = [&](size_t first) {
+            return scored[first + wanted - 1].first - scored[first].first;
+        };
+        for (size_t first = 1; first + wanted <= list.size(); first++)
+            if (spread(first) < spread(best))
+                best = first;
+    }
+    std::ranges::rotate(scored, scored.begin() + long(best));
+    std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);
 }
 
 // What the pick counts in taken_: a part its amount, what is taken as a whole one.
@@ -465,7 +473,9 @@ int64_t Search::distribute(VertexId at, std::span<const Request *const> slots, i
             conflicts(at, false))
             return 0;
     }
-    if (close && scored(at, *slots[0]))
+    if (close && best_come_first(at, *slots[0], top))
+        return place_close(at, *slots[0], limit);
+    if (close && may_score(at, *slots[0]))
         return place_best(at, *slots[0], limit, top);
     bool by_node = std::ranges::all_of(slots, [](const Request *slot) { return slot->colocated; }) &&
                    graph_.above(at, graph_.node_type()) == no_vertex;
@@ -521,7 +531,7 @@ void Search::collect_slots(VertexId at, const Request &slot, int64_t limit, std:
     std::vector<std::vector<Pick>> gathered(slot.with.size());
     std::vector<std::vector<size_t>> ends(slot.with.size());
     for (size_t i = 0; i < slot.with.size() && slots > 0; i++) {
-        slots = std::min(slots, gather_shares(at, slot.with[i], slot.with, slots, ends[i]));
+        slots = std::min(slots, gather_shares(at, slot.with[i], slot.with, limit, ends[i]));
         gathered[i].assign(picks_.begin() + long(mark), picks_.end());
         undo(mark);
     }
@@ -561,13 +571,21 @@ int64_t Search::place_best(VertexId at, const Request &slot, int64_t limit, bool
     return int64_t(order.size());
 }
 
-// May the slots be scored, and the best be taken? Not where that takes too long.
-bool Search::scored(VertexId at, const Request &slot) const
+// Do the slots with the best scores come first in the order of the tree, or in reverse?
+bool Search::best_come_first(VertexId at, const Request &slot, bool top) const
+{
+    bool reverse = false;
+    return !scope_.policy.first_match && !(top && scope_.policy.order == Policy::Order::locality) &&
+           std::ranges::all_of(slot.with, [&](const Request &child) { return in_tree_order(at, child, true, reverse); });
+}
+
+// May they be scored? Where there are many that takes too long.
+bool Search::may_score(VertexId at, const Request &slot) const
 {
     return std::ranges::all_of(slot.with, [&](const Request &child) {
         int column = graph_.column(child.type);
-        bool few = scope_.policy.first_match || (column >= 0 && graph_.total(at)[size_t(column)] <= most_scored);
-        return few && child.count.fixed();
+        bool few = column >= 0 && graph_.total(at)[size_t(column)] <= most_scored;
+        return child.count.fixed() && (few || scope_.policy.first_match);
     });
 }
 

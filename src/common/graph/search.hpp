@@ -76,7 +76,8 @@ private:
     size_t collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
     void collect_slots(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
     int64_t place_best(VertexId at, const Request &slot, int64_t limit, bool top);
-    bool scored(VertexId at, const Request &slot) const;
+    bool best_come_first(VertexId at, const Request &slot, bool top) const;
+    bool may_score(VertexId at, const Request &slot) const;
     int64_t place_close(VertexId at, const Request &slot, int64_t limit);
     int64_t place(VertexId at, std::span<const Request *const> slots, int64_t limit);
     int64_t place_slots(VertexId at, const Request &slot, int64_t limit);
@@ -103,7 +104,7 @@ private:
     Policy::Order order_at(VertexId at, bool in_slot) const;
     bool in_tree_order(VertexId at, const Request &request, bool in_slot, bool &reverse) const;
     int64_t score(VertexId v) const;
-    bool would_do(VertexId v, const Request &request, bool in_slot);
+    void leave_what_would_do(std::vector<VertexId> &list, const Request &request, bool in_slot);
     void order(std::vector<VertexId> &list, const Request &request, VertexId at, bool in_slot);
     void order_by_score(std::vector<VertexId> &list, const Request &request, bool in_slot, bool high);
     void order_by_runs(std::vector<VertexId> &list);
