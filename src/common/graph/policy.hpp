@@ -14,8 +14,8 @@ struct Policy {
     enum class Order : uint8_t {
         high,      // greatest ids first
         low,       // least ids first
-        locality,  // from the longest run of consecutive ids
-        variation, // of performance classes (property perf_class) the least spread, low ones first
+        locality,  // at the top of a request from the last run of consecutive ids, else as high
+        variation, // low performance classes (property perf_class) first, in a slot those with the least spread
     };
     Order order = Order::high;
     bool node_centric = true;    // the id of the node decides before that of what is in it

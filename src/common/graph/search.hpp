@@ -5,6 +5,7 @@
 // the constraint, or their filter says that there cannot be enough below. What the containment tree does not
 // have below a vertex is looked for, in the other subsystems that are visible, at what supplies it.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -51,13 +52,14 @@ public:
 private:
     using List = std::span<const Request>;
     static constexpr int64_t unlimited = std::numeric_limits<int64_t>::max() / 4;
+    static int64_t as_limit(uint64_t count) { return int64_t(std::min(count, uint64_t(unlimited))); }
     struct Share { // what one vertex brought to a request
         VertexId vertex;
         size_t first_pick;
         int64_t amount; // in the request's unit
     };
 
-    // match.cpp of the search: requests
+    // search.cpp: requests
     bool match_list(VertexId at, List list, bool in_slot);
     bool match_compact(VertexId at, List list, bool in_slot);
     bool match_resource(VertexId at, const Request &request, List siblings, bool in_slot);
@@ -65,6 +67,8 @@ private:
     bool part_of_pool(VertexId v, const Request &request, bool in_slot) const;
     bool viable(VertexId v, const Request &request, bool in_slot);
     int64_t take(VertexId v, const Request &request, bool in_slot, int64_t wanted);
+
+    // search_slots.cpp
     bool match_slots(VertexId at, std::span<const Request *const> slots);
     bool match_slots(VertexId at, std::span<const Request *const> slots, bool close);
     bool by_children(const Request &slot) const;
@@ -73,6 +77,8 @@ private:
         int64_t score = 0;
         std::vector<Pick> picks;
     };
+    static bool holds(const Request &slot, TypeId type);
+    bool may_have_inside(VertexId v, const Request &slot);
     size_t collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
     void collect_slots(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
     int64_t place_best(VertexId at, const Request &slot, int64_t limit, bool top);
@@ -82,12 +88,11 @@ private:
     int64_t place(VertexId at, std::span<const Request *const> slots, int64_t limit);
     int64_t place_slots(VertexId at, const Request &slot, int64_t limit);
     int64_t place_one_by_one(VertexId at, const Request &slot, int64_t limit);
-    std::vector<VertexId> best_first(std::span<const Share> shares) const;
     int64_t gather_shares(VertexId at, const Request &child, List siblings, int64_t limit,
                           std::vector<size_t> &ends);
     bool widen(VertexId at, const Request &child, List siblings, int64_t slots, size_t mark);
 
-    // candidates
+    // search_candidates.hpp
     template <class Visit>
     bool visit_children(VertexId at, bool reverse, Visit &&visit) const;
     template <class Visit>
@@ -101,6 +106,9 @@ private:
     bool visible(VertexId v) const;
     bool passable(VertexId v, const Needs &needs);
     bool enough_below(VertexId v, const Needs &needs) const;
+    bool allowed(VertexId v);
+
+    // search_order.cpp
     Policy::Order order_at(VertexId at, bool in_slot) const;
     bool in_tree_order(VertexId at, const Request &request, bool in_slot, bool &reverse) const;
     int64_t score(VertexId v) const;
@@ -109,7 +117,7 @@ private:
     void order_by_score(std::vector<VertexId> &list, const Request &request, bool in_slot, bool high);
     void order_by_runs(std::vector<VertexId> &list);
     void order_by_performance(std::vector<VertexId> &list, const Request &request, bool in_slot);
-    bool allowed(VertexId v);
+    std::vector<VertexId> best_first(std::span<const Share> shares) const;
 
     // picks
     int64_t weight(const Pick &pick) const;

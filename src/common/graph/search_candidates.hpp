@@ -1,4 +1,4 @@
-// The part of Search that walks the tree; included by search.cpp only.
+// The part of Search that walks the tree; included by search.cpp and search_slots.cpp only.
 #pragma once
 #include <algorithm>
 #include <unordered_set>
