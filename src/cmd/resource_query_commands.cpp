@@ -41,6 +41,7 @@ graph::MatcherOptions matcher_options(const QueryOptions &options)
     out.policy = value_or_throw(graph::Policy::parse(options.policy));
     out.subsystems = matcher_subsystems(options.subsystems);
     out.or_slots = options.traverser == "flexible";
+    out.thorough = true;
     if (options.prune_filters)
         out.prune_filters = *options.prune_filters;
     for (std::string_view word : split_words(options.divisible, ","))

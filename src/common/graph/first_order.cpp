@@ -1,8 +1,6 @@
 #include "common/graph/first_order.hpp"
 
 #include <algorithm>
-#include <array>
-#include <tuple>
 #include <utility>
 
 #include "common/base/text.hpp"
@@ -29,15 +27,11 @@ PruneFilters PruneFilters::usual()
 
 std::optional<TypeId> PruneFilters::last(const Graph &graph, TypeId high) const
 {
-    constexpr std::array<std::string_view, 7> order {"core", "socket",       "gpu", "node",
-                                                     "rack", "storage_node", "ssd"}; // then those of the graph
-    std::tuple<size_t, TypeId> last {0, 0}; // the type 0 is none
+    std::optional<TypeId> last;
     for (const auto &[above, below] : filters_)
-        if ((above == "ALL" || above == graph.type_name(high)) && below != graph.type_name(high)) {
-            size_t place = size_t(std::ranges::find(order, below) - order.begin());
-            last = std::max(last, {place, graph.find_type(below).value_or(unknown)});
-        }
-    return last == std::tuple {size_t(0), TypeId(0)} ? std::nullopt : std::optional(std::get<TypeId>(last));
+        if ((above == "ALL" || above == graph.type_name(high)) && below != graph.type_name(high))
+            last = std::max(last.value_or(0), graph.find_type(below).value_or(unknown));
+    return last;
 }
 
 const FirstOrder::Counted &FirstOrder::counted(const Graph &graph, TypeId high)

@@ -26,9 +26,11 @@ Graph::Graph()
     : roots_(1, no_vertex), subsystem_names_ {"containment"}, property_sets_ {
                                                                   std::make_shared<const Properties>()}
 {
+    // Known wherever they occur, and in this order, of which prune filters take the last.
+    for (const char *name : {"core", "socket", "gpu", "node", "rack", "cluster", "slot", "storage_node", "ssd"})
+        type(name);
     node_type_ = type("node");
     storage_node_type_ = type("storage_node");
-    type("slot");
 }
 
 TypeId Graph::type(std::string_view name)
@@ -145,7 +147,7 @@ VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count,
     kind.unit = kind.unit == -2 || kind.unit == int64_t(unit) ? int64_t(unit) : -1;
     if (!vertex.name.empty() && vertex.name != fmt::format("{}{}", texts_[made.basename], vertex.id))
         made.name = texts_.intern(vertex.name);
-    kind.seen = kind.seen || count > 0;
+    kind.count += count;
     for (size_t i = 0; i < count; i++, made.id += stride) {
         made.uniq_id = vertex.uniq_id.value_or(int64_t(first + i));
         vertices_.push_back(made);
@@ -320,7 +322,7 @@ void Graph::choose_tracked()
     for (size_t type = 1; type < types_.size(); type++)
         wanted.push_back(TypeId(type));
     for (TypeId type : wanted)
-        if (kinds_[type].seen && column_of_[type] < 0 && tracked_.size() < max_tracked) {
+        if (kinds_[type].count > 0 && column_of_[type] < 0 && tracked_.size() < max_tracked) {
             column_of_[type] = int(tracked_.size());
             tracked_.push_back(type);
         }

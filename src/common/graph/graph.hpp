@@ -155,6 +155,7 @@ public:
     bool only_contained(TypeId type) const { return !kinds_[type].other_subsystem; }
     // Do vertices of this type supply some that are contained elsewhere (a switch its nodes)?
     bool supplies(TypeId type) const { return kinds_[type].supplies; }
+    size_t count(TypeId type) const { return kinds_[type].count; } // of vertices, with those that were removed
     bool pooled(TypeId type) const { return kinds_[type].pooled; } // some vertex has a size other than 1
     // One of the vertices of the type when they are all alike, with all that is below them; else no_vertex.
     VertexId model(TypeId type) const { return kinds_[type].unlike ? no_vertex : kinds_[type].model; }
@@ -205,7 +206,7 @@ private:
     };
     struct Kind { // what is so of all vertices of a type
         Order order;
-        bool seen = false;
+        size_t count = 0; // of vertices, with those that were removed
         bool ascending = true;
         bool ascending_in_nodes = true;
         bool outside_node = false;

@@ -39,6 +39,7 @@ struct MatcherOptions {
     PruneFilters prune_filters = PruneFilters::usual();
     std::set<std::string> divisible; // types whose pools are given out in parts
     bool or_slots = false;
+    bool thorough = false; // puts all that may be taken in order, however long that takes
     Time graph_end = Graph::max_duration; // of a job without duration
 };
 

@@ -43,13 +43,8 @@ template <class... Args>
 
 int64_t trailing_number(const std::string &text, int64_t fallback)
 {
-    size_t begin = text.size();
-    while (begin > 0 && std::isdigit(uint8_t(text[begin - 1])) && text.size() - begin < 18)
-        begin--;
-    int64_t value = fallback;
-    if (begin < text.size())
-        std::from_chars(text.data() + begin, text.data() + text.size(), value);
-    return value;
+    int64_t number = split_number(text).second;
+    return number < 0 ? fallback : number;
 }
 
 std::string text_member(const Json &object, const char *key, const std::string &where)

@@ -10,15 +10,15 @@ bool has_graph(const Json &r)
     return r["scheduling"].is_object() && r.at("scheduling", "graph").is_object();
 }
 
-std::pair<std::string, int64_t> split_number(const std::string &host)
-{
-    size_t begin = host.size();
-    while (begin > 0 && host[begin - 1] >= '0' && host[begin - 1] <= '9' && host.size() - begin < 18)
-        begin--;
-    return {host.substr(0, begin), begin < host.size() ? std::stoll(host.substr(begin)) : -1};
-}
-
 } // namespace
+
+std::pair<std::string, int64_t> split_number(const std::string &name)
+{
+    size_t begin = name.size();
+    while (begin > 0 && name[begin - 1] >= '0' && name[begin - 1] <= '9' && name.size() - begin < 18)
+        begin--;
+    return {name.substr(0, begin), begin < name.size() ? std::stoll(name.substr(begin)) : -1};
+}
 
 void add_nodes(Graph &graph, VertexId above, const ResourceSet &resources)
 {

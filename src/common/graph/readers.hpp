@@ -11,6 +11,9 @@
 
 namespace flux::graph {
 
+// "corona263" is "corona" and 263; without a number it is -1.
+std::pair<std::string, int64_t> split_number(const std::string &name);
+
 // JGF: long, short and shorthand.
 Expected<Graph> read_jgf(const Json &jgf);
 // Adds the vertices of a JGF document that are not there yet; those that are (same path) are where it is

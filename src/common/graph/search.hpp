@@ -27,6 +27,7 @@ struct SearchScope {
     const std::vector<bool> &divisible; // by type
     uint64_t subsystems = 1;            // visible ones, one bit each
     bool or_slots = false;              // slots beside each other are alternatives
+    bool thorough = false;              // no limit to what is put in order
     bool ignore_use = false;            // could it ever be, whatever is taken or down?
     Window window {0, 1, true};
     const ConstraintCheck &constraint;
@@ -75,6 +76,7 @@ private:
     int64_t distribute(VertexId at, std::span<const Request *const> slots, int64_t limit, bool close);
     struct ScoredSlot {
         int64_t score = 0;
+        size_t members = 0; // of its request's children
         std::vector<Pick> picks;
     };
     static bool holds(const Request &slot, TypeId type);

@@ -54,7 +54,7 @@ int64_t Search::score(VertexId v) const
 // Leaves those that would be taken if they came first; of many those that might be.
 void Search::leave_what_would_do(std::vector<VertexId> &list, const Request &request, bool in_slot)
 {
-    bool try_all = list.size() <= most_tried;
+    bool try_all = scope_.thorough || list.size() <= most_tried;
     std::erase_if(list, [&](VertexId v) {
         if (!try_all)
             return !viable(v, request, in_slot);

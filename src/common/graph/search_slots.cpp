@@ -138,8 +138,10 @@ void Search::collect_slots(VertexId at, const Request &slot, int64_t limit, std:
         for (size_t i = 0; i < slot.with.size(); i++)
             for (size_t pick = n > 0 ? ends[i][n - 1] - mark : 0; pick < ends[i][n] - mark; pick++) {
                 one.picks.push_back(gathered[i][pick]);
-                if (graph_[gathered[i][pick].vertex].type == slot.with[i].type)
+                if (graph_[gathered[i][pick].vertex].type == slot.with[i].type) {
                     one.score += score(gathered[i][pick].vertex);
+                    one.members++;
+                }
             }
         out.push_back(std::move(one));
     }
@@ -152,7 +154,8 @@ int64_t Search::place_best(VertexId at, const Request &slot, int64_t limit, bool
     collect_close(at, slot, scope_.policy.first_match ? limit : max_slots, slots);
     auto by = scope_.policy.order;
     Scored<size_t> order;
-    if (by == Policy::Order::locality && top && slot.with.size() == 1 && slot.with[0].count.min() == 1) {
+    bool single = std::ranges::all_of(slots, [](const ScoredSlot &one) { return one.members == 1; });
+    if (by == Policy::Order::locality && top && single) {
         for (size_t i = 0; i < slots.size(); i++)
             order.emplace_back(graph_[slots[i].picks[0].vertex].id, i);
         score_by_runs(order);
@@ -182,7 +185,8 @@ bool Search::may_score(VertexId at, const Request &slot) const
 {
     return std::ranges::all_of(slot.with, [&](const Request &child) {
         int column = graph_.column(child.type);
-        bool few = column >= 0 && graph_.total(at)[size_t(column)] <= most_scored;
+        bool few = scope_.thorough || graph_.count(child.type) <= size_t(most_scored) ||
+                   (column >= 0 && graph_.total(at)[size_t(column)] <= most_scored);
         return child.count.fixed() && (few || scope_.policy.first_match);
     });
 }

@@ -2,6 +2,7 @@
 #include <hwloc.h>
 
 #include <memory>
+#include <tuple>
 
 #include "common/graph/formats/formats.hpp"
 #include "common/graph/readers.hpp"
@@ -19,6 +20,7 @@ struct Kept { // how an object becomes a vertex
     int64_t id = 0;
     int64_t size = 1;
     std::string unit;
+    std::string basename;
     std::string name;
     std::string device; // LinuxDeviceID
 };
@@ -54,16 +56,14 @@ private:
         std::string name = object->name ? object->name : "";
         if (object->attr->osdev.type == HWLOC_OBJ_OSDEV_COPROC || name.starts_with("rsmi")) {
             kept.type = "gpu";
-            kept.id = next_gpu_++;
-            return true;
+            kept.id = split_number(name).second;
+            return gpus_.emplace(object->parent, kept.id).second; // CUDA and OpenCL may both know it
         }
         if (object->attr->osdev.type == HWLOC_OBJ_OSDEV_BLOCK) {
             constexpr int64_t kib_per_gb = 1'000'000;
             kept.type = "storage";
-            kept.id = next_storage_++;
             kept.unit = "GB";
-            std::string size = info(object, "Size");
-            kept.size = std::max<int64_t>(1, size.empty() ? 1 : std::atoll(size.c_str()) / kib_per_gb);
+            kept.size = std::max<int64_t>(0, std::atoll(info(object, "Size").c_str())) / kib_per_gb;
             kept.device = info(object, "LinuxDeviceID");
             return true;
         }
@@ -77,6 +77,8 @@ private:
         case HWLOC_OBJ_MACHINE:
             kept.type = "node";
             kept.name = info(object, "HostName");
+            if (!kept.name.empty())
+                std::tie(kept.basename, kept.id) = split_number(kept.name);
             break;
         case HWLOC_OBJ_GROUP:
             kept.type = "group";
@@ -121,6 +123,7 @@ private:
             NewVertex vertex {.type = kept.type, .id = kept.id, .size = kept.size, .unit = kept.unit};
             if (kept.type == "node") {
                 vertex.rank = 0;
+                vertex.basename = kept.basename;
                 vertex.name = kept.name;
             }
             here = graph_.add(parent, vertex);
@@ -135,8 +138,7 @@ private:
     hwloc_topology_t topology_;
     const std::set<std::string> &only_;
     Graph graph_;
-    int64_t next_gpu_ = 0;
-    int64_t next_storage_ = 0;
+    std::set<std::pair<hwloc_obj_t, int64_t>> gpus_; // by what they are plugged into, and number
 };
 
 // hwloc does not tell why it cannot load something.
