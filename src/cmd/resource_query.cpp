@@ -134,7 +134,8 @@ QueryOptions parse_command_line(int argc, char **argv)
             break;
         case 'r':
             if (int64_t count = std::atoll(value.c_str()); count < 1 || count > max_reserved)
-                refuse("--reserve-vtx-vec=" + value + fmt::format(": expected a number from 1 to {}", max_reserved));
+                refuse("--reserve-vtx-vec=" + value +
+                       fmt::format(": expected a number from 1 to {}", max_reserved));
             break;
         case 'e':
             out.elapse = true;

@@ -77,7 +77,7 @@ private:
     void help(const Words &words);
 
     bool print_bad_jobspec(const Error &error, graph::MatchOp op); // false
-    size_t listed(int64_t id) const; // vertices of the job
+    size_t listed(int64_t id) const;                               // vertices of the job
     bool match_one(graph::MatchOp op, const std::string &file);
     void print_matched(const graph::JobUse &use, const char *state);
     void print_unmatched(const Error &error, graph::MatchOp op, const graph::JobRequest &request);

@@ -32,7 +32,8 @@ Task<JobId> submit(ClientPtr client, JobPlan plan);
 // Submits from wherever a broker is up, until that many jobs are acknowledged.
 Task<> submit_stubbornly(World &world, std::set<JobId> &acknowledged, size_t count, JobPlan (*plan)(World &));
 
-// Until there are no submitters left; goes on for up to so many seconds, then what befalls the instance is over.
+// Until there are no submitters left; goes on for up to so many seconds, then what befalls the instance is
+// over.
 void let_submit(World &world, const size_t &submitters, bool &over, double go_on);
 
 // Until no job is left that will end by itself; with release, held ones are let go.

@@ -1,5 +1,5 @@
-// InputIterator: what iterators have in common that make the values they yield. One derives from it, has operator* and
-// the pre-increment, and says `using InputIterator::operator++`.
+// InputIterator: what iterators have in common that make the values they yield. One derives from it, has
+// operator* and the pre-increment, and says `using InputIterator::operator++`.
 #pragma once
 #include <cstddef>
 #include <iterator>

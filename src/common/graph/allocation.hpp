@@ -20,11 +20,11 @@ struct Pick { // what a search has found
 
 struct Assigned {
     VertexId vertex;
-    int64_t amount; // of the vertex's size
-    uint16_t depth; // 0: a root
-    bool exclusive; // else only passed through
-    bool part;      // exclusive use of an amount of a divisible pool
-    bool covered;   // something above is exclusive: that counts
+    int64_t amount;          // of the vertex's size
+    uint16_t depth;          // 0: a root
+    bool exclusive;          // else only passed through
+    bool part;               // exclusive use of an amount of a divisible pool
+    bool covered;            // something above is exclusive: that counts
     bool everything = false; // all that is below it is exclusive, too, and not listed
 };
 using Allocation = std::vector<Assigned>;
@@ -48,7 +48,7 @@ struct JobUse {
     double overhead = 0; // seconds that matching took
     Allocation allocation;
     std::vector<int64_t> amounts; // by column, of the allocation: how much it takes of the machine
-    std::vector<int64_t> held; // by column: amounts that are kept for it, before it has certain vertices
+    std::vector<int64_t> held;    // by column: amounts that are kept for it, before it has certain vertices
 };
 
 } // namespace flux::graph

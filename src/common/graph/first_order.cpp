@@ -66,8 +66,8 @@ void FirstOrder::pass(const Graph &graph, VertexId v)
         parent.end--;
 }
 
-// `visit` gets each inner vertex on the way of a job and how much of its counted type the job was given below it: what is
-// listed, and where everything was given, all.
+// `visit` gets each inner vertex on the way of a job and how much of its counted type the job was given below
+// it: what is listed, and where everything was given, all.
 template <class Visit>
 void FirstOrder::visit_inner(const Graph &graph, const Allocation &allocation, Visit &&visit)
 {
@@ -103,8 +103,13 @@ void FirstOrder::visit_inner(const Graph &graph, const Allocation &allocation, V
 void FirstOrder::use(const Graph &graph, const Allocation &allocation, bool add)
 {
     visit_inner(graph, allocation, [&](VertexId v, int64_t amount) {
-        if (amount != 0)
-            given_[v] += add ? amount : -amount;
+        if (amount == 0)
+            return;
+        int64_t &given = given_[v];
+        given += add ? amount : -amount;
+        FLUX_ASSERT(given >= 0);
+        if (given == 0)
+            given_.erase(v);
     });
 }
 

@@ -1,6 +1,6 @@
-// FirstOrder: in which order a first fit goes through the children of a vertex. Those that no job has passed come
-// first, the last of the tree before the others; then those that were passed, the ones with most left first, as it was
-// when the last job came by. So jobs are spread until everything was used once.
+// FirstOrder: in which order a first fit goes through the children of a vertex. Those that no job has passed
+// come first, the last of the tree before the others; then those that were passed, the ones with most left
+// first, as it was when the last job came by. So jobs are spread until everything was used once.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -14,14 +14,14 @@
 
 namespace flux::graph {
 
-// Which types are counted below vertices of which type: "ALL:core,ALL:node". Totals of all types are kept whatever
-// it says; the last of the types counts for FirstOrder.
+// Which types are counted below vertices of which type: "ALL:core,ALL:node". Totals of all types are kept
+// whatever it says; the last of the types counts for FirstOrder.
 class PruneFilters {
 public:
     Expected<void> add(std::string_view text); // EINVAL when it is not HL:LL[,HL:LL...]
     static PruneFilters usual();               // ALL:core,ALL:node
-    // The last of the types that are counted below vertices of a type, `unknown` when the graph does not have it; nothing
-    // when no filter is for that type.
+    // The last of the types that are counted below vertices of a type, `unknown` when the graph does not have
+    // it; nothing when no filter is for that type.
     static constexpr TypeId unknown = UINT16_MAX;
     std::optional<TypeId> last(const Graph &graph, TypeId high) const;
 
@@ -38,9 +38,13 @@ public:
     explicit FirstOrder(PruneFilters filters = {}) : filters_(std::move(filters)) {}
     // A job was given this, or gives it back; what is reserved for later does not count.
     void use(const Graph &graph, const Allocation &allocation, bool add);
+    bool nothing_given() const { return given_.empty(); }
     // A job was given this, now or to have it later.
     void passed(const Graph &graph, const Allocation &allocation);
-    void forget_use() { counted_.clear(), given_.clear(); } // the graph has other types, all use is entered anew
+    void forget_use()
+    {
+        counted_.clear(), given_.clear();
+    } // the graph has other types, all use is entered anew
 
     // Visits the children of a vertex until one says true; then it is.
     template <class Visit>

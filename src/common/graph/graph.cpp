@@ -27,7 +27,8 @@ Graph::Graph()
                                                                   std::make_shared<const Properties>()}
 {
     // Known wherever they occur, and in this order, of which prune filters take the last.
-    for (const char *name : {"core", "socket", "gpu", "node", "rack", "cluster", "slot", "storage_node", "ssd"})
+    for (const char *name :
+         {"core", "socket", "gpu", "node", "rack", "cluster", "slot", "storage_node", "ssd"})
         type(name);
     node_type_ = type("node");
     storage_node_type_ = type("storage_node");
@@ -127,7 +128,8 @@ VertexId Graph::add_many(VertexId parent, const NewVertex &vertex, size_t count,
         throw Error(EOVERFLOW, "more than {} vertices", limit_);
     for (auto text : {vertex.type, vertex.basename, vertex.name})
         if (text.find('/') != text.npos)
-            throw Error(EINVAL, "a vertex cannot be named \"{}\": / separates the names in a path", quoted(text, 80));
+            throw Error(EINVAL, "a vertex cannot be named \"{}\": / separates the names in a path",
+                        quoted(text, 80));
     VertexId first = VertexId(vertices_.size());
     Vertex made;
     made.type = type(vertex.type);

@@ -92,7 +92,7 @@ public:
     static constexpr size_t max_vertices = 1u << 28;
     static constexpr size_t max_types = 65535;
     static constexpr size_t max_subsystems = 64; // a bit of a mask each
-    static constexpr size_t max_tracked = 24; // types whose totals are kept
+    static constexpr size_t max_tracked = 24;    // types whose totals are kept
     static constexpr uint8_t containment = 0;
     static constexpr int64_t default_duration = 43200;  // seconds, of a job that names none
     static constexpr int64_t max_duration = 3153600000; // 100 years
@@ -155,7 +155,10 @@ public:
     bool only_contained(TypeId type) const { return !kinds_[type].other_subsystem; }
     // Do vertices of this type supply some that are contained elsewhere (a switch its nodes)?
     bool supplies(TypeId type) const { return kinds_[type].supplies; }
-    size_t count(TypeId type) const { return kinds_[type].count; } // of vertices, with those that were removed
+    size_t count(TypeId type) const
+    {
+        return kinds_[type].count;
+    } // of vertices, with those that were removed
     bool pooled(TypeId type) const { return kinds_[type].pooled; } // some vertex has a size other than 1
     // One of the vertices of the type when they are all alike, with all that is below them; else no_vertex.
     VertexId model(TypeId type) const { return kinds_[type].unlike ? no_vertex : kinds_[type].model; }
@@ -225,7 +228,8 @@ private:
         return {table.data() + size_t(vertices_[v].inner) * tracked_.size(), tracked_.size()};
     }
     void append_child(VertexId parent, VertexId child);
-    void append_children(VertexId parent, VertexId first, size_t count); // with numbers that follow each other
+    void append_children(VertexId parent, VertexId first,
+                         size_t count); // with numbers that follow each other
     void mark_supplier(VertexId v);
     void choose_tracked();
     void count_up(VertexId v, std::vector<int64_t> &table, int sign, bool only_up);

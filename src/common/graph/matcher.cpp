@@ -490,7 +490,8 @@ void Matcher::shrink(VertexId v)
         withdraw(jobs_[id]);
     std::map<int64_t, std::vector<Pick>> left;
     for (int64_t id : losing)
-        left[id] = picks_of(graph_, jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
+        left[id] =
+            picks_of(graph_, jobs_[id].allocation, [&](VertexId at) { return !graph_.is_ancestor(v, at); });
     graph_.remove(v);
     earlier_holds_.clear();
     for (auto &[id, picks] : left) {

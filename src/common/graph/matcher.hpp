@@ -39,7 +39,7 @@ struct MatcherOptions {
     PruneFilters prune_filters = PruneFilters::usual();
     std::set<std::string> divisible; // types whose pools are given out in parts
     bool or_slots = false;
-    bool thorough = false; // puts all that may be taken in order, however long that takes
+    bool thorough = false;                // puts all that may be taken in order, however long that takes
     Time graph_end = Graph::max_duration; // of a job without duration
 };
 
@@ -68,13 +68,14 @@ public:
     // How many of interchangeable vertices it asks for, and for how long from now.
     std::optional<Place> numbers_of(const JobRequest &request, Time now) const;
     bool could_match(const JobRequest &request, Time now); // an empty machine
-    // How many of a type are up, and how much of it is used over time by all but the jobs that are skipped: what
-    // is allocated at least now. Nothing where numbers do not say everything.
+    // How many of a type are up, and how much of it is used over time by all but the jobs that are skipped:
+    // what is allocated at least now. Nothing where numbers do not say everything.
     struct Counted {
         int64_t units;
         Profile used;
     };
-    std::optional<Counted> count_without(TypeId type, const std::function<bool(int64_t)> &skip, Time now) const;
+    std::optional<Counted> count_without(TypeId type, const std::function<bool(int64_t)> &skip,
+                                         Time now) const;
     void hold(int64_t id, TypeId type, const Place &place);
     void drop_hold(int64_t id);
     // Gives it vertices now although the numbers that are held may not leave them: the caller knows better.
@@ -122,8 +123,8 @@ public:
     // The jobs that have v, something below it, or something above it. O(what is below v, and the jobs).
     std::vector<int64_t> jobs_touching(VertexId v) const;
 
-    // What jobs got or gave back since the last call: the topmost vertices that they had as a whole or in part, some
-    // more than once. Nothing where that was too much to be remembered.
+    // What jobs got or gave back since the last call: the topmost vertices that they had as a whole or in
+    // part, some more than once. Nothing where that was too much to be remembered.
     static constexpr size_t max_changed_uses = 200000;
     std::optional<std::vector<VertexId>> take_changed_uses();
 
@@ -132,6 +133,7 @@ public:
     // Amount of the tracked column that is free (0 for a vertex without children) during the window.
     const Schedule &schedule() const { return schedule_; }
     const MatchStats &stats() const { return stats_; }
+    const FirstOrder &first_order() const { return first_order_; }
     // Where the times of matches come from, in seconds (the machine's own clock); a simulation has another.
     void set_clock(std::function<double()> clock) { clock_ = std::move(clock); }
     void reset_stats() { stats_.succeeded.reset(), stats_.failed.reset(); }
@@ -178,11 +180,11 @@ private:
     std::vector<int64_t> job_of_slot_;
     std::vector<JobSlot> free_slots_;
     JobSlot next_slot_ = 1;
-    ConstraintCheck constraint_; // of the job that is matched
+    ConstraintCheck constraint_;    // of the job that is matched
     std::vector<uint32_t> passing_; // by type: uses that go through a vertex of it and do not take it whole
     TypeId held_type_ = 0;
-    size_t holds_ = 0;    // jobs for which vertices of it are held
-    size_t reserved_ = 0; // jobs that have certain vertices reserved
+    size_t holds_ = 0;     // jobs for which vertices of it are held
+    size_t reserved_ = 0;  // jobs that have certain vertices reserved
     bool trusted_ = false; // this match leaves what is held
     EarlierPlaces earlier_holds_;
     FirstOrder first_order_; // of policies that take the first match

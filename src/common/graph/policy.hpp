@@ -15,7 +15,8 @@ struct Policy {
         high,      // greatest ids first
         low,       // least ids first
         locality,  // at the top of a request from the last run of consecutive ids, else as high
-        variation, // low performance classes (property perf_class) first, in a slot those with the least spread
+        variation, // low performance classes (property perf_class) first, in a slot those with the least
+                   // spread
     };
     Order order = Order::high;
     bool node_centric = true;    // the id of the node decides before that of what is in it

@@ -242,8 +242,8 @@ bool JobQueue::plan_by_numbers(Matcher &matcher, Time now, Time freed_until)
     size_t reservations = std::min(options_.reservations(), jobs_.size());
     if (!counted_ || reservations <= 1 || reservations * jobs_per_reservation < matcher.jobs().size())
         return false;
-    auto others =
-        matcher.count_without(wants_.begin()->first, [this](int64_t id) { return keys_.contains(id); }, now);
+    auto others = matcher.count_without(
+        wants_.begin()->first, [this](int64_t id) { return keys_.contains(id); }, now);
     if (!others)
         return false;
     matcher.forget_places();
@@ -261,7 +261,8 @@ void JobQueue::drop_reservation(Matcher &matcher, Entry &entry)
     reserved_--;
 }
 
-JobQueue::Outcome JobQueue::place(Matcher &matcher, Time now, Jobs::iterator at, std::vector<QueueDecision> &out)
+JobQueue::Outcome JobQueue::place(Matcher &matcher, Time now, Jobs::iterator at,
+                                  std::vector<QueueDecision> &out)
 {
     Entry &entry = at->second;
     const JobRequest &request = *entry.job.request;
@@ -348,7 +349,7 @@ bool JobQueue::plan(Matcher &matcher, Time now, size_t effort, std::vector<Queue
         auto op = reserve ? MatchOp::allocate_orelse_reserve : MatchOp::allocate;
         auto match =
             counted_ ? matcher.start_or_hold(entry.job.id, *entry.job.request, now, reserve, entry.possible)
-                  : matcher.match(op, entry.job.id, *entry.job.request, now);
+                     : matcher.match(op, entry.job.id, *entry.job.request, now);
         effort -= std::min(effort, 1 + matcher.visited() / visits_per_effort);
         int errnum = match ? 0 : match.error().errnum();
         if (match && match->use.start <= now) {

@@ -84,7 +84,8 @@ Node read_node(const Json &json, size_t index)
         node.basename = node.type;
     node.name = text_member(metadata, "name", where);
     node.unit = text_member(metadata, "unit", where);
-    bool is_number = !node.key.empty() && std::ranges::all_of(node.key, [](uint8_t c) { return std::isdigit(c); });
+    bool is_number =
+        !node.key.empty() && std::ranges::all_of(node.key, [](uint8_t c) { return std::isdigit(c); });
     int64_t number = trailing_number(node.key, int64_t(index));
     node.uniq_id = integer_member(metadata, "uniq_id", is_number ? number : unnumbered, where);
     int64_t id = node.type == "node" && !node.name.empty() ? trailing_number(node.name, -1)
@@ -151,7 +152,8 @@ Document read_document(const Json &jgf)
             bad("the id \"{}\" is used twice", out.nodes.back().key.substr(0, 40));
         if (!by_path.emplace(own_path(out.nodes.back()), out.nodes.size() - 1).second)
             bad("the path {} is used twice", own_path(out.nodes.back()));
-        if (int64_t uniq_id = out.nodes.back().uniq_id; uniq_id != unnumbered && !uniq_ids.insert(uniq_id).second)
+        if (int64_t uniq_id = out.nodes.back().uniq_id;
+            uniq_id != unnumbered && !uniq_ids.insert(uniq_id).second)
             bad("the uniq_id {} of {} is used twice", uniq_id, own_path(out.nodes.back()));
     }
     int64_t unused = 0;

@@ -11,7 +11,8 @@ namespace flux::graph {
 template <class What>
 using Scored = std::vector<std::pair<int64_t, What>>;
 
-// The least score first. Equal ones come as std::sort leaves them, which keeps their order where there are few.
+// The least score first. Equal ones come as std::sort leaves them, which keeps their order where there are
+// few.
 template <class What>
 void sort_by_score(Scored<What> &scored)
 {

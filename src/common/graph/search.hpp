@@ -98,9 +98,11 @@ private:
     template <class Visit>
     bool visit_children(VertexId at, bool reverse, Visit &&visit) const;
     template <class Visit>
-    void candidates(VertexId at, const Request &request, List siblings, bool in_slot, int64_t most, Visit &&visit);
+    void candidates(VertexId at, const Request &request, List siblings, bool in_slot, int64_t most,
+                    Visit &&visit);
     template <class Visit>
-    int64_t walk(VertexId at, const Request &request, List siblings, bool reverse, int64_t most, Visit &visit);
+    int64_t walk(VertexId at, const Request &request, List siblings, bool reverse, int64_t most,
+                 Visit &visit);
     template <class Visit>
     void walk_supplied(VertexId at, const Request &request, List siblings, Visit &visit);
     template <class Visit>

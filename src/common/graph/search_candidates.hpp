@@ -27,10 +27,12 @@ bool Search::visit_children(VertexId at, bool reverse, Visit &&visit) const
     return false;
 }
 
-// Here a visit answers how much the vertex gave, and a walk how much all below `at` did. It ends when that is `most`: with
-// a policy that takes the first match each subtree is walked until it has as much itself, so that there may be more.
+// Here a visit answers how much the vertex gave, and a walk how much all below `at` did. It ends when that is
+// `most`: with a policy that takes the first match each subtree is walked until it has as much itself, so
+// that there may be more.
 template <class Visit>
-int64_t Search::walk(VertexId at, const Request &request, List siblings, bool reverse, int64_t most, Visit &visit)
+int64_t Search::walk(VertexId at, const Request &request, List siblings, bool reverse, int64_t most,
+                     Visit &visit)
 {
     bool now = scope_.window.now && !scope_.ignore_use;
     int64_t found = 0;
@@ -46,7 +48,8 @@ int64_t Search::walk(VertexId at, const Request &request, List siblings, bool re
         if (vertex.type == request.type)
             found += visit(v);
         else if (!direct_ && vertex.child_count > 0 && !hides && passable(v, request.one))
-            found += walk(v, request, siblings, reverse, scope_.policy.first_match ? most : most - found, visit);
+            found +=
+                walk(v, request, siblings, reverse, scope_.policy.first_match ? most : most - found, visit);
         return found >= most;
     });
     return found;
@@ -115,7 +118,8 @@ void Search::walk_supplied(VertexId at, const Request &request, List siblings, V
 
 // Visits what may be taken for a request, in the order of the policy, until there is `most`.
 template <class Visit>
-void Search::candidates(VertexId at, const Request &request, List siblings, bool in_slot, int64_t most, Visit &&visit)
+void Search::candidates(VertexId at, const Request &request, List siblings, bool in_slot, int64_t most,
+                        Visit &&visit)
 {
     int64_t found = 0;
     auto visit_list = [&](std::span<const VertexId> list) {

@@ -15,7 +15,8 @@ constexpr size_t most_tried = 1 << 10; // candidates that are all tried before t
 
 } // namespace
 
-// Which order counts here: locality is for what stands at the top of a request, all else of it is taken as by `high`.
+// Which order counts here: locality is for what stands at the top of a request, all else of it is taken as by
+// `high`.
 Policy::Order Search::order_at(VertexId at, bool in_slot) const
 {
     auto order = scope_.policy.order;
@@ -65,8 +66,8 @@ void Search::leave_what_would_do(std::vector<VertexId> &list, const Request &req
     });
 }
 
-// Where several have the same score and there are more than `few`, what is in the list decides which of them comes
-// first: then it is only what would do.
+// Where several have the same score and there are more than `few`, what is in the list decides which of them
+// comes first: then it is only what would do.
 void Search::order_by_score(std::vector<VertexId> &list, const Request &request, bool in_slot, bool high)
 {
     constexpr size_t few = 16;

@@ -9,9 +9,10 @@ namespace flux::graph {
 
 namespace {
 
-constexpr int max_mixtures = 1000;       // of or-slots that are tried at one vertex
-constexpr int64_t max_slots = 1 << 24;   // of one request
-constexpr int64_t most_scored = 1 << 14; // vertices of a type that slots are put together of, to take the best of them
+constexpr int max_mixtures = 1000;     // of or-slots that are tried at one vertex
+constexpr int64_t max_slots = 1 << 24; // of one request
+constexpr int64_t most_scored =
+    1 << 14; // vertices of a type that slots are put together of, to take the best of them
 
 } // namespace
 
@@ -97,12 +98,12 @@ bool Search::holds(const Request &slot, TypeId type)
 
 bool Search::may_have_inside(VertexId v, const Request &slot)
 {
-    return graph_[v].child_count > 0 && visible(v) && !holds(slot, graph_[v].type) && passable(v, slot.below) &&
-           !conflicts(v, false);
+    return graph_[v].child_count > 0 && visible(v) && !holds(slot, graph_[v].type) &&
+           passable(v, slot.below) && !conflicts(v, false);
 }
 
-// The slots of the children of each vertex, `at` or one below it. A policy that takes the first match has enough of a
-// subtree when it has `limit` of it. How many there are.
+// The slots of the children of each vertex, `at` or one below it. A policy that takes the first match has
+// enough of a subtree when it has `limit` of it. How many there are.
 size_t Search::collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out)
 {
     size_t before = out.size();
@@ -177,7 +178,8 @@ bool Search::best_come_first(VertexId at, const Request &slot, bool top) const
 {
     bool reverse = false;
     return !scope_.policy.first_match && !(top && scope_.policy.order == Policy::Order::locality) &&
-           std::ranges::all_of(slot.with, [&](const Request &child) { return in_tree_order(at, child, true, reverse); });
+           std::ranges::all_of(slot.with,
+                               [&](const Request &child) { return in_tree_order(at, child, true, reverse); });
 }
 
 // May they be scored? Where there are many that takes too long.

@@ -140,7 +140,8 @@ private:
     void read_execution(const Json &execution);
 
     std::vector<Run> runs_;
-    std::shared_ptr<Hostlist> names_; // of nodes added one by one. It only grows, so that copies may share it.
+    std::shared_ptr<Hostlist>
+        names_; // of nodes added one by one. It only grows, so that copies may share it.
     Properties properties_;
     double starttime_ = 0;
     double expiration_ = 0;

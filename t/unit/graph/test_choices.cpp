@@ -1,5 +1,5 @@
-// Which vertices a policy chooses, on machines whose ids repeat and that are in use: t/data/graph/choices.json holds
-// what command files got that were recorded elsewhere.
+// Which vertices a policy chooses, on machines whose ids repeat and that are in use:
+// t/data/graph/choices.json holds what command files got that were recorded elsewhere.
 #include "unit/graph/graph_help.hpp"
 
 #include "common/graph/emit.hpp"
@@ -65,8 +65,8 @@ TEST(Choices, AreThoseThatWereRecorded)
                                       fmt::format(R"({{"duration":{}}})", step.get<int>("duration")));
             auto op = parse_match_op(step["op"].string_view());
             auto match = matcher.match(*op, ++id, request, 0);
-            auto where = fmt::format("{} on {}: job {}, {}", one["policy"].string_view(), one["machine"].string_view(),
-                                     id, resources.dump());
+            auto where = fmt::format("{} on {}: job {}, {}", one["policy"].string_view(),
+                                     one["machine"].string_view(), id, resources.dump());
             ASSERT_EQ(match.has_value(), bool(step["chosen"])) << where;
             if (!match)
                 continue;

@@ -230,8 +230,9 @@ TEST(Matcher, LocalityTakesTheLastRunAndVariationTheLowestClasses)
     Matcher variation(std::move(graph), {.policy = policy("variation")});
     EXPECT_EQ(chosen(variation, three), (std::set<int64_t> {1, 2, 3}));
     // What one slot holds has the least spread.
-    EXPECT_EQ(chosen(variation, R"([{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":3}]}])"),
-              (std::set<int64_t> {1, 2, 4}));
+    EXPECT_EQ(
+        chosen(variation, R"([{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":3}]}])"),
+        (std::set<int64_t> {1, 2, 4}));
 }
 
 TEST(Matcher, ExclusiveKeepsOthersOut)
@@ -599,7 +600,8 @@ TEST(Matcher, RestoresWhatItWrote)
         if (!shorthand)
             EXPECT_EQ(emit(matcher.graph(), matcher.find(2)->allocation, 0, 10, MatchFormat::simple), before);
         else // what was left out is all that is in the nodes
-            EXPECT_EQ(std::ranges::count_if(expanded(matcher.graph(), matcher.find(2)->allocation), &Assigned::exclusive),
+            EXPECT_EQ(std::ranges::count_if(expanded(matcher.graph(), matcher.find(2)->allocation),
+                                            &Assigned::exclusive),
                       2 * (1 + 2 * (1 + 4 + 1 + 1)));
         EXPECT_TRUE(matcher.match(MatchOp::allocate, 3, request, 0)); // the other two nodes
         EXPECT_FALSE(matcher.match(MatchOp::allocate, 4, request, 0));
@@ -643,6 +645,54 @@ TEST(Matcher, GrowsShrinksAndReleasesInPart)
     ASSERT_TRUE(matcher.cancel(2));
     ASSERT_TRUE(matcher.cancel(3));
     EXPECT_TRUE(matcher.match(MatchOp::allocate, 4, nodes(2), 0));
+}
+
+// What the first fit has counted goes with what is given back, whichever way that is.
+TEST(Matcher, FirstFitsForgetWhatIsGivenBack)
+{
+    std::mt19937 random(7);
+    for (int round = 0; round < 200; round++) {
+        Matcher matcher(machine({.racks = 2, .nodes = 3}),
+                        {.policy = policy(round % 2 ? "first" : "firstnodex")});
+        const Graph &graph = matcher.graph();
+        int64_t next_id = 1, next_node = 6;
+        auto some = [&](auto &container) {
+            return std::next(container.begin(), long(random() % container.size()));
+        };
+        for (int step = 0; step < 60; step++) {
+            auto hosts = graph.hosts();
+            VertexId host = hosts.empty() ? graph.root() : *some(hosts);
+            int what = int(random() % 10);
+            if (what < 6) {
+                constexpr const char *kinds[] = {
+                    one_core,
+                    R"([{"type":"slot","count":2,"label":"s","with":[{"type":"core","count":2},{"type":"gpu","count":1}]}])",
+                    R"([{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":2,"with":[{"type":"core","count":1}]}]}])",
+                    R"([{"type":"rack","count":1,"exclusive":true,"with":[{"type":"slot","count":1,"label":"s","with":[{"type":"node","count":1}]}]}])",
+                };
+                auto request = request_of(graph, kinds[random() % 4], R"({"duration":10})");
+                (void)matcher.match(random() % 3 ? MatchOp::allocate : MatchOp::allocate_orelse_reserve,
+                                    next_id++, request, 0);
+            } else if (what < 8 && !matcher.jobs().empty()) {
+                int64_t id = some(matcher.jobs())->first;
+                ASSERT_TRUE(random() % 2
+                                ? matcher.cancel(id).has_value()
+                                : matcher.release(id, [&](VertexId v) { return v == host; }).has_value());
+            } else if (what == 8 && hosts.size() > 1) {
+                matcher.shrink(host);
+            } else if (!hosts.empty()) {
+                matcher.grow({graph[host].parent}, [&](Graph &growing) {
+                    VertexId node = growing.add(graph[host].parent, {.type = "node", .id = next_node++});
+                    growing.add_many(node, {.type = "core"}, 4, 1);
+                    growing.add(node,
+                                {.type = random() % 8 ? "gpu" : "fpga"}); // another type: all is entered anew
+                });
+            }
+        }
+        while (!matcher.jobs().empty())
+            ASSERT_TRUE(matcher.cancel(matcher.jobs().begin()->first));
+        ASSERT_TRUE(matcher.first_order().nothing_given()) << "round " << round;
+    }
 }
 
 TEST(Matcher, GrowsAtSeveralPlacesOrNotAtAll)
@@ -1051,6 +1101,7 @@ TEST(Matcher, AgreesWithAModelThatCounts)
             model.jobs.erase(model.jobs.begin());
         }
         // All is as it was before.
+        ASSERT_TRUE(matcher.first_order().nothing_given());
         for (VertexId v = 0; v < matcher.graph().size(); v++)
             ASSERT_TRUE(matcher.schedule().untouched(v, {0, Planner::forever, true}));
     }

@@ -146,16 +146,15 @@ struct Watched {
     }
 };
 
-// Jobs come with any priority, leave the queue, change places, end early or late, and slices end anywhere: what holds
-// of a plan is what planning everything anew gives.
+// Jobs come with any priority, leave the queue, change places, end early or late, and slices end anywhere:
+// what holds of a plan is what planning everything anew gives.
 TEST(QueuePolicy, KeepsWhatPlanningAnewWouldGive)
 {
     std::mt19937 random(11);
     for (int round = 0; round < 80; round++) {
         auto policy = policies[size_t(round) % std::size(policies)].first;
-        QueueOptions options {.policy = policy,
-                              .queue_depth = 5 + random() % 40,
-                              .reservation_depth = 1 + random() % 8};
+        QueueOptions options {
+            .policy = policy, .queue_depth = 5 + random() % 40, .reservation_depth = 1 + random() % 8};
         int64_t procs = 4 + int64_t(random() % 30);
         Watched kept(procs, options), anew(procs, options);
         Graph graph = flat(procs);
@@ -184,7 +183,8 @@ TEST(QueuePolicy, KeepsWhatPlanningAnewWouldGive)
                 int64_t id = queued_ids[random() % queued_ids.size()];
                 if (random() % 2) {
                     auto priority = int64_t(random() % 32);
-                    ASSERT_TRUE(kept.queue.set_priority(id, priority) && anew.queue.set_priority(id, priority));
+                    ASSERT_TRUE(kept.queue.set_priority(id, priority) &&
+                                anew.queue.set_priority(id, priority));
                 } else {
                     ASSERT_TRUE(kept.queue.remove(id, kept.matcher) && anew.queue.remove(id, anew.matcher));
                     kept.estimates.erase(id);

@@ -154,8 +154,10 @@ TEST(Jgf, SaysWhatIsWrong)
     EXPECT_EQ(read(R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x","paths":{"containment":"/a"}}},
                       {"id":"b","metadata":{"type":"y","uniq_id":1,"paths":{"containment":"/a/b"}}}]}})"),
               "JGF: the uniq_id 1 of /a/b is used twice");
-    EXPECT_EQ(read(R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x","name":"a/b","paths":{"containment":"/a"}}}]}})"),
-              "a vertex cannot be named \"a/b\": / separates the names in a path");
+    EXPECT_EQ(
+        read(
+            R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x","name":"a/b","paths":{"containment":"/a"}}}]}})"),
+        "a vertex cannot be named \"a/b\": / separates the names in a path");
     EXPECT_NE(
         read(R"({"graph":{"nodes":[{"id":"1","metadata":{"type":"x","paths":{"containment":"/a/b"}}}]}})")
             .find("/a/b has no parent"),
