@@ -41,10 +41,12 @@ public:
     bool nothing_given() const { return given_.empty(); }
     // A job was given this, now or to have it later.
     void passed(const Graph &graph, const Allocation &allocation);
+    // The graph has other types: all use is entered anew.
     void forget_use()
     {
-        counted_.clear(), given_.clear();
-    } // the graph has other types, all use is entered anew
+        counted_.clear();
+        given_.clear();
+    }
 
     // Visits the children of a vertex until one says true; then it is.
     template <class Visit>

@@ -81,7 +81,7 @@ private:
     };
     static bool holds(const Request &slot, TypeId type);
     bool may_have_inside(VertexId v, const Request &slot);
-    size_t collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
+    void collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
     void collect_slots(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out);
     int64_t place_best(VertexId at, const Request &slot, int64_t limit, bool top);
     bool best_come_first(VertexId at, const Request &slot, bool top) const;
@@ -115,6 +115,7 @@ private:
     // search_order.cpp
     Policy::Order order_at(VertexId at, bool in_slot) const;
     bool in_tree_order(VertexId at, const Request &request, bool in_slot, bool &reverse) const;
+    int64_t bounded_id(VertexId v) const;
     int64_t score(VertexId v) const;
     void leave_what_would_do(std::vector<VertexId> &list, const Request &request, bool in_slot);
     void order(std::vector<VertexId> &list, const Request &request, VertexId at, bool in_slot);

@@ -10,6 +10,7 @@ namespace flux::graph {
 namespace {
 
 constexpr int64_t node_weight = 10000; // how much more a node's id counts than that of what is in it
+constexpr int64_t greatest_id = int64_t(1) << 40;
 constexpr int64_t worst_performance = 9999;
 constexpr size_t most_tried = 1 << 10; // candidates that are all tried before they are put in order
 
@@ -41,14 +42,20 @@ bool Search::in_tree_order(VertexId at, const Request &request, bool in_slot, bo
     return graph_.ascending(request.type);
 }
 
+// Ids of a machine are not that great; those of a file may be anything.
+int64_t Search::bounded_id(VertexId v) const
+{
+    return std::clamp(graph_[v].id, -greatest_id, greatest_id);
+}
+
 int64_t Search::score(VertexId v) const
 {
-    int64_t score = graph_[v].id + 1;
+    int64_t score = bounded_id(v) + 1;
     if (!scope_.policy.node_centric || graph_[v].parent == no_vertex)
         return score;
     VertexId node = graph_.above(graph_[v].parent, graph_.node_type());
     if (node != no_vertex)
-        score += (graph_[node].id + 2) * node_weight + std::abs(graph_[node].uniq_id % node_weight - 1);
+        score += (bounded_id(node) + 2) * node_weight + std::abs(graph_[node].uniq_id % node_weight - 1);
     return score;
 }
 
@@ -94,7 +101,7 @@ void Search::order_by_runs(std::vector<VertexId> &list)
 {
     std::vector<std::pair<int64_t, VertexId>> scored;
     for (VertexId v : list)
-        scored.emplace_back(graph_[v].id, v);
+        scored.emplace_back(bounded_id(v), v);
     score_by_runs(scored);
     sort_by_score(scored);
     std::ranges::transform(scored, list.begin(), &std::pair<int64_t, VertexId>::second);

@@ -11,8 +11,8 @@ namespace {
 
 constexpr int max_mixtures = 1000;     // of or-slots that are tried at one vertex
 constexpr int64_t max_slots = 1 << 24; // of one request
-constexpr int64_t most_scored =
-    1 << 14; // vertices of a type that slots are put together of, to take the best of them
+// Vertices of a type that slots are put together of, to take the best of them.
+constexpr int64_t most_scored = 1 << 14;
 
 } // namespace
 
@@ -103,8 +103,8 @@ bool Search::may_have_inside(VertexId v, const Request &slot)
 }
 
 // The slots of the children of each vertex, `at` or one below it. A policy that takes the first match has
-// enough of a subtree when it has `limit` of it. How many there are.
-size_t Search::collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out)
+// enough of a subtree when it has `limit` of it.
+void Search::collect_close(VertexId at, const Request &slot, int64_t limit, std::vector<ScoredSlot> &out)
 {
     size_t before = out.size();
     if (std::ranges::any_of(graph_.children(at), [&](VertexId v) { return holds(slot, graph_[v].type); })) {
@@ -119,7 +119,6 @@ size_t Search::collect_close(VertexId at, const Request &slot, int64_t limit, st
             collect_close(v, slot, limit, out);
         return false;
     });
-    return out.size() - before;
 }
 
 // As many as its children fill.
@@ -140,7 +139,7 @@ void Search::collect_slots(VertexId at, const Request &slot, int64_t limit, std:
             for (size_t pick = n > 0 ? ends[i][n - 1] - mark : 0; pick < ends[i][n] - mark; pick++) {
                 one.picks.push_back(gathered[i][pick]);
                 if (graph_[gathered[i][pick].vertex].type == slot.with[i].type) {
-                    one.score += score(gathered[i][pick].vertex);
+                    one.score = int64_t(uint64_t(one.score) + uint64_t(score(gathered[i][pick].vertex)));
                     one.members++;
                 }
             }
@@ -158,12 +157,12 @@ int64_t Search::place_best(VertexId at, const Request &slot, int64_t limit, bool
     bool single = std::ranges::all_of(slots, [](const ScoredSlot &one) { return one.members == 1; });
     if (by == Policy::Order::locality && top && single) {
         for (size_t i = 0; i < slots.size(); i++)
-            order.emplace_back(graph_[slots[i].picks[0].vertex].id, i);
+            order.emplace_back(bounded_id(slots[i].picks[0].vertex), i);
         score_by_runs(order);
     } else {
-        int64_t sign = by == Policy::Order::low ? 1 : by == Policy::Order::variation ? 0 : -1;
+        uint64_t sign = by == Policy::Order::low ? 1 : by == Policy::Order::variation ? 0 : uint64_t(-1);
         for (size_t i = 0; i < slots.size(); i++)
-            order.emplace_back(sign * slots[i].score, i);
+            order.emplace_back(int64_t(sign * uint64_t(slots[i].score)), i);
     }
     sort_by_score(order);
     order.resize(std::min(order.size(), size_t(limit)));
