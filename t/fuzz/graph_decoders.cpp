@@ -120,7 +120,10 @@ std::string resources_of(const Matcher &matcher, const Expected<Match> &match)
 // gets the same again.
 void request(std::string_view text)
 {
-    Matcher matcher(small_machine(), {.subsystems = {"containment"}, .divisible = {"memory"}, .or_slots = true});
+    Matcher matcher(small_machine(), {.policy = value_or_throw(Policy::parse("lonode")),
+                                      .subsystems = {"containment"},
+                                      .divisible = {"memory"},
+                                      .or_slots = true});
     auto json = Json::parse(fmt::format(R"({{"version":9999,"resources":{},"tasks":[{{"command":["app"],"slot":"s",)"
                                         R"("count":{{"per_slot":1}}}}],"attributes":{{"system":{{"duration":60}}}}}})",
                                         text));
